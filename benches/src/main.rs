@@ -1,0 +1,2 @@
+//! The bench driver.
+fn main() {}

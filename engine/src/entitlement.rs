@@ -1,0 +1,137 @@
+//! What one (subject, actor) may do: relation -> operations, filter, column rules, and the secured view that says so.
+//!
+//! Values only; `policy::judge` makes them, `sql` and the warehouse adapter read them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::catalog::RelationName;
+
+/// SHA-256 (FIPS 180-4) over the canonical form of an entitlement, cut to 128 bits, printed as 32 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Fingerprint(pub [u8; 16]);
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+    }
+}
+
+/// What may be done with a relation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Operation {
+    /// SELECT, COPY TO.
+    Read,
+    /// INSERT, UPDATE, DELETE.
+    Write,
+}
+
+/// How a column comes out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ColumnRule {
+    /// As it is.
+    Clear,
+    /// Through a mask.
+    Masked {
+        /// The mask's word: `constant`, `hash`, …; `null` where it fell back.
+        mask: &'static str,
+        /// The policy that decided.
+        policy: String,
+    },
+    /// Does not exist for this principal.
+    Denied {
+        /// The policy that decided.
+        policy: String,
+    },
+}
+
+/// How rows come out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RowRule {
+    /// All of them.
+    All,
+    /// Only those that pass.
+    Filtered {
+        /// The policies whose predicates are ANDed, in order of name.
+        policies: Vec<String>,
+        /// The SQL condition over the raw table under the alias `t`, for people to read.
+        condition: String,
+    },
+}
+
+/// A visible column of a secured view, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ViewColumn {
+    /// Its name, in the table and in the view.
+    pub name: String,
+    /// `attnum` in the base table.
+    pub base_number: i16,
+    /// May it be written through the view? Masked columns may not.
+    pub writable: bool,
+}
+
+/// The immutable, content-addressed view that carries one (table, policy shape).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecuredView {
+    /// `v_` and 32 hexadecimal digits: the hash of everything below and of the table's signature.
+    pub name: String,
+    /// The SELECT that defines it, fully qualified.
+    pub select_sql: String,
+    /// `security_barrier`: exactly when rows are filtered.
+    pub barrier: bool,
+    /// The columns that exist for this principal.
+    pub columns: Vec<ViewColumn>,
+    /// Ids of the rows of `lanyard.mask_key` that its masks read; made by the adapter when missing.
+    pub keys: BTreeSet<String>,
+}
+
+/// What one principal may do with one relation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// The governed relation.
+    pub relation: RelationName,
+    /// Its OID when the catalog was read.
+    pub oid: u32,
+    /// Never empty.
+    pub operations: BTreeSet<Operation>,
+    /// Row rule.
+    pub rows: RowRule,
+    /// Column rule by column name, denied ones included.
+    pub columns: BTreeMap<String, ColumnRule>,
+    /// Policies that granted.
+    pub granted_by: Vec<String>,
+    /// The view that enforces all this.
+    pub view: SecuredView,
+}
+
+impl Access {
+    /// Does policy shape what comes out (so that messages must carry no values)?
+    #[must_use]
+    pub fn is_shaped(&self) -> bool {
+        self.rows != RowRule::All || self.columns.values().any(|rule| *rule != ColumnRule::Clear)
+    }
+}
+
+/// What one principal may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entitlement {
+    /// Schema -> table -> access. Two levels so that look-ups need no allocation.
+    pub relations: BTreeMap<String, BTreeMap<String, Access>>,
+    /// Equal for principals whose views and operations are equal; names the bundle role.
+    pub fingerprint: Fingerprint,
+    /// What open references in the views read for this session: key (`user.region`) -> values.
+    pub session_attributes: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Entitlement {
+    /// Access to that relation, where there is any.
+    #[must_use]
+    pub fn access(&self, schema: &str, name: &str) -> Option<&Access> {
+        self.relations.get(schema)?.get(name)
+    }
+
+    /// Every access, in order of name.
+    pub fn iter(&self) -> impl Iterator<Item = &Access> {
+        self.relations.values().flat_map(BTreeMap::values)
+    }
+}

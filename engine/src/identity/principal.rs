@@ -1,0 +1,127 @@
+//! Users, agents, and the pair a session stands for (policy.md §1).
+//!
+//! Credentials are not here: the engine never sees a key or a verifier.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{AgentId, ShortId, UserId};
+
+/// Attribute name -> set of values.
+pub type Attributes = BTreeMap<String, BTreeSet<String>>;
+
+/// A person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct User {
+    /// Unique id; what an agent writes after the `~`.
+    pub id: UserId,
+    /// For people to read.
+    pub name: String,
+    /// Number in role names.
+    pub short: ShortId,
+    /// Groups this person is in.
+    #[serde(default)]
+    pub groups: BTreeSet<String>,
+    /// Attributes, each a set of values.
+    #[serde(default)]
+    pub attributes: Attributes,
+}
+
+/// A program with an owner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Agent {
+    /// Unique id; what comes before the `~`.
+    pub id: AgentId,
+    /// For people to read.
+    pub name: String,
+    /// The person who answers for it.
+    pub owner: UserId,
+    /// Number in role names.
+    pub short: ShortId,
+    /// Groups this agent is in.
+    #[serde(default)]
+    pub groups: BTreeSet<String>,
+    /// Attributes, each a set of values.
+    #[serde(default)]
+    pub attributes: Attributes,
+    /// How its tables and a user's combine on behalf of that user.
+    #[serde(default)]
+    pub combination: Combination,
+}
+
+/// On-behalf-of combination (policy.md §1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Combination {
+    /// T(user) ∪ T(agent).
+    Union,
+    /// T(user) ∪ those of T(agent) tagged `Agent.Tool`.
+    #[default]
+    Guarded,
+    /// T(user) ∩ T(agent).
+    Intersection,
+}
+
+/// Everybody Lanyard knows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Identities {
+    /// People by id.
+    pub users: BTreeMap<UserId, User>,
+    /// Agents by id.
+    pub agents: BTreeMap<AgentId, Agent>,
+}
+
+/// Whose data, and who is typing.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Principal {
+    /// An agent for a user: subject is the user, actor the agent.
+    OnBehalfOf {
+        /// The actor.
+        agent: AgentId,
+        /// The subject.
+        user: UserId,
+    },
+    /// An agent on its own: it is subject and actor.
+    Autonomous {
+        /// The agent.
+        agent: AgentId,
+    },
+    /// A person or their own tool.
+    Direct {
+        /// The person.
+        user: UserId,
+    },
+}
+
+impl Principal {
+    /// The acting agent, where there is one.
+    #[must_use]
+    pub fn agent(&self) -> Option<&AgentId> {
+        match self {
+            Self::OnBehalfOf { agent, .. } | Self::Autonomous { agent } => Some(agent),
+            Self::Direct { .. } => None,
+        }
+    }
+
+    /// The person, where there is one.
+    #[must_use]
+    pub fn user(&self) -> Option<&UserId> {
+        match self {
+            Self::OnBehalfOf { user, .. } | Self::Direct { user } => Some(user),
+            Self::Autonomous { .. } => None,
+        }
+    }
+
+    /// `on_behalf_of`, `autonomous` or `direct`: the word in the audit.
+    #[must_use]
+    pub fn mode(&self) -> &'static str {
+        match self {
+            Self::OnBehalfOf { .. } => "on_behalf_of",
+            Self::Autonomous { .. } => "autonomous",
+            Self::Direct { .. } => "direct",
+        }
+    }
+}

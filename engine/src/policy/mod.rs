@@ -1,0 +1,5 @@
+//! Policies.
+
+/// Compiled policies.
+#[derive(Debug, Clone, Default)]
+pub struct PolicySet {}

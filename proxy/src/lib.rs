@@ -1,0 +1,1 @@
+//! Lanyard, the proxy.
