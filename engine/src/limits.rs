@@ -11,8 +11,6 @@ pub const STATEMENT_BYTES_MAX: usize = 1 << 20;
 pub const TREE_DEPTH_MAX: usize = 400;
 /// Most nodes in one message's tree.
 pub const TREE_NODES_MAX: usize = 200_000;
-/// Most set-operation arms in one statement.
-pub const ARMS_MAX: usize = 1_000;
 /// Most statements in one simple Query.
 pub const STATEMENTS_MAX: usize = 1_000;
 /// Deepest comment nesting; PostgreSQL's own scanner takes seconds at 10,000.
