@@ -86,15 +86,9 @@ impl Enforced {
     ///
     /// # Errors
     /// [`LedgerFull`] when the record cannot be written.
-    pub fn release(
-        &self,
-        ledger: &mut impl Ledger,
-        attempt: &Attempt<'_>,
-    ) -> Result<Released, LedgerFull> {
+    pub fn release(&self, ledger: &mut impl Ledger, attempt: &Attempt<'_>) -> Result<Released, LedgerFull> {
         let Filed(()) = ledger.file(attempt)?;
-        Ok(Released {
-            text: Arc::clone(&self.0),
-        })
+        Ok(Released { text: Arc::clone(&self.0) })
     }
 }
 

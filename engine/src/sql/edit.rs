@@ -13,18 +13,14 @@ pub struct Edit {
 
 impl Edit {
     pub(super) fn new(range: Range<usize>, text: impl Into<String>) -> Self {
-        Self {
-            range,
-            text: text.into(),
-        }
+        Self { range, text: text.into() }
     }
 }
 
 /// Sorts the edits, drops those inside a larger one, and applies them. `None` when two overlap otherwise.
 pub(super) fn apply(text: &str, edits: &mut Vec<Edit>) -> Option<String> {
     edits.sort_by(|a, b| {
-        (a.range.start, std::cmp::Reverse(a.range.end))
-            .cmp(&(b.range.start, std::cmp::Reverse(b.range.end)))
+        (a.range.start, std::cmp::Reverse(a.range.end)).cmp(&(b.range.start, std::cmp::Reverse(b.range.end)))
     });
     let mut covered = 0;
     edits.retain(|edit| {
@@ -73,10 +69,7 @@ mod tests {
 
     #[test]
     fn edits_apply_and_map_back() {
-        let mut edits = vec![
-            Edit::new(14..15, "long_name AS \"t\""),
-            Edit::new(7..8, "x.a"),
-        ];
+        let mut edits = vec![Edit::new(14..15, "long_name AS \"t\""), Edit::new(7..8, "x.a")];
         let text = "SELECT a FROM t WHERE q";
         let out = apply(text, &mut edits).expect("no overlap");
         assert_eq!(out, "SELECT x.a FROM long_name AS \"t\" WHERE q");

@@ -62,12 +62,8 @@ pub struct Judged {
 pub fn judge(raw: RawSql<'_>, context: &Context<'_>) -> Result<Judged, Refusal> {
     // The parser's bindings assert what PostgreSQL promises (valid UTF-8 in every literal); a broken promise refuses
     // the statement instead of ending the session.
-    catch_unwind(AssertUnwindSafe(|| judge_text(raw.text(), context))).unwrap_or_else(|_| {
-        Err(Refusal::new(
-            Code::Internal,
-            "the statement could not be judged",
-        ))
-    })
+    catch_unwind(AssertUnwindSafe(|| judge_text(raw.text(), context)))
+        .unwrap_or_else(|_| Err(Refusal::new(Code::Internal, "the statement could not be judged")))
 }
 
 fn judge_text(text: &str, context: &Context<'_>) -> Result<Judged, Refusal> {
@@ -86,11 +82,7 @@ fn judge_text(text: &str, context: &Context<'_>) -> Result<Judged, Refusal> {
     if tree.len() > limits::STATEMENTS_MAX {
         return Err(Refusal::new(
             Code::TooLarge,
-            format!(
-                "a message of {} statements is over the limit of {}",
-                tree.len(),
-                limits::STATEMENTS_MAX
-            ),
+            format!("a message of {} statements is over the limit of {}", tree.len(), limits::STATEMENTS_MAX),
         ));
     }
     let mut walk = Walk::new(text, *context);

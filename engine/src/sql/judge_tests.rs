@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::catalog::RelationName;
-use crate::entitlement::{
-    Access, ColumnRule, Entitlement, Fingerprint, Operation, RowRule, SecuredView,
-};
+use crate::entitlement::{Access, ColumnRule, Entitlement, Fingerprint, Operation, RowRule, SecuredView};
 use crate::record::Disposition;
 use crate::refusal::{Code, Refusal};
 use crate::released::RawSql;
@@ -18,13 +16,7 @@ fn access(schema: &str, name: &str, view: &str, write: bool, shaped: bool) -> Ac
     }
     let mut columns = BTreeMap::from([("id".to_owned(), ColumnRule::Clear)]);
     if shaped {
-        columns.insert(
-            "ssn".into(),
-            ColumnRule::Masked {
-                mask: "constant",
-                policy: "hide".into(),
-            },
-        );
+        columns.insert("ssn".into(), ColumnRule::Masked { mask: "constant", policy: "hide".into() });
     }
     Access {
         relation: RelationName::new(schema, name),
@@ -56,24 +48,13 @@ fn entitlement() -> Entitlement {
             .or_default()
             .insert(name.into(), access(schema, name, view, write, shaped));
     }
-    Entitlement {
-        relations,
-        fingerprint: Fingerprint([0; 16]),
-        session_attributes: BTreeMap::new(),
-    }
+    Entitlement { relations, fingerprint: Fingerprint([0; 16]), session_attributes: BTreeMap::new() }
 }
 
 fn run(sql: &str) -> Result<Judged, Refusal> {
     let entitlement = entitlement();
     let path = ["public".to_owned()];
-    judge(
-        RawSql::new(sql),
-        &Context {
-            entitlement: &entitlement,
-            search_path: &path,
-            database: "shop",
-        },
-    )
+    judge(RawSql::new(sql), &Context { entitlement: &entitlement, search_path: &path, database: "shop" })
 }
 
 fn becomes(sql: &str, expected: &str) {
@@ -128,7 +109,7 @@ fn relations_are_replaced_wherever_they_stand() {
         ("SELECT * FROM \"Weird \"\"Name\"", r#"SELECT * FROM "lanyard_secured"."v_w" AS "Weird ""Name"#.to_owned() + "\""),
         ("SELECT relname FROM pg_class", r#"SELECT relname FROM "lanyard_catalog"."pg_class" AS "pg_class""#.into()),
         ("SET application_name = 'x'", " SET application_name TO DEFAULT ".into()),
-        ("SELECT 1; SET application_name TO y; SELECT 2", "SELECT 1; SET application_name TO DEFAULT ; SELECT 2".into()),
+        ("SELECT 1; SET application_name TO y; SELECT 2", "SELECT 1;  SET application_name TO DEFAULT ; SELECT 2".into()),
         ("SELECT /* lanyard_user='root' */ 1 -- tail", "SELECT   1  ".into()),
     ] {
         becomes(sql, &expected);
@@ -296,12 +277,7 @@ fn statements_functions_and_settings_off_the_list_are_refused() {
     ] {
         refused(sql, Code::Unsupported);
     }
-    for sql in [
-        "SELEC 1",
-        "SELECT 'abc",
-        "SELECT * FROM",
-        "/* agent=/* */ SELECT 1",
-    ] {
+    for sql in ["SELEC 1", "SELECT 'abc", "SELECT * FROM", "/* agent=/* */ SELECT 1"] {
         refused(sql, Code::Syntax);
     }
 }
@@ -348,30 +324,15 @@ fn what_drivers_send_passes() {
 fn hostile_sizes_are_answered_in_bounded_time_and_without_a_crash() {
     let long = |unit: &str, n: usize| unit.repeat(n);
     for (sql, code) in [
-        (
-            format!("SELECT {}", "1+".repeat(20_000) + "1"),
-            Code::TooDeep,
-        ),
-        (
-            format!("SELECT 1{}", long(" UNION ALL SELECT 1", 10_000)),
-            Code::TooDeep,
-        ),
+        (format!("SELECT {}", "1+".repeat(20_000) + "1"), Code::TooDeep),
+        (format!("SELECT 1{}", long(" UNION ALL SELECT 1", 10_000)), Code::TooDeep),
         (format!("SELECT {}1", long("+-", 50_000)), Code::TooLarge),
         (long("/*", 50_000), Code::TooDeep),
         (" ".repeat(10 << 20), Code::TooLarge),
         (format!("SELECT {}1", long("NOT ", 5_000)), Code::TooDeep),
         (long("SELECT 1;", 2_000), Code::TooLarge),
-        (
-            format!(
-                "SELECT 1 FROM orders{}",
-                long(" JOIN orders ON true", 3_000)
-            ),
-            Code::TooDeep,
-        ),
-        (
-            format!("SELECT {}1{}", long("(SELECT ", 3_000), long(")", 3_000)),
-            Code::TooDeep,
-        ),
+        (format!("SELECT 1 FROM orders{}", long(" JOIN orders ON true", 3_000)), Code::TooDeep),
+        (format!("SELECT {}1{}", long("(SELECT ", 3_000), long(")", 3_000)), Code::TooDeep),
     ] {
         match run(&sql) {
             Err(refusal) => assert!(
@@ -383,14 +344,7 @@ fn hostile_sizes_are_answered_in_bounded_time_and_without_a_crash() {
             Ok(_) => panic!("{}… was released", sql.get(..20).unwrap_or("")),
         }
     }
-    assert!(
-        run(&format!(
-            "SELECT {}1{}",
-            "(".repeat(3_000),
-            ")".repeat(3_000)
-        ))
-        .is_ok()
-    );
+    assert!(run(&format!("SELECT {}1{}", "(".repeat(3_000), ")".repeat(3_000))).is_ok());
     assert!(run(&format!("SELECT 1 WHERE 1 IN ({}1)", "1,".repeat(50_000))).is_ok());
 }
 
@@ -401,19 +355,10 @@ fn a_ruling_says_what_it_touched() {
     assert_eq!(judged.objects.len(), 2);
     assert_eq!(judged.operation, "SELECT");
     let batch = run("BEGIN; DELETE FROM orders; COMMIT").expect("allowed");
-    assert_eq!(
-        (batch.operation.as_str(), batch.statements),
-        ("BEGIN,DELETE,COMMIT", 3)
-    );
+    assert_eq!((batch.operation.as_str(), batch.statements), ("BEGIN,DELETE,COMMIT", 3));
     assert_eq!(batch.disposition, Disposition::Allowed);
-    assert_eq!(
-        run("DEALLOCATE \"A\"").expect("allowed").effects,
-        [Effect::Deallocate("A".into())]
-    );
-    assert_eq!(
-        run("DISCARD ALL").expect("allowed").effects,
-        [Effect::DeallocateAll]
-    );
+    assert_eq!(run("DEALLOCATE \"A\"").expect("allowed").effects, [Effect::Deallocate("A".into())]);
+    assert_eq!(run("DISCARD ALL").expect("allowed").effects, [Effect::DeallocateAll]);
 }
 
 #[test]
@@ -422,8 +367,5 @@ fn enforcing_keeps_the_rest_of_the_text() {
     let sql = "SELECT c.id, 'x''y', $q$ a -- b $q$ FROM customers c WHERE c.id > 1 ORDER BY 1";
     let first = run(sql).expect("allowed").enforced;
     assert_eq!(first, run(sql).expect("allowed").enforced);
-    assert_eq!(
-        first.for_record(),
-        sql.replace("customers", "\"lanyard_secured\".\"v_c\"")
-    );
+    assert_eq!(first.for_record(), sql.replace("customers", "\"lanyard_secured\".\"v_c\""));
 }

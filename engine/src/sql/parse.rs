@@ -16,10 +16,9 @@ pub(super) type Tree = Owned<StmtList>;
 pub(super) fn parse(text: &str) -> Result<Tree, Refusal> {
     match pg_raw_parse::parse(text) {
         Ok(result) => Ok(result.into_inner()),
-        Err(pg_raw_parse::Error::StatementContainedNul(_)) => Err(Refusal::new(
-            Code::BadBytes,
-            "a statement cannot contain a NUL byte",
-        )),
+        Err(pg_raw_parse::Error::StatementContainedNul(_)) => {
+            Err(Refusal::new(Code::BadBytes, "a statement cannot contain a NUL byte"))
+        }
         Err(pg_raw_parse::Error::Parse(error)) => {
             let message = error.to_string();
             let refusal = Refusal::new(Code::Syntax, message.clone());
@@ -28,9 +27,7 @@ pub(super) fn parse(text: &str) -> Result<Tree, Refusal> {
                 None => refusal,
             })
         }
-        Err(error @ pg_raw_parse::Error::PgError(_)) => {
-            Err(Refusal::new(Code::Syntax, error.to_string()))
-        }
+        Err(error @ pg_raw_parse::Error::PgError(_)) => Err(Refusal::new(Code::Syntax, error.to_string())),
     }
 }
 

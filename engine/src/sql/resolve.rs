@@ -35,25 +35,16 @@ pub(super) fn relation<'a>(
     }
     let found = match schema {
         Some(schema) => in_schema(context, schema, name),
-        None => in_schema(context, "pg_catalog", name).or_else(|| {
-            context
-                .search_path
-                .iter()
-                .find_map(|schema| in_schema(context, schema, name))
-        }),
+        None => in_schema(context, "pg_catalog", name)
+            .or_else(|| context.search_path.iter().find_map(|schema| in_schema(context, schema, name))),
     };
     found.ok_or_else(|| invisible(schema, name))
 }
 
 fn in_schema<'a>(context: &Context<'a>, schema: &str, name: &str) -> Option<Target<'a>> {
     match schema {
-        "pg_catalog" | "information_schema" => {
-            virtual_catalog::relation(schema, name).map(Target::Virtual)
-        }
-        _ => context
-            .entitlement
-            .access(schema, name)
-            .map(Target::Governed),
+        "pg_catalog" | "information_schema" => virtual_catalog::relation(schema, name).map(Target::Virtual),
+        _ => context.entitlement.access(schema, name).map(Target::Governed),
     }
 }
 

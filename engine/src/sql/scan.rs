@@ -21,9 +21,7 @@ pub(super) fn comments(text: &str) -> Result<Vec<Range<usize>>, Refusal> {
     while let Some(&byte) = bytes.get(at) {
         at = match byte {
             0 => {
-                return Err(
-                    Refusal::new(Code::BadBytes, "a statement cannot contain a NUL byte").at(at),
-                );
+                return Err(Refusal::new(Code::BadBytes, "a statement cannot contain a NUL byte").at(at));
             }
             b'\'' => quoted(bytes, at + 1, b'\''),
             b'"' => quoted(bytes, at + 1, b'"'),
@@ -106,11 +104,7 @@ fn continuation(bytes: &[u8], mut at: usize) -> Option<usize> {
 }
 
 fn line_end(bytes: &[u8], from: usize) -> usize {
-    bytes
-        .iter()
-        .skip(from)
-        .position(|b| matches!(b, b'\n' | b'\r'))
-        .map_or(bytes.len(), |n| from + n)
+    bytes.iter().skip(from).position(|b| matches!(b, b'\n' | b'\r')).map_or(bytes.len(), |n| from + n)
 }
 
 fn block_end(bytes: &[u8], from: usize) -> Result<usize, Refusal> {
@@ -145,10 +139,7 @@ fn block_end(bytes: &[u8], from: usize) -> Result<usize, Refusal> {
 fn operator_end(bytes: &[u8], from: usize) -> Result<usize, Refusal> {
     let mut at = from;
     while let Some(&byte) = bytes.get(at) {
-        let comment = matches!(
-            (byte, bytes.get(at + 1)),
-            (b'-', Some(b'-')) | (b'/', Some(b'*'))
-        );
+        let comment = matches!((byte, bytes.get(at + 1)), (b'-', Some(b'-')) | (b'/', Some(b'*')));
         if !is_operator(byte) || comment {
             break;
         }
@@ -157,10 +148,7 @@ fn operator_end(bytes: &[u8], from: usize) -> Result<usize, Refusal> {
     if at - from > limits::OPERATOR_RUN_BYTES_MAX {
         return Err(Refusal::new(
             Code::TooLarge,
-            format!(
-                "an operator longer than {} bytes",
-                limits::OPERATOR_RUN_BYTES_MAX
-            ),
+            format!("an operator longer than {} bytes", limits::OPERATOR_RUN_BYTES_MAX),
         )
         .at(from));
     }
@@ -184,11 +172,7 @@ fn word(bytes: &[u8], from: usize) -> usize {
 fn dollar(bytes: &[u8], from: usize) -> usize {
     let mut at = from + 1;
     if bytes.get(at).copied().is_some_and(is_identifier_start) {
-        while bytes
-            .get(at)
-            .copied()
-            .is_some_and(|b| is_identifier_start(b) || b.is_ascii_digit())
-        {
+        while bytes.get(at).copied().is_some_and(|b| is_identifier_start(b) || b.is_ascii_digit()) {
             at += 1;
         }
     }
@@ -278,19 +262,12 @@ mod tests {
     use super::*;
 
     fn found(text: &str) -> Vec<&str> {
-        comments(text)
-            .expect("within the caps")
-            .into_iter()
-            .map(|r| &text[r])
-            .collect()
+        comments(text).expect("within the caps").into_iter().map(|r| &text[r]).collect()
     }
 
     #[test]
     fn comments_are_found_and_only_they() {
-        assert_eq!(
-            found("SELECT 1 -- a\n+ /* b /* c */ */ 2"),
-            ["-- a", "/* b /* c */ */"]
-        );
+        assert_eq!(found("SELECT 1 -- a\n+ /* b /* c */ */ 2"), ["-- a", "/* b /* c */ */"]);
         for none in [
             "SELECT '--', '/*', \"--\", $$ -- $$, $a$ /* $$ */ $a$",
             r"SELECT E'\'--'",

@@ -18,18 +18,9 @@ use super::{functions, scan, settings, virtual_catalog};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Change {
     /// The relation at this byte becomes `schema.name`, and has this alias when it had none.
-    Relation {
-        at: usize,
-        schema: String,
-        name: String,
-        alias: Option<String>,
-    },
+    Relation { at: usize, schema: String, name: String, alias: Option<String> },
     /// The function at this byte becomes `schema.name`.
-    Function {
-        at: usize,
-        schema: String,
-        name: String,
-    },
+    Function { at: usize, schema: String, name: String },
     /// The column reference at this byte loses this many leading parts.
     Column { at: usize, dropped: usize },
     /// The literal at this byte becomes this text.
@@ -118,11 +109,7 @@ impl<'t, 'c> Walk<'t, 'c> {
 
     /// Statement kinds: the allow-list.
     fn begin(&mut self, raw: &'t nodes::RawStmt) -> Result<&'static str, Refusal> {
-        let top = Frame {
-            node: raw.stmt(),
-            depth: 0,
-            scope: 0,
-        };
+        let top = Frame { node: raw.stmt(), depth: 0, scope: 0 };
         let kind = match top.node {
             Node::SelectStmt(_) => "SELECT",
             Node::InsertStmt(_) => "INSERT",
@@ -150,11 +137,8 @@ impl<'t, 'c> Walk<'t, 'c> {
                 return Ok("DEALLOCATE");
             }
             Node::PrepareStmt(_) | Node::ExecuteStmt(_) => {
-                return Err(Refusal::new(
-                    Code::Unsupported,
-                    "PREPARE and EXECUTE as SQL are not supported",
-                )
-                .hint("use the protocol's prepared statements, as drivers do"));
+                return Err(Refusal::new(Code::Unsupported, "PREPARE and EXECUTE as SQL are not supported")
+                    .hint("use the protocol's prepared statements, as drivers do"));
             }
             _ => {
                 return Err(Refusal::new(Code::Policy, "this kind of statement is not allowed")
@@ -191,10 +175,7 @@ impl<'t, 'c> Walk<'t, 'c> {
             | Node::DeleteStmt(_)
             | Node::MergeStmt(_)) => self.push(node, 1, 0),
             _ => {
-                return Err(Refusal::new(
-                    Code::Policy,
-                    "EXPLAIN of this kind of statement is not allowed",
-                ));
+                return Err(Refusal::new(Code::Policy, "EXPLAIN of this kind of statement is not allowed"));
             }
         }
         Ok("EXPLAIN")
@@ -212,37 +193,19 @@ impl<'t, 'c> Walk<'t, 'c> {
 
     fn copy(&mut self, copy: &'t nodes::CopyStmt) -> Result<&'static str, Refusal> {
         if copy.is_program || copy.filename().is_some() {
-            return Err(
-                Refusal::new(Code::Policy, "COPY with a file or program is not allowed")
-                    .hint("use COPY … TO STDOUT"),
-            );
+            return Err(Refusal::new(Code::Policy, "COPY with a file or program is not allowed")
+                .hint("use COPY … TO STDOUT"));
         }
         if copy.is_from {
-            return Err(
-                Refusal::new(Code::Unsupported, "COPY FROM is not supported").hint("use INSERT"),
-            );
+            return Err(Refusal::new(Code::Unsupported, "COPY FROM is not supported").hint("use INSERT"));
         }
         for option in copy.options().iter() {
             let name = option.defname().unwrap_or_default();
-            let known = [
-                "format",
-                "delimiter",
-                "null",
-                "header",
-                "quote",
-                "escape",
-                "force_quote",
-            ];
+            let known = ["format", "delimiter", "null", "header", "quote", "escape", "force_quote"];
             let utf8 = name == "encoding"
-                && option
-                    .arg()
-                    .as_str()
-                    .is_some_and(|v| settings::says(v, &["utf8", "utf-8"]));
+                && option.arg().as_str().is_some_and(|v| settings::says(v, &["utf8", "utf-8"]));
             if !known.contains(&name) && !utf8 {
-                return Err(Refusal::new(
-                    Code::Policy,
-                    format!("COPY option \"{name}\" is not allowed"),
-                ));
+                return Err(Refusal::new(Code::Policy, format!("COPY option \"{name}\" is not allowed")));
             }
         }
         if !matches!(copy.query(), Node::None) {
@@ -256,22 +219,10 @@ impl<'t, 'c> Walk<'t, 'c> {
     }
 
     /// `COPY t (a, b) TO STDOUT` -> `COPY (SELECT a, b FROM view AS t) TO STDOUT`: COPY does not read views.
-    fn copy_relation(
-        &mut self,
-        copy: &'t nodes::CopyStmt,
-        relation: &'t nodes::RangeVar,
-    ) -> Verdict {
+    fn copy_relation(&mut self, copy: &'t nodes::CopyStmt, relation: &'t nodes::RangeVar) -> Verdict {
         let (schema, name) = self.target(relation, Operation::Read)?;
-        let columns: Vec<String> = copy
-            .attlist()
-            .iter()
-            .filter_map(|n| n.as_str().map(quote))
-            .collect();
-        let list = if columns.is_empty() {
-            "*".to_owned()
-        } else {
-            columns.join(", ")
-        };
+        let columns: Vec<String> = copy.attlist().iter().filter_map(|n| n.as_str().map(quote)).collect();
+        let list = if columns.is_empty() { "*".to_owned() } else { columns.join(", ") };
         let query = format!(
             "SELECT {list} FROM {}.{} AS {}",
             quote(&schema),
@@ -283,9 +234,7 @@ impl<'t, 'c> Walk<'t, 'c> {
         if !columns.is_empty() {
             end = scan::parenthesis_end(self.text, end).ok_or_else(not_spliced)?;
         }
-        self.plan
-            .edits
-            .push(Edit::new(at..end, format!("({query})")));
+        self.plan.edits.push(Edit::new(at..end, format!("({query})")));
         self.plan.changes.push(Change::CopyQuery { at, query });
         Ok(())
     }
@@ -305,42 +254,26 @@ impl<'t, 'c> Walk<'t, 'c> {
             // SET TRANSACTION and SET SESSION CHARACTERISTICS; a snapshot could be another session's.
             return match name {
                 "TRANSACTION" | "SESSION CHARACTERISTICS" => Ok("SET"),
-                _ => Err(Refusal::new(
-                    Code::Policy,
-                    format!("SET {name} is not allowed"),
-                )),
+                _ => Err(Refusal::new(Code::Policy, format!("SET {name} is not allowed"))),
             };
         }
         let values: Vec<&str> = set.args().iter().filter_map(constant_text).collect();
         match settings::setting(name) {
-            None => Err(Refusal::new(
-                Code::Policy,
-                format!("setting \"{name}\" may not be changed here"),
-            )
-            .hint("the session's identity, search path and parsing are Lanyard's")),
+            None => Err(Refusal::new(Code::Policy, format!("setting \"{name}\" may not be changed here"))
+                .hint("the session's identity, search path and parsing are Lanyard's")),
             Some(settings::Setting::Free) => Ok("SET"),
             Some(settings::Setting::Only(allowed)) => {
-                if values.iter().all(|v| settings::says(v, allowed))
-                    && values.len() == set.args().len()
-                {
+                if values.iter().all(|v| settings::says(v, allowed)) && values.len() == set.args().len() {
                     Ok("SET")
                 } else {
-                    Err(Refusal::new(
-                        Code::Policy,
-                        format!("setting \"{name}\" must stay as it is"),
-                    ))
+                    Err(Refusal::new(Code::Policy, format!("setting \"{name}\" must stay as it is")))
                 }
             }
             Some(settings::Setting::Ours) => {
                 let (start, end) = self.statement_range(raw)?;
                 let text = "SET application_name TO DEFAULT";
-                self.plan
-                    .edits
-                    .push(Edit::new(start..end, format!(" {text} ")));
-                self.plan.changes.push(Change::Statement {
-                    index: self.index,
-                    text,
-                });
+                self.plan.edits.push(Edit::new(start..end, format!(" {text} ")));
+                self.plan.changes.push(Change::Statement { index: self.index, text });
                 Ok("SET")
             }
         }
@@ -349,11 +282,7 @@ impl<'t, 'c> Walk<'t, 'c> {
     fn statement_range(&self, raw: &nodes::RawStmt) -> Result<(usize, usize), Refusal> {
         let start = offset(raw.stmt_location)?;
         let length = offset(raw.stmt_len)?;
-        let end = if length == 0 {
-            self.text.len()
-        } else {
-            start + length
-        };
+        let end = if length == 0 { self.text.len() } else { start + length };
         Ok((start, end))
     }
 
@@ -374,10 +303,7 @@ impl<'t, 'c> Walk<'t, 'c> {
         let mut queries = Vec::new();
         for cte in clause.ctes().iter() {
             queries.push((cte, inner));
-            self.scopes.push(Scope {
-                name: cte.ctename().unwrap_or_default(),
-                outer: inner,
-            });
+            self.scopes.push(Scope { name: cte.ctename().unwrap_or_default(), outer: inner });
             inner = self.scopes.len() - 1;
         }
         for (cte, before) in queries {
@@ -409,22 +335,15 @@ impl<'t, 'c> Walk<'t, 'c> {
     ) -> Result<(String, String), Refusal> {
         let name = relation.relname().unwrap_or_default();
         let at = offset(relation.location)?;
-        let target = resolve::relation(
-            &self.context,
-            relation.catalogname(),
-            relation.schemaname(),
-            name,
-        )
-        .map_err(|refusal| refusal.at(at))?;
+        let target = resolve::relation(&self.context, relation.catalogname(), relation.schemaname(), name)
+            .map_err(|refusal| refusal.at(at))?;
         match target {
             Target::Virtual(schema) if operation == Operation::Read => {
                 Ok((schema.to_owned(), name.to_owned()))
             }
-            Target::Virtual(_) => Err(Refusal::new(
-                Code::Policy,
-                format!("permission denied for table {name}"),
-            )
-            .at(at)),
+            Target::Virtual(_) => {
+                Err(Refusal::new(Code::Policy, format!("permission denied for table {name}")).at(at))
+            }
             Target::Governed(access) => {
                 if !access.operations.contains(&operation) {
                     let word = word(operation);
@@ -449,53 +368,34 @@ impl<'t, 'c> Walk<'t, 'c> {
                 if !self.plan.objects.contains(&used) {
                     self.plan.objects.push(used);
                 }
-                Ok((
-                    crate::names::SECURED_SCHEMA.to_owned(),
-                    access.view.name.clone(),
-                ))
+                Ok((crate::names::SECURED_SCHEMA.to_owned(), access.view.name.clone()))
             }
         }
     }
 
     /// Splices a relation. `bare` where the grammar takes no alias (`TABLE t`).
-    fn relation(
-        &mut self,
-        relation: &'t nodes::RangeVar,
-        operation: Operation,
-        bare: bool,
-    ) -> Verdict {
+    fn relation(&mut self, relation: &'t nodes::RangeVar, operation: Operation, bare: bool) -> Verdict {
         const RELPERSISTENCE_PERMANENT: i8 = b'p' as i8;
         if relation.relpersistence != RELPERSISTENCE_PERMANENT {
-            return Err(Refusal::new(
-                Code::Unsupported,
-                "temporary relations are not supported",
-            ));
+            return Err(Refusal::new(Code::Unsupported, "temporary relations are not supported"));
         }
         let (schema, name) = self.target(relation, operation)?;
         let at = offset(relation.location)?;
         let end = self.name_end(at, parts(relation))?;
-        let alias = (relation.alias().is_none() && !bare)
-            .then(|| relation.relname().unwrap_or_default().to_owned());
+        let alias =
+            (relation.alias().is_none() && !bare).then(|| relation.relname().unwrap_or_default().to_owned());
         let mut text = format!("{}.{}", quote(&schema), quote(&name));
         if let Some(alias) = &alias {
             text.push_str(" AS ");
             text.push_str(&quote(alias));
         }
         self.plan.edits.push(Edit::new(at..end, text));
-        self.plan.changes.push(Change::Relation {
-            at,
-            schema,
-            name,
-            alias,
-        });
+        self.plan.changes.push(Change::Relation { at, schema, name, alias });
         Ok(())
     }
 
     /// Node kinds: the allow-list. Everything with children pushes all of them.
-    #[expect(
-        clippy::too_many_lines,
-        reason = "one flat allow-list reads better than several"
-    )]
+    #[expect(clippy::too_many_lines, reason = "one flat allow-list reads better than several")]
     fn node(&mut self, frame: &Frame<'t>) -> Verdict {
         let (depth, scope) = (frame.depth + 1, frame.scope);
         macro_rules! push {
@@ -616,11 +516,8 @@ impl<'t, 'c> Walk<'t, 'c> {
                 }
             }
             Node::RangeTableSample(_) => {
-                return Err(
-                    Refusal::new(Code::Unsupported, "TABLESAMPLE is not supported").hint(
-                        "its rows are picked before policy filters them; use random() or LIMIT",
-                    ),
-                );
+                return Err(Refusal::new(Code::Unsupported, "TABLESAMPLE is not supported")
+                    .hint("its rows are picked before policy filters them; use random() or LIMIT"));
             }
             Node::JoinExpr(join) => push!(join.larg(), join.rarg(), join.quals()),
             Node::GroupingSet(set) => push_all!(set.content()),
@@ -655,8 +552,13 @@ impl<'t, 'c> Walk<'t, 'c> {
             | Node::MergeSupportFunc(_)
             | Node::Integer(_) => {}
             _ => {
-                return Err(Refusal::new(Code::Policy, "a part of this statement is not on the list of what may run")
-                    .hint("rewrite it with plainer SQL; SQL/JSON constructors and JSON_TABLE are not supported yet"));
+                return Err(Refusal::new(
+                    Code::Policy,
+                    "a part of this statement is not on the list of what may run",
+                )
+                .hint(
+                    "rewrite it with plainer SQL; SQL/JSON constructors and JSON_TABLE are not supported yet",
+                ));
             }
         }
         Ok(())
@@ -681,12 +583,9 @@ impl<'t, 'c> Walk<'t, 'c> {
                 node => self.push(node, depth, scope),
             }
         }
-        for list in [
-            select.distinct_clause(),
-            select.group_clause(),
-            select.window_clause(),
-            select.values_lists(),
-        ] {
+        for list in
+            [select.distinct_clause(), select.group_clause(), select.window_clause(), select.values_lists()]
+        {
             for node in list.iter() {
                 self.push(node, depth, scope);
             }
@@ -698,12 +597,9 @@ impl<'t, 'c> Walk<'t, 'c> {
             self.push(sort.into(), depth, scope);
         }
         // The relations a locking clause names are aliases of this level, never new references.
-        for node in [
-            select.where_clause(),
-            select.having_clause(),
-            select.limit_offset(),
-            select.limit_count(),
-        ] {
+        for node in
+            [select.where_clause(), select.having_clause(), select.limit_offset(), select.limit_count()]
+        {
             self.push(node, depth, scope);
         }
         for arm in [select.larg(), select.rarg()].into_iter().flatten() {
@@ -736,12 +632,7 @@ impl<'t, 'c> Walk<'t, 'c> {
         self.push(conflict.where_clause(), depth, scope);
     }
 
-    fn returning(
-        &mut self,
-        clause: Option<&'t nodes::ReturningClause>,
-        depth: usize,
-        scope: usize,
-    ) {
+    fn returning(&mut self, clause: Option<&'t nodes::ReturningClause>, depth: usize, scope: usize) {
         for expression in clause.into_iter().flat_map(|c| c.exprs().iter()) {
             self.push(expression, depth, scope);
         }
@@ -775,8 +666,7 @@ impl<'t, 'c> Walk<'t, 'c> {
             [schema, table, ..] => (*schema, *table),
             _ => return Err(not_spliced().at(at)),
         };
-        resolve::relation(&self.context, None, Some(schema), table)
-            .map_err(|refusal| refusal.at(at))?;
+        resolve::relation(&self.context, None, Some(schema), table).map_err(|refusal| refusal.at(at))?;
         let kept = self.name_end(at, dropped)?;
         let next = scan::skip_space(self.text.as_bytes(), kept)
             .filter(|dot| self.text.as_bytes().get(*dot) == Some(&b'.'))
@@ -809,14 +699,8 @@ impl<'t, 'c> Walk<'t, 'c> {
             return Ok(());
         }
         let end = self.name_end(at, names.len())?;
-        self.plan
-            .edits
-            .push(Edit::new(at..end, format!("{real}.{}", quote(name))));
-        self.plan.changes.push(Change::Function {
-            at,
-            schema: real.to_owned(),
-            name: name.to_owned(),
-        });
+        self.plan.edits.push(Edit::new(at..end, format!("{real}.{}", quote(name))));
+        self.plan.changes.push(Change::Function { at, schema: real.to_owned(), name: name.to_owned() });
         Ok(())
     }
 
@@ -835,10 +719,7 @@ impl<'t, 'c> Walk<'t, 'c> {
         if known && !name.pct_type {
             Ok(())
         } else {
-            Err(Refusal::new(
-                Code::Policy,
-                format!("type \"{}\" may not be used here", parts.join(".")),
-            ))
+            Err(Refusal::new(Code::Policy, format!("type \"{}\" may not be used here", parts.join("."))))
         }
     }
 
@@ -848,19 +729,11 @@ impl<'t, 'c> Walk<'t, 'c> {
         let Some(type_name) = cast.type_name() else {
             return Ok(());
         };
-        let last = type_name
-            .names()
-            .iter()
-            .last()
-            .and_then(nodes::String::sval)
-            .unwrap_or_default();
+        let last = type_name.names().iter().next_back().and_then(nodes::String::sval).unwrap_or_default();
         let literal = match cast.arg() {
             Node::A_Const(constant) => constant,
             Node::A_ArrayExpr(_) if last.starts_with("reg") => {
-                return Err(Refusal::new(
-                    Code::Policy,
-                    format!("arrays of {last} literals are not allowed"),
-                ));
+                return Err(Refusal::new(Code::Policy, format!("arrays of {last} literals are not allowed")));
             }
             _ => return Ok(()),
         };
@@ -868,10 +741,7 @@ impl<'t, 'c> Walk<'t, 'c> {
             return Ok(());
         };
         match last {
-            "regrole" => Err(Refusal::new(
-                Code::Policy,
-                "regrole literals are not allowed",
-            )),
+            "regrole" => Err(Refusal::new(Code::Policy, "regrole literals are not allowed")),
             "regclass" => self.regclass(literal, text),
             _ => Ok(()),
         }
@@ -884,22 +754,14 @@ impl<'t, 'c> Walk<'t, 'c> {
         }
         let at = offset(literal.location)?;
         let parts = split_name(text).ok_or_else(|| {
-            Refusal::new(
-                Code::Policy,
-                format!("regclass literal \"{text}\" is not a plain name"),
-            )
-            .at(at)
+            Refusal::new(Code::Policy, format!("regclass literal \"{text}\" is not a plain name")).at(at)
         })?;
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         let target = match parts.as_slice() {
             [name] => resolve::relation(&self.context, None, None, name),
             [schema, name] => resolve::relation(&self.context, None, Some(schema), name),
             _ => {
-                return Err(Refusal::new(
-                    Code::Unsupported,
-                    "a regclass literal has one or two parts",
-                )
-                .at(at));
+                return Err(Refusal::new(Code::Unsupported, "a regclass literal has one or two parts").at(at));
             }
         };
         let Target::Governed(access) = target.map_err(|refusal| refusal.at(at))? else {
@@ -933,12 +795,7 @@ fn object_use(access: &Access, operation: Operation) -> ObjectUse {
             ColumnRule::Clear | ColumnRule::Denied { .. } => None,
         })
         .collect();
-    ObjectUse {
-        relation: access.relation.to_string(),
-        operation: word(operation),
-        filters,
-        masks,
-    }
+    ObjectUse { relation: access.relation.to_string(), operation: word(operation), filters, masks }
 }
 
 fn parts(relation: &nodes::RangeVar) -> usize {
@@ -950,10 +807,7 @@ fn offset(location: i32) -> Result<usize, Refusal> {
 }
 
 fn too_large(what: &str, limit: usize) -> Refusal {
-    Refusal::new(
-        Code::TooLarge,
-        format!("the statement has more than {limit} {what}"),
-    )
+    Refusal::new(Code::TooLarge, format!("the statement has more than {limit} {what}"))
 }
 
 fn forbidden_function(name: &str) -> Refusal {
@@ -987,10 +841,9 @@ fn operator(name: &pg_raw_parse::list::NodeList) -> Verdict {
     let parts: Vec<&str> = name.iter().filter_map(Node::as_str).collect();
     match parts.as_slice() {
         [] | [_] | ["pg_catalog", _] => Ok(()),
-        _ => Err(Refusal::new(
-            Code::Policy,
-            format!("operator \"{}\" may not be used here", parts.join(".")),
-        )),
+        _ => {
+            Err(Refusal::new(Code::Policy, format!("operator \"{}\" may not be used here", parts.join("."))))
+        }
     }
 }
 
@@ -1007,11 +860,8 @@ fn set_config(call: &nodes::FuncCall) -> Verdict {
     if allowed {
         Ok(())
     } else {
-        Err(Refusal::new(
-            Code::Policy,
-            format!("setting \"{name}\" may not be changed here"),
-        )
-        .hint("set_config takes a literal name of a setting that SET may change"))
+        Err(Refusal::new(Code::Policy, format!("setting \"{name}\" may not be changed here"))
+            .hint("set_config takes a literal name of a setting that SET may change"))
     }
 }
 
@@ -1034,9 +884,9 @@ fn constant_text(node: Node<'_>) -> Option<&str> {
 
 fn is_off(argument: Node<'_>) -> bool {
     match argument {
-        Node::String(text) => text
-            .sval()
-            .is_some_and(|v| matches!(v.to_ascii_lowercase().as_str(), "off" | "false" | "0")),
+        Node::String(text) => {
+            text.sval().is_some_and(|v| matches!(v.to_ascii_lowercase().as_str(), "off" | "false" | "0"))
+        }
         Node::Integer(number) => number.ival == 0,
         _ => false,
     }
@@ -1047,10 +897,7 @@ fn show_setting(show: &nodes::VariableShowStmt) -> Result<&'static str, Refusal>
     if settings::may_show(name) {
         Ok("SHOW")
     } else {
-        Err(Refusal::new(
-            Code::Policy,
-            format!("setting \"{name}\" may not be shown"),
-        ))
+        Err(Refusal::new(Code::Policy, format!("setting \"{name}\" may not be shown")))
     }
 }
 
@@ -1064,10 +911,7 @@ fn transaction_kind(transaction: &nodes::TransactionStmt) -> Result<&'static str
         5 => "RELEASE",
         6 => "ROLLBACK TO",
         _ => {
-            return Err(Refusal::new(
-                Code::Unsupported,
-                "two-phase commit is not supported",
-            ));
+            return Err(Refusal::new(Code::Unsupported, "two-phase commit is not supported"));
         }
     })
 }

@@ -59,11 +59,7 @@ pub(super) fn check(old: &Tree, spliced: &str, plan: &Plan) -> Result<(), Refusa
         }
     }
     // Every planned change must have been found.
-    if changes.is_empty() {
-        Ok(())
-    } else {
-        Err(not_spliced())
-    }
+    if changes.is_empty() { Ok(()) } else { Err(not_spliced()) }
 }
 
 fn print(into: &mut String, statement: &nodes::RawStmt) -> Result<(), Refusal> {
@@ -78,11 +74,7 @@ fn constant(text: &str, new_print: &str) -> Result<(), Refusal> {
     for statement in tree.iter() {
         print(&mut expected, statement)?;
     }
-    if Tokens::read(&expected).items == Tokens::read(new_print).items {
-        Ok(())
-    } else {
-        Err(not_spliced())
-    }
+    if Tokens::read(&expected).items == Tokens::read(new_print).items { Ok(()) } else { Err(not_spliced()) }
 }
 
 /// A piece of a printed tree. Strings stay in their escaped form, quotes included.
@@ -100,22 +92,12 @@ struct Tokens<'a> {
 }
 
 /// Fields that say where in the text something stands.
-const PLACE_FIELDS: [&str; 7] = [
-    "location",
-    "stmt_location",
-    "stmt_len",
-    "rexpr_list_start",
-    "rexpr_list_end",
-    "list_start",
-    "list_end",
-];
+const PLACE_FIELDS: [&str; 7] =
+    ["location", "stmt_location", "stmt_len", "rexpr_list_start", "rexpr_list_end", "list_start", "list_end"];
 
 impl<'a> Tokens<'a> {
     fn read(print: &'a str) -> Self {
-        let mut tokens = Self {
-            items: Vec::with_capacity(print.len() / 5),
-            places: HashMap::new(),
-        };
+        let mut tokens = Self { items: Vec::with_capacity(print.len() / 5), places: HashMap::new() };
         let mut open = Vec::new();
         let bytes = print.as_bytes();
         let mut at = 0;
@@ -152,19 +134,10 @@ impl<'a> Tokens<'a> {
     }
 
     /// Skips `: 14, ` and remembers a `location`.
-    fn place(
-        &mut self,
-        print: &'a str,
-        at: usize,
-        field: &str,
-        struct_open: Option<usize>,
-    ) -> usize {
+    fn place(&mut self, print: &'a str, at: usize, field: &str, struct_open: Option<usize>) -> usize {
         let rest = print.get(at..).unwrap_or_default();
         let after = rest.strip_prefix(": ").unwrap_or(rest);
-        let length = after
-            .bytes()
-            .position(|b| !(b.is_ascii_digit() || b == b'-'))
-            .unwrap_or(after.len());
+        let length = after.bytes().position(|b| !(b.is_ascii_digit() || b == b'-')).unwrap_or(after.len());
         let number = after.get(..length).unwrap_or_default();
         if let (Some(open), Ok(place), "location") = (struct_open, number.parse(), field) {
             self.places.insert(open, place);
@@ -191,11 +164,7 @@ fn text_end(bytes: &[u8], from: usize) -> usize {
 
 fn word_end(bytes: &[u8], from: usize) -> usize {
     let stops = b" \"{}[](),:";
-    bytes
-        .iter()
-        .skip(from)
-        .position(|b| stops.contains(b))
-        .map_or(bytes.len(), |n| from + n)
+    bytes.iter().skip(from).position(|b| stops.contains(b)).map_or(bytes.len(), |n| from + n)
 }
 
 struct Lockstep<'t, 'm, 'p> {
@@ -210,9 +179,7 @@ impl Lockstep<'_, '_, '_> {
         let (mut i, mut j) = (0, 0);
         while i < self.old.items.len() {
             let opens = self.old.items.get(i) == Some(&Token::Mark(b'{'));
-            let name = i
-                .checked_sub(1)
-                .and_then(|before| self.old.items.get(before).copied());
+            let name = i.checked_sub(1).and_then(|before| self.old.items.get(before).copied());
             if self.old.items.get(i) != self.new.items.get(j) {
                 return None;
             }
@@ -237,18 +204,10 @@ impl Lockstep<'_, '_, '_> {
             return Some((i, j));
         };
         let next = match (kind, self.changes.get(&place).copied()) {
-            (
-                "RangeVar",
-                Some(Change::Relation {
-                    schema,
-                    name,
-                    alias,
-                    ..
-                }),
-            ) => self.relation(i, j, schema, name, alias.as_deref())?,
-            ("FuncCall", Some(Change::Function { schema, name, .. })) => {
-                self.function(i, j, schema, name)?
+            ("RangeVar", Some(Change::Relation { schema, name, alias, .. })) => {
+                self.relation(i, j, schema, name, alias.as_deref())?
             }
+            ("FuncCall", Some(Change::Function { schema, name, .. })) => self.function(i, j, schema, name)?,
             ("ColumnRef", Some(Change::Column { dropped, .. })) => self.column(i, j, *dropped)?,
             ("A_Const", Some(Change::Literal { text, .. })) => self.literal(i, j, text)?,
             ("CopyStmt", Some(Change::CopyQuery { query, .. })) => self.copy(i, j, query)?,
@@ -308,10 +267,8 @@ impl Lockstep<'_, '_, '_> {
         }
         j += end - i;
         i = self.skip_exact(end, "alias: None,")?;
-        j = self.expect(
-            j,
-            &format!("alias: Some(Alias {{ aliasname: Some({alias:?}), colnames: [], .. }}),"),
-        )?;
+        j = self
+            .expect(j, &format!("alias: Some(Alias {{ aliasname: Some({alias:?}), colnames: [], .. }}),"))?;
         Some((i, j))
     }
 
@@ -324,16 +281,10 @@ impl Lockstep<'_, '_, '_> {
         )?;
         // The old name's last part must be the new one's.
         let args = self.skip_to(i, "args")?;
-        let same = self
-            .old
-            .items
-            .get(i..args)?
-            .iter()
-            .rev()
-            .find_map(|token| match token {
-                Token::Text(text) => Some(*text == format!("{name:?}")),
-                Token::Word(_) | Token::Mark(_) => None,
-            });
+        let same = self.old.items.get(i..args)?.iter().rev().find_map(|token| match token {
+            Token::Text(text) => Some(*text == format!("{name:?}")),
+            Token::Word(_) | Token::Mark(_) => None,
+        });
         (same == Some(true)).then_some((args, j))
     }
 
@@ -373,11 +324,7 @@ mod tests {
     use crate::sql::edit::Edit;
 
     fn plan(changes: Vec<Change>) -> Plan {
-        Plan {
-            changes,
-            edits: vec![Edit::new(0..0, "")],
-            ..Plan::default()
-        }
+        Plan { changes, edits: vec![Edit::new(0..0, "")], ..Plan::default() }
     }
 
     fn verdict(old: &str, new: &str, changes: Vec<Change>) -> bool {
@@ -386,21 +333,12 @@ mod tests {
     }
 
     fn relation(at: usize) -> Change {
-        Change::Relation {
-            at,
-            schema: "s".into(),
-            name: "v".into(),
-            alias: Some("t".into()),
-        }
+        Change::Relation { at, schema: "s".into(), name: "v".into(), alias: Some("t".into()) }
     }
 
     #[test]
     fn the_planned_change_passes_and_nothing_else_does() {
-        assert!(verdict(
-            "SELECT a FROM t",
-            "SELECT a FROM s.v AS t",
-            vec![relation(14)]
-        ));
+        assert!(verdict("SELECT a FROM t", "SELECT a FROM s.v AS t", vec![relation(14)]));
         for (new, why) in [
             ("SELECT a FROM t", "not applied"),
             ("SELECT a FROM s.v", "alias missing"),
@@ -413,65 +351,26 @@ mod tests {
             ("SELECT a FROM s.v AS t, s.v AS t", "twice"),
             ("SELECT a FROM s.v AS \"T\"", "alias case"),
         ] {
-            assert!(
-                !verdict("SELECT a FROM t", new, vec![relation(14)]),
-                "{why}"
-            );
+            assert!(!verdict("SELECT a FROM t", new, vec![relation(14)]), "{why}");
         }
-        assert!(
-            !verdict("SELECT a FROM t", "SELECT a FROM s.v AS t", vec![]),
-            "unplanned"
-        );
-        assert!(
-            !verdict("SELECT a FROM t", "SELECT a FROM t", vec![relation(14)]),
-            "planned, not found"
-        );
+        assert!(!verdict("SELECT a FROM t", "SELECT a FROM s.v AS t", vec![]), "unplanned");
+        assert!(!verdict("SELECT a FROM t", "SELECT a FROM t", vec![relation(14)]), "planned, not found");
     }
 
     #[test]
     fn functions_columns_literals_and_copies_are_followed() {
-        let function = Change::Function {
-            at: 7,
-            schema: "pg_catalog".into(),
-            name: "f".into(),
-        };
-        assert!(verdict(
-            "SELECT f(x)",
-            "SELECT pg_catalog.f(x)",
-            vec![function.clone()]
-        ));
-        assert!(!verdict(
-            "SELECT f(x)",
-            "SELECT pg_catalog.g(x)",
-            vec![function.clone()]
-        ));
-        assert!(!verdict(
-            "SELECT f(x)",
-            "SELECT pg_catalog.f(y)",
-            vec![function]
-        ));
+        let function = Change::Function { at: 7, schema: "pg_catalog".into(), name: "f".into() };
+        assert!(verdict("SELECT f(x)", "SELECT pg_catalog.f(x)", vec![function.clone()]));
+        assert!(!verdict("SELECT f(x)", "SELECT pg_catalog.g(x)", vec![function.clone()]));
+        assert!(!verdict("SELECT f(x)", "SELECT pg_catalog.f(y)", vec![function]));
         let column = Change::Column { at: 7, dropped: 1 };
         assert!(verdict("SELECT s.t.x", "SELECT t.x", vec![column.clone()]));
         assert!(!verdict("SELECT s.t.x", "SELECT t.y", vec![column.clone()]));
         assert!(!verdict("SELECT s.t.x", "SELECT x", vec![column]));
-        let literal = Change::Literal {
-            at: 7,
-            text: "9".into(),
-        };
-        assert!(verdict(
-            "SELECT 't'::regclass",
-            "SELECT '9'::regclass",
-            vec![literal.clone()]
-        ));
-        assert!(!verdict(
-            "SELECT 't'::regclass",
-            "SELECT '8'::regclass",
-            vec![literal]
-        ));
-        let copy = Change::CopyQuery {
-            at: 5,
-            query: "SELECT a FROM s.v AS t".into(),
-        };
+        let literal = Change::Literal { at: 7, text: "9".into() };
+        assert!(verdict("SELECT 't'::regclass", "SELECT '9'::regclass", vec![literal.clone()]));
+        assert!(!verdict("SELECT 't'::regclass", "SELECT '8'::regclass", vec![literal]));
+        let copy = Change::CopyQuery { at: 5, query: "SELECT a FROM s.v AS t".into() };
         assert!(verdict(
             "COPY t (a) TO STDOUT CSV",
             "COPY (SELECT a FROM s.v AS t) TO STDOUT CSV",
@@ -482,11 +381,7 @@ mod tests {
             "COPY (SELECT b FROM s.v AS t) TO STDOUT CSV",
             vec![copy.clone()]
         ));
-        assert!(!verdict(
-            "COPY t (a) TO STDOUT CSV",
-            "COPY (SELECT a FROM s.v AS t) TO STDOUT",
-            vec![copy]
-        ));
+        assert!(!verdict("COPY t (a) TO STDOUT CSV", "COPY (SELECT a FROM s.v AS t) TO STDOUT", vec![copy]));
     }
 
     #[test]
