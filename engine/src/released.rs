@@ -82,6 +82,12 @@ impl Enforced {
         &self.0
     }
 
+    /// The text for a Parse message, which plans a statement and runs nothing; running it needs a [`Released`].
+    #[must_use]
+    pub fn for_parse(&self) -> Parseable<'_> {
+        Parseable(&self.0)
+    }
+
     /// Files the record, then releases the text.
     ///
     /// # Errors
@@ -95,6 +101,18 @@ impl Enforced {
 impl std::fmt::Debug for Enforced {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Enforced({} bytes)", self.0.len())
+    }
+}
+
+/// Enforced text that may be prepared, not run.
+#[derive(Clone, Copy)]
+pub struct Parseable<'a>(&'a str);
+
+impl<'a> Parseable<'a> {
+    /// The text to prepare.
+    #[must_use]
+    pub fn text(self) -> &'a str {
+        self.0
     }
 }
 
