@@ -1,3 +1,4 @@
 //! Adapters: everything outside Lanyard that it talks to, one folder per kind.
 
 pub mod cluster;
+pub mod process;

@@ -5,26 +5,27 @@
 
 mod account;
 mod binaries;
+mod error;
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ring::rand::{SecureRandom, SystemRandom};
-use thiserror::Error;
 use tokio_postgres::{Client, NoTls};
 
+use crate::process::{Process, Signal};
 use account::Account;
 pub use account::scratch_folder;
+pub use error::ClusterError;
 
 /// Ports below the range that kernels hand out for outgoing connections, so that nobody takes ours between two starts.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 const PORT_TRIES: usize = 20;
 const START_SECONDS_MAX: u64 = 60;
-const STOP_SECONDS_MAX: u64 = 20;
 const REMOVE_SECONDS_MAX: u64 = 10;
 const POLL_MILLISECONDS: u64 = 20;
 /// `sockaddr_un.sun_path` has 108 bytes with its final zero on Linux, 104 elsewhere; PostgreSQL refuses longer ones.
@@ -38,82 +39,6 @@ const DEFAULT_SETTINGS: [(&str, &str); 6] = [
     ("lc_messages", "C"),
     ("max_connections", "200"),
 ];
-
-/// Why a private cluster could not be had.
-#[derive(Debug, Error)]
-pub enum ClusterError {
-    /// No server binaries anywhere.
-    #[error(
-        "no postgresql server binaries found in PATH, pg_config, /usr/lib/postgresql or homebrew; install the package \"postgresql\" or name their folder"
-    )]
-    NoBinaries,
-    /// The folder named has no initdb or no postgres.
-    #[error("folder {0:?} does not hold both \"initdb\" and \"postgres\"")]
-    NotABinFolder(PathBuf),
-    /// We are root and there is nobody to drop to.
-    #[error(
-        "postgresql refuses to run as root and neither account \"postgres\" nor \"nobody\" is in /etc/passwd"
-    )]
-    NoAccount,
-    /// The server's account cannot pass this folder.
-    #[error("the server's account cannot enter {0:?}; choose a folder under /tmp")]
-    Closed(PathBuf),
-    /// The folder holds something already.
-    #[error("folder {0:?} is not empty, and a private cluster never reuses one")]
-    NotEmpty(PathBuf),
-    /// The socket's path would be cut.
-    #[error(
-        "socket path {0:?} is longer than {SOCKET_PATH_BYTES_MAX} bytes; choose a shorter folder"
-    )]
-    SocketPath(PathBuf),
-    /// A file or process operation failed.
-    #[error("cannot {action} {path:?}")]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// The system's answer.
-        #[source]
-        source: io::Error,
-    },
-    /// A PostgreSQL program failed; its last words.
-    #[error("{program} failed: {output}")]
-    Program {
-        /// Which one.
-        program: &'static str,
-        /// What it printed.
-        output: String,
-    },
-    /// Every port tried was taken.
-    #[error("no free port in {}..{} after {PORT_TRIES} tries", PORTS.start, PORTS.end)]
-    NoPort,
-    /// Not ready in time.
-    #[error("the server was not ready after {START_SECONDS_MAX} s; the end of its log: {log}")]
-    NotReady {
-        /// Last lines of the log.
-        log: String,
-        /// Why the last probe failed.
-        #[source]
-        source: tokio_postgres::Error,
-    },
-    /// The server refused a superuser's connection.
-    #[error("cannot connect to the private cluster")]
-    Connect(#[source] tokio_postgres::Error),
-    /// The system has no randomness to give.
-    #[error("the system's random number generator failed")]
-    Random,
-}
-
-impl ClusterError {
-    fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
-        Self::Io {
-            action,
-            path: path.to_owned(),
-            source,
-        }
-    }
-}
 
 /// What to start.
 #[derive(Debug, Clone, Default)]
@@ -132,7 +57,7 @@ pub struct ClusterOptions {
 #[derive(Debug)]
 pub struct Cluster {
     // Declared before the folder: the server goes before its files.
-    server: Option<Child>,
+    server: Option<Process>,
     folder: Folder,
     account: Option<Account>,
     bin: PathBuf,
@@ -294,7 +219,7 @@ impl Cluster {
     ///
     /// Cancel-safe: a dropped future stops at once instead.
     pub async fn stop(mut self) {
-        self.end("INT").await;
+        self.shut_down().await;
     }
 
     /// Stops and starts again: same port, same data.
@@ -304,12 +229,28 @@ impl Cluster {
     /// # Errors
     /// [`ClusterError::NoPort`] when somebody took the port meanwhile, else what starting can say.
     pub async fn restart(&mut self) -> Result<(), ClusterError> {
-        self.end("INT").await;
+        self.shut_down().await;
         if self.launch().await? {
             Ok(())
         } else {
             Err(ClusterError::NoPort)
         }
+    }
+
+    /// Lets a command run as the server does: as another account when we are root. For servers beside this one that refuse
+    /// root too.
+    pub fn as_server_account(&self, command: &mut Command) {
+        if let Some(account) = self.account {
+            command.uid(account.uid).gid(account.gid);
+        }
+    }
+
+    /// Gives a file in the cluster's folder to that account.
+    ///
+    /// # Errors
+    /// The owner cannot be changed.
+    pub fn give(&self, path: &Path) -> Result<(), ClusterError> {
+        self.account.map_or(Ok(()), |account| account.own(path))
     }
 
     fn pgdata(&self) -> PathBuf {
@@ -322,9 +263,7 @@ impl Cluster {
         for (path, mode) in [(&self.pgdata(), 0o700), (&self.socket_dir, 0o755)] {
             std::fs::create_dir(path).map_err(|e| ClusterError::io("make", path, e))?;
             set_mode(path, mode)?;
-            if let Some(account) = self.account {
-                account.own(path)?;
-            }
+            self.give(path)?;
         }
         match self.account {
             Some(account) => account.can_reach(&self.pgdata()),
@@ -344,9 +283,7 @@ impl Cluster {
                 command.env_remove(key);
             }
         }
-        if let Some(account) = self.account {
-            command.uid(account.uid).gid(account.gid);
-        }
+        self.as_server_account(&mut command);
         command
     }
 
@@ -357,9 +294,7 @@ impl Cluster {
                 std::fs::set_permissions(&password_file, std::fs::Permissions::from_mode(0o600))
             })
             .map_err(|e| ClusterError::io("write", &password_file, e))?;
-        if let Some(account) = self.account {
-            account.own(&password_file)?;
-        }
+        self.give(&password_file)?;
         let mut command = self.program("initdb");
         command
             .args(["--no-sync", "--auth=scram-sha-256", "--encoding=UTF8"])
@@ -420,25 +355,24 @@ impl Cluster {
             .try_clone()
             .map_err(|e| ClusterError::io("open", &self.log_file, e))?;
         let postgres = self.bin.join("postgres");
-        let child = self
-            .program("postgres")
+        let mut command = self.program("postgres");
+        command
             .arg("-D")
             .arg(self.pgdata())
             .args(["-p", &self.port.to_string()])
             .stdout(log)
-            .stderr(errors)
-            // A group of its own: Ctrl-C in a terminal reaches us, and we stop the server in order.
-            .process_group(0)
-            .spawn()
+            .stderr(errors);
+        // A postmaster that quits ends its children, which have sessions of their own: no signal to a group reaches them.
+        let process = Process::spawn(&mut command, Signal::Quit)
             .map_err(|e| ClusterError::io("run", &postgres, e))?;
-        self.server = Some(child);
+        self.server = Some(process);
         self.wait_ready().await
     }
 
     async fn wait_ready(&mut self) -> Result<bool, ClusterError> {
         let deadline = Instant::now() + Duration::from_secs(START_SECONDS_MAX);
         loop {
-            if self.has_exited() {
+            if self.server.as_mut().is_none_or(|s| s.status().is_some()) {
                 self.server = None;
                 let log = self.log_tail();
                 return if log.contains("Address already in use") {
@@ -483,66 +417,11 @@ impl Cluster {
         last_lines(&std::fs::read_to_string(&self.log_file).unwrap_or_default())
     }
 
-    /// Did the server end by itself? A server we cannot ask about counts as running, so that it is still signalled.
-    fn has_exited(&mut self) -> bool {
-        match self.server.as_mut().map(Child::try_wait) {
-            None | Some(Ok(Some(_))) => true,
-            Some(Ok(None) | Err(_)) => false,
+    /// Fast shutdown: sessions are cut, data is written. Dropping the process does the rest when that takes too long.
+    async fn shut_down(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            server.end_gently(Signal::Interrupt).await;
         }
-    }
-
-    /// Signals the server and waits for it, with a deadline.
-    async fn end(&mut self, signal: &str) {
-        self.signal(signal);
-        let deadline = Instant::now() + Duration::from_secs(STOP_SECONDS_MAX);
-        while !self.has_exited() && Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(POLL_MILLISECONDS)).await;
-        }
-        self.end_now();
-    }
-
-    /// Immediate shutdown: the postmaster ends its children (they have sessions of their own, so no signal to a group
-    /// would reach them) and itself. Blocks for some milliseconds; kills when that does not help.
-    fn end_now(&mut self) {
-        if self.server.is_none() {
-            return;
-        }
-        if !self.has_exited() {
-            self.signal("QUIT");
-        }
-        let deadline = Instant::now() + Duration::from_secs(STOP_SECONDS_MAX);
-        while !self.has_exited() && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(POLL_MILLISECONDS));
-        }
-        if let Some(mut server) = self.server.take()
-            && !matches!(server.try_wait(), Ok(Some(_)))
-        {
-            // Backends notice that the postmaster is gone and leave by themselves.
-            let ended = server.kill().and_then(|()| server.wait());
-            if let Err(error) = ended {
-                tracing::warn!(%error, "a private cluster could not be ended");
-            }
-        }
-    }
-
-    /// Sends a signal through the shell's `kill`: the workspace forbids the unsafe call, and every system has a shell.
-    fn signal(&self, name: &str) {
-        let Some(server) = &self.server else { return };
-        let sent = Command::new("/bin/sh")
-            .args(["-c", r#"kill -s "$1" "$2""#, "sh", name])
-            .arg(server.id().to_string())
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        if let Err(error) = sent {
-            tracing::warn!(%error, "a private cluster could not be signalled");
-        }
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        self.end_now();
     }
 }
 

@@ -56,7 +56,11 @@ async fn starts_answers_restarts_stops_and_leaves_nothing() -> Outcome {
     let again = cluster.connect("postgres").await?;
     again.query("SELECT a FROM kept", &[]).await?;
 
-    let pid = cluster.server.as_ref().map(Child::id).ok_or("no server")?;
+    let pid = cluster
+        .server
+        .as_ref()
+        .map(Process::id)
+        .ok_or("no server")?;
     cluster.stop().await;
     assert!(!alive(pid));
     assert!(!folder.exists());
@@ -74,7 +78,11 @@ async fn nobody_gets_in_without_the_password_and_drop_ends_busy_sessions() -> Ou
     let backend = row.get::<_, i32>(0).unsigned_abs();
     let asleep = tokio::spawn(async move { busy.batch_execute("SELECT pg_sleep(600)").await });
     let (pid, folder) = (
-        cluster.server.as_ref().map(Child::id).ok_or("no server")?,
+        cluster
+            .server
+            .as_ref()
+            .map(Process::id)
+            .ok_or("no server")?,
         cluster.folder().to_owned(),
     );
     drop(cluster);
