@@ -107,8 +107,10 @@ impl Pgbench {
         let mut times = self.take_logs()?;
         times.sort_unstable();
         Ok(Sample {
-            p50_us: percentile(&times, 50).ok_or_else(|| failure("pgbench logged no transaction"))?,
-            p99_us: percentile(&times, 99).ok_or_else(|| failure("pgbench logged no transaction"))?,
+            p50_us: percentile(&times, 50)
+                .ok_or_else(|| failure("pgbench logged no transaction"))?,
+            p99_us: percentile(&times, 99)
+                .ok_or_else(|| failure("pgbench logged no transaction"))?,
             tps: tps(&output)?,
         })
     }
@@ -174,5 +176,9 @@ fn percentile(sorted: &[u32], percent: usize) -> Option<f64> {
 /// `pgbench` beside the server, else in PATH.
 pub(crate) fn find(bin: &Path) -> PathBuf {
     let beside = bin.join("pgbench");
-    if beside.is_file() { beside } else { "pgbench".into() }
+    if beside.is_file() {
+        beside
+    } else {
+        "pgbench".into()
+    }
 }

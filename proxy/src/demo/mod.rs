@@ -5,3 +5,5 @@
 
 pub mod data;
 pub mod governance;
+pub mod lanyard_process;
+pub mod setting;
