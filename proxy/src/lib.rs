@@ -1,1 +1,3 @@
 //! Lanyard, the proxy.
+
+pub mod demo;
