@@ -1,3 +1,7 @@
 //! Lanyard, the proxy.
-
-pub mod demo;
+pub mod net;
+pub mod observe;
+pub mod server;
+pub mod session;
+pub mod vend;
+pub mod wire;

@@ -10,3 +10,5 @@ mod messages;
 mod outbound;
 mod scram;
 pub mod serve;
+
+pub use exchange::RecordText;
