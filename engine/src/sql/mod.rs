@@ -1,1 +1,3 @@
 //! SQL.
+
+pub mod virtual_catalog;

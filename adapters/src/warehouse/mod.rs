@@ -1,0 +1,3 @@
+//! Warehouses.
+
+pub mod postgres;
