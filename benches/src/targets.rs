@@ -122,7 +122,7 @@ impl Stage {
             pgbench,
             _peers: Vec::new(),
             _lanyard: None,
-            cluster: cluster,
+            cluster,
         };
         let wants = |kind| options.targets.contains(&kind);
         if wants(Kind::Direct) {

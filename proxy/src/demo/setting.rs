@@ -95,13 +95,18 @@ impl Setting {
                 .map(|id| Ok(((*id).to_owned(), secret()?)))
                 .collect()
         };
+        let port = free_port().map_err(SettingError::Port)?;
+        let mut http_port = port;
+        while http_port == port {
+            http_port = free_port().map_err(SettingError::Port)?;
+        }
         let setting = Self {
             folder: folder.to_owned(),
             config: folder.join("lanyard.toml"),
             governance: folder.join("governance"),
             audit: folder.join("audit"),
-            port: free_port().map_err(SettingError::Port)?,
-            http_port: free_port().map_err(SettingError::Port)?,
+            port,
+            http_port,
             agent_keys: keys(options.agents)?,
             user_keys: keys(options.users)?,
         };

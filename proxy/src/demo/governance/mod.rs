@@ -46,6 +46,7 @@ mod tests {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct File {
+        next_short: u32,
         users: Vec<User>,
         agents: Vec<Agent>,
     }
@@ -53,8 +54,19 @@ mod tests {
     #[test]
     fn identities_are_the_engines_and_every_number_is_used_once() -> Result<(), serde_json::Error> {
         let file: File = serde_json::from_str(IDENTITIES)?;
-        let users: BTreeSet<u32> = file.users.iter().map(|u| u.short.get()).collect();
-        assert_eq!(users.len(), file.users.len());
+        let (users, agents) = (file.users.iter(), file.agents.iter());
+        let ids: BTreeSet<&str> = users
+            .map(|u| u.id.as_str())
+            .chain(agents.map(|a| a.id.as_str()))
+            .collect();
+        let (users, agents) = (file.users.iter(), file.agents.iter());
+        let shorts: BTreeSet<u32> = users
+            .map(|u| u.short.get())
+            .chain(agents.map(|a| a.short.get()))
+            .collect();
+        let all = file.users.len() + file.agents.len();
+        assert_eq!((ids.len(), shorts.len()), (all, all));
+        assert!(shorts.last() < Some(&file.next_short));
         for agent in &file.agents {
             assert!(
                 file.users.iter().any(|u| u.id == agent.owner),
