@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use lanyard_engine::catalog::Tags;
-use lanyard_engine::identity::{Agent, AgentId, Attributes, Combination, ShortId, User, UserId};
+use lanyard_engine::identity::{Agent, AgentId, Attributes, Combination, User, UserId};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::files::{Privacy, lock_folder, write_json};
@@ -66,7 +66,7 @@ pub fn add_user(dir: &Path, new: NewUser) -> Result<User, StoreError> {
     let mut added = None;
     change_identities(dir, |file| {
         let user = User {
-            short: next_short(file)?,
+            short: file.give_short()?,
             id: new.id,
             name: new.name,
             groups: new.groups,
@@ -92,7 +92,7 @@ pub fn add_agent(dir: &Path, new: NewAgent) -> Result<Agent, StoreError> {
             return Err(StoreError::Missing(Who::User(&new.owner).to_string()));
         }
         let agent = Agent {
-            short: next_short(file)?,
+            short: file.give_short()?,
             id: new.id,
             name: new.name,
             owner: new.owner,
@@ -210,8 +210,9 @@ fn change_identities(
 }
 
 fn existing(dir: &Path, who: Who<'_>) -> Result<IdentitiesFile, StoreError> {
-    let file = read_identities(dir)?.unwrap_or_default();
+    let mut file = read_identities(dir)?.unwrap_or_default();
     check_identities(&dir.join(IDENTITIES), file.clone())?;
+    file.settle();
     let exists = match who {
         Who::Agent(id) => file.agents.iter().any(|agent| agent.id == *id),
         Who::User(id) => file.users.iter().any(|user| user.id == *id),
@@ -230,12 +231,6 @@ fn free(file: &IdentitiesFile, id: &str) -> Result<(), StoreError> {
         return Err(StoreError::Exists(format!("id \"{id}\"")));
     }
     Ok(())
-}
-
-fn next_short(file: &mut IdentitiesFile) -> Result<ShortId, StoreError> {
-    let short = ShortId::new(file.next_short).map_err(|_| StoreError::ShortIds)?;
-    file.next_short += 1;
-    Ok(short)
 }
 
 fn write_identities(dir: &Path, file: &IdentitiesFile) -> Result<(), StoreError> {

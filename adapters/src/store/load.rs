@@ -16,24 +16,34 @@ use super::{CREDENTIALS, Credentials, Governance, IDENTITIES, StoreError, TAGS};
 const TRIES_MAX: usize = 5;
 
 /// `identities.json` as it is on disk.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct IdentitiesFile {
     /// The next short id to give away; never goes down, so that a role name in an old log names one principal for ever.
-    pub(super) next_short: u32,
+    /// A file written by hand may leave it out: then it is above every short id in the file.
+    #[serde(default)]
+    next_short: Option<u32>,
     #[serde(default)]
     pub(super) users: Vec<User>,
     #[serde(default)]
     pub(super) agents: Vec<Agent>,
 }
 
-impl Default for IdentitiesFile {
-    fn default() -> Self {
-        Self {
-            next_short: 1,
-            users: Vec::new(),
-            agents: Vec::new(),
-        }
+impl IdentitiesFile {
+    /// Writes the counter down. An editor calls it before it removes anybody: the highest number may be theirs.
+    pub(super) fn settle(&mut self) -> u32 {
+        let users = self.users.iter().map(|user| user.short.get());
+        let agents = self.agents.iter().map(|agent| agent.short.get());
+        let above = users.chain(agents).max().map_or(1, |last| last + 1);
+        *self.next_short.get_or_insert(above)
+    }
+
+    /// Takes the next short id.
+    pub(super) fn give_short(&mut self) -> Result<ShortId, StoreError> {
+        let next = self.settle();
+        let short = ShortId::new(next).map_err(|_| StoreError::ShortIds)?;
+        self.next_short = Some(next + 1);
+        Ok(short)
     }
 }
 
@@ -134,7 +144,14 @@ pub(super) fn read_credentials(dir: &Path) -> Result<Credentials, StoreError> {
     Ok(read_json(&dir.join(CREDENTIALS), Privacy::Owner)?.unwrap_or_default())
 }
 
-/// One list of ids for agents and users (a login name must mean one of them), one list of short ids, owners that exist.
+/// A role name has a place for each, so agents and users may have equal numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    Agent,
+    User,
+}
+
+/// One list of ids for agents and users (a login name must mean one of them), short ids that differ, owners that exist.
 pub(super) fn check_identities(
     path: &Path,
     file: IdentitiesFile,
@@ -145,32 +162,32 @@ pub(super) fn check_identities(
         hint: hint.to_owned(),
     };
     let mut ids = BTreeSet::new();
-    let mut shorts: HashMap<ShortId, String> = HashMap::new();
-    let users = file.users.iter().map(|u| (u.id.as_str(), u.short));
-    let agents = file.agents.iter().map(|a| (a.id.as_str(), a.short));
-    for (id, short) in users.chain(agents) {
+    let mut shorts: HashMap<(Kind, ShortId), &str> = HashMap::new();
+    let users = file
+        .users
+        .iter()
+        .map(|u| (u.id.as_str(), Kind::User, u.short));
+    let agents = file
+        .agents
+        .iter()
+        .map(|a| (a.id.as_str(), Kind::Agent, a.short));
+    for (id, kind, short) in users.chain(agents) {
         if !ids.insert(id) {
             return Err(invalid(
                 format!("id \"{id}\" stands here twice"),
                 "agents and users share one list of ids; rename one of them",
             ));
         }
-        if let Some(other) = shorts.insert(short, id.to_owned()) {
+        let number = short.get();
+        if let Some(other) = shorts.insert((kind, short), id) {
             return Err(invalid(
-                format!(
-                    "\"{other}\" and \"{id}\" have the same short id {}",
-                    short.get()
-                ),
-                "give the newer one the number in next_short, and add 1 to next_short",
+                format!("\"{other}\" and \"{id}\" have the same short id {number}"),
+                "give the newer one a number that was never used",
             ));
         }
-        if short.get() >= file.next_short {
+        if let Some(next) = file.next_short.filter(|next| number >= *next) {
             return Err(invalid(
-                format!(
-                    "next_short {} is not above short id {} of \"{id}\"",
-                    file.next_short,
-                    short.get()
-                ),
+                format!("next_short {next} is not above short id {number} of \"{id}\""),
                 "set next_short above every short id that was ever given",
             ));
         }

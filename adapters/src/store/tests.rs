@@ -180,6 +180,14 @@ fn short_ids_run_out_with_a_message() -> TestResult {
         Err(StoreError::ShortIds)
     ));
     load(&folder.0)?;
+    // Without next_short: above everybody in the file, and kept from then on.
+    let other = Folder::new()?;
+    let by_hand = r#"{"users":[{"id":"a","name":"A","short":3}],"agents":[{"id":"b","name":"B","owner":"a","short":3}]}"#;
+    other.put(IDENTITIES, by_hand)?;
+    load(&other.0)?;
+    remove_agent(&other.0, &AgentId::parse("b")?)?;
+    remove_user(&other.0, &UserId::parse("a")?)?;
+    assert_eq!(add_user(&other.0, user("c")?)?.short.get(), 4);
     Ok(())
 }
 
@@ -196,11 +204,6 @@ fn files_that_cannot_be_true_are_refused_by_name_and_place() -> TestResult {
             IDENTITIES,
             "{\"next_short\":1,\n \"user\":[]}".into(),
             "identities.json:2:7: unknown field `user`",
-        ),
-        (
-            IDENTITIES,
-            "{\"users\":[]}".into(),
-            "missing field `next_short`",
         ),
         (
             IDENTITIES,
@@ -229,7 +232,10 @@ fn files_that_cannot_be_true_are_refused_by_name_and_place() -> TestResult {
         ),
         (
             IDENTITIES,
-            two(taylor, &bot("bot", "taylor", 1)),
+            two(
+                &format!("{taylor},{}", taylor.replace("taylor", "riley")),
+                "",
+            ),
             "the same short id 1",
         ),
         (
