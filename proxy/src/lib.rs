@@ -1,4 +1,9 @@
-//! Lanyard, the proxy.
+//! Lanyard, the proxy: clients' sockets, sessions, vending, command line, configuration, observability.
+//!
+//! Concrete adapters are chosen here and nowhere else. The binary only calls [`cli`].
+
+pub mod config;
+pub mod demo;
 pub mod net;
 pub mod observe;
 pub mod server;

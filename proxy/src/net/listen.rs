@@ -80,9 +80,9 @@ async fn connection(
     .await;
     drop(login_permit);
     if let Ok(Some((session, permit))) = login {
-        shared.metrics.session_opened();
+        shared.metrics.sessions.inc();
         serve::serve(session, &shared).await;
-        shared.metrics.session_closed();
+        shared.metrics.sessions.dec();
         drop(permit);
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use lanyard_adapters::ledger::Shard;
 use lanyard_engine::record::{Attempt, Disposition, Outcome, RulingId, SessionFacts, Status, VERSION};
@@ -13,7 +13,7 @@ use lanyard_engine::refusal::{Code, Refusal};
 use lanyard_engine::released::{Enforced, Ledger as _, LedgerFull, RawSql, Released};
 use lanyard_engine::sql::{self, Judged};
 
-use crate::observe::Metrics;
+use crate::observe::{Direction, Metrics};
 use crate::vend::Granted;
 
 /// A prepared statement.
@@ -166,7 +166,7 @@ impl Exchange {
             judge_us,
         };
         let released = enforced.release(&mut self.shard, &attempt).map_err(|LedgerFull| ledger_full())?;
-        self.metrics.statement(judged.disposition);
+        self.metrics.judged(judged.disposition, Duration::from_micros(judge_us));
         let run = Run {
             ruling,
             text: Arc::clone(text),
@@ -202,6 +202,7 @@ impl Exchange {
             judge_us,
         };
         let filed = self.shard.file(&attempt);
+        self.metrics.judged(Disposition::Refused, Duration::from_micros(judge_us));
         self.metrics.refusal(refusal.code);
         match filed {
             Ok(filed) => {
@@ -226,7 +227,7 @@ impl Exchange {
             warehouse_us: micros(run.sent),
         };
         self.shard.complete(&outcome);
-        self.metrics.relayed(run.bytes);
+        self.metrics.relayed(Direction::ToClient, run.bytes);
     }
 
     /// The connection ends: what was sent and not answered is unknown.

@@ -547,20 +547,9 @@ async fn open_backend(
     governor: &Governor,
     id: SessionId,
 ) -> Result<Upstream, Refusal> {
-    let path: Vec<String> = governor
-        .search_path()
-        .iter()
-        .map(|schema| format!("\"{}\"", schema.replace('"', "\"\"")))
-        .chain(["pg_temp".to_owned()])
-        .collect();
-    let path = path.join(", ");
+    // The search path and the settings enforcement needs are the warehouse's own business (`Warehouse::open`).
     let application = format!("lanyard:{id}");
-    let mut settings = vec![
-        ("search_path", path.as_str()),
-        ("standard_conforming_strings", "on"),
-        ("client_encoding", "UTF8"),
-        ("application_name", application.as_str()),
-    ];
+    let mut settings = vec![("application_name", application.as_str())];
     settings.extend(wished.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     warehouse.open(login, &settings).await.map_err(|error| unreachable_warehouse(governor, &error))
 }

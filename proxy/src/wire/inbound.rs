@@ -17,6 +17,7 @@ pub enum Object {
 
 /// A decoded message.
 #[derive(Debug)]
+#[expect(missing_docs, reason = "fields are named as in the manual's Message Formats")]
 pub enum Inbound {
     /// `Q`.
     Query(String),

@@ -9,6 +9,7 @@ use super::backend::{cstring, message};
 use super::inbound::Object;
 
 /// One message to the warehouse.
+#[expect(missing_docs, reason = "fields are named as in the manual's Message Formats")]
 pub enum Outgoing<'a> {
     /// A simple Query: stamp, then the released text.
     Query { stamp: &'a str, text: Released },

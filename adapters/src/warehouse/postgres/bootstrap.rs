@@ -13,10 +13,13 @@ use super::client;
 use super::endpoint::{Endpoint, Login, Secret};
 use super::error::WarehouseError;
 use super::stream::Connector;
+use super::virtual_catalog;
 
 const OBJECTS: &str = include_str!("bootstrap.sql");
 /// Longest bootstrap, in seconds: thousands of tables are granted one by one by the server.
 const BOOTSTRAP_SECONDS_MAX: u64 = 120;
+
+const COMMIT: &str = "COMMIT;\n";
 
 /// What a bootstrap needs to know.
 #[derive(Debug, Clone)]
@@ -30,7 +33,8 @@ pub struct BootstrapOptions {
     pub vendor_password: Secret,
 }
 
-/// The whole bootstrap as SQL, from BEGIN to COMMIT; passwords are in it as SCRAM-SHA-256 verifiers only.
+/// The bootstrap as SQL, from BEGIN to COMMIT; passwords are in it as SCRAM-SHA-256 verifiers only. The virtual catalog is
+/// not in it: it is generated from the server's own catalog, so [`bootstrap`] makes it while connected.
 #[must_use]
 pub fn bootstrap_sql(options: &BootstrapOptions) -> String {
     let mut sql = String::with_capacity(OBJECTS.len() + 2048);
@@ -60,11 +64,11 @@ pub fn bootstrap_sql(options: &BootstrapOptions) -> String {
         )
         .expect("writing to a String");
     }
-    sql.push_str("COMMIT;\n");
+    sql.push_str(COMMIT);
     sql
 }
 
-/// Runs [`bootstrap_sql`] with a superuser's login; all of it or nothing. Running it again changes nothing but the two
+/// Runs [`bootstrap_sql`] with a superuser's login and builds the virtual catalog; all of it or nothing. Running it again changes nothing but the two
 /// passwords and the tables that came since.
 ///
 /// # Errors
@@ -73,10 +77,12 @@ pub async fn bootstrap(endpoint: &Endpoint, dba: &Login, options: &BootstrapOpti
     let connector = Connector::new(endpoint.clone())?;
     let client = client::connect(&connector, dba, "lanyard bootstrap").await?;
     client::within(BOOTSTRAP_SECONDS_MAX, "bootstrapping", async {
-        client
-            .batch_execute(&bootstrap_sql(options))
-            .await
-            .map_err(|e| WarehouseError::from_client(e, "bootstrapping"))
+        let failed = |e| WarehouseError::from_client(e, "bootstrapping");
+        // The virtual catalog is generated from the server's own, so it needs the open transaction.
+        let sql = bootstrap_sql(options);
+        client.batch_execute(sql.strip_suffix(COMMIT).unwrap_or(&sql)).await.map_err(failed)?;
+        virtual_catalog::install(&client).await?;
+        client.batch_execute(COMMIT).await.map_err(failed)
     })
     .await
 }

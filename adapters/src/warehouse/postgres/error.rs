@@ -90,6 +90,9 @@ pub enum WarehouseError {
         /// Database.
         database: String,
     },
+    /// The virtual catalog could not be built.
+    #[error("the virtual catalog cannot be built")]
+    VirtualCatalog(#[from] super::virtual_catalog::VirtualCatalogError),
     /// The role still has sessions although they were told to end.
     #[error("role {role:?} still has {sessions} session(s) in the warehouse")]
     StillConnected {
@@ -119,7 +122,8 @@ impl WarehouseError {
             | Self::Changed { .. }
             | Self::NotBootstrapped { .. }
             | Self::StillConnected { .. }
-            | Self::Random => None,
+            | Self::Random
+            | Self::VirtualCatalog(_) => None,
         }
     }
 
@@ -155,7 +159,8 @@ impl WarehouseError {
             | Self::View { .. }
             | Self::NotBootstrapped { .. }
             | Self::StillConnected { .. }
-            | Self::Random => false,
+            | Self::Random
+            | Self::VirtualCatalog(_) => false,
         }
     }
 }

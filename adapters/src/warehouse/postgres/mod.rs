@@ -16,6 +16,7 @@ mod stream;
 mod tests;
 mod upstream;
 mod views;
+mod virtual_catalog;
 
 pub use bootstrap::{BootstrapOptions, bootstrap, bootstrap_sql};
 pub use doctor::{Finding, Severity, doctor};
@@ -25,6 +26,7 @@ pub use roles::Lease;
 pub use stream::UpstreamStream;
 pub use upstream::{CancelKey, Upstream};
 pub use views::{Prepared, ViewIdentity};
+pub use virtual_catalog::VirtualCatalogError;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

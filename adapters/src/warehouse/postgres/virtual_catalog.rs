@@ -144,7 +144,7 @@ impl<T> During<T> for Result<T, tokio_postgres::Error> {
 ///
 /// # Errors
 /// [`VirtualCatalogError`]; the transaction is then of no use.
-pub async fn install(client: &Client) -> Result<(), VirtualCatalogError> {
+pub(super) async fn install(client: &Client) -> Result<(), VirtualCatalogError> {
     drop_all(client).await?;
     let (role, path) = enter(client).await?;
     run(client, "helper views", HELPERS).await?;
