@@ -10,11 +10,13 @@ mod judge;
 #[cfg(test)]
 mod judge_tests;
 mod parse;
+mod reference;
 mod resolve;
 mod scan;
 mod settings;
 mod stamp;
 mod statement;
+mod utility;
 mod verify;
 pub mod virtual_catalog;
 

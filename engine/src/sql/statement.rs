@@ -11,8 +11,9 @@ use crate::refusal::{Code, Refusal};
 
 use super::edit::Edit;
 use super::judge::{Context, Effect, not_spliced};
+use super::reference::{guard_field, literal_text, operator};
 use super::resolve::{self, Target, quote};
-use super::{functions, scan, settings, virtual_catalog};
+use super::scan;
 
 /// One planned change, as `verify` expects to find it in the new tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,16 +56,16 @@ struct Scope<'t> {
 
 /// The walk over all statements of one message.
 pub(super) struct Walk<'t, 'c> {
-    text: &'t str,
-    context: Context<'c>,
-    plan: Plan,
+    pub(super) text: &'t str,
+    pub(super) context: Context<'c>,
+    pub(super) plan: Plan,
     stack: Vec<Frame<'t>>,
     scopes: Vec<Scope<'t>>,
     nodes: usize,
-    index: usize,
+    pub(super) index: usize,
 }
 
-type Verdict = Result<(), Refusal>;
+pub(super) type Verdict = Result<(), Refusal>;
 
 impl<'t, 'c> Walk<'t, 'c> {
     pub(super) fn new(text: &'t str, context: Context<'c>) -> Self {
@@ -107,192 +108,13 @@ impl<'t, 'c> Walk<'t, 'c> {
         Ok(())
     }
 
-    /// Statement kinds: the allow-list.
-    fn begin(&mut self, raw: &'t nodes::RawStmt) -> Result<&'static str, Refusal> {
-        let top = Frame { node: raw.stmt(), depth: 0, scope: 0 };
-        let kind = match top.node {
-            Node::SelectStmt(_) => "SELECT",
-            Node::InsertStmt(_) => "INSERT",
-            Node::UpdateStmt(_) => "UPDATE",
-            Node::DeleteStmt(_) => "DELETE",
-            Node::MergeStmt(_) => "MERGE",
-            Node::ExplainStmt(explain) => return self.explain(explain),
-            Node::DeclareCursorStmt(cursor) => return self.declare(cursor),
-            Node::CopyStmt(copy) => return self.copy(copy),
-            Node::VariableSetStmt(set) => return self.set(raw, set),
-            Node::VariableShowStmt(show) => return show_setting(show),
-            Node::TransactionStmt(transaction) => return transaction_kind(transaction),
-            Node::FetchStmt(_) => return Ok("FETCH"),
-            Node::ClosePortalStmt(_) => return Ok("CLOSE"),
-            Node::UnlistenStmt(_) => return Ok("UNLISTEN"),
-            Node::DiscardStmt(_) => {
-                self.plan.effects.push(Effect::DeallocateAll);
-                return Ok("DISCARD");
-            }
-            Node::DeallocateStmt(statement) => {
-                self.plan.effects.push(match statement.name() {
-                    Some(name) => Effect::Deallocate(name.to_owned()),
-                    None => Effect::DeallocateAll,
-                });
-                return Ok("DEALLOCATE");
-            }
-            Node::PrepareStmt(_) | Node::ExecuteStmt(_) => {
-                return Err(Refusal::new(Code::Unsupported, "PREPARE and EXECUTE as SQL are not supported")
-                    .hint("use the protocol's prepared statements, as drivers do"));
-            }
-            _ => {
-                return Err(Refusal::new(Code::Policy, "this kind of statement is not allowed")
-                    .hint("SELECT, INSERT, UPDATE, DELETE, COPY … TO STDOUT, EXPLAIN, cursors, transactions and some SETs are"));
-            }
-        };
-        self.stack.push(top);
-        Ok(kind)
-    }
-
-    fn explain(&mut self, explain: &'t nodes::ExplainStmt) -> Result<&'static str, Refusal> {
-        for option in explain.options().iter() {
-            let name = option.defname().unwrap_or_default().to_ascii_lowercase();
-            match name.as_str() {
-                "costs" | "settings" | "summary" | "format" | "generic_plan" => {}
-                "analyze" | "verbose" | "buffers" | "timing" | "wal" | "memory" | "serialize" => {
-                    if !is_off(option.arg()) {
-                        return Err(Refusal::new(Code::Policy, format!("EXPLAIN ({name}) is not allowed"))
-                            .hint("its counts and outputs would show what policy hides; plain EXPLAIN is allowed"));
-                    }
-                }
-                _ => {
-                    return Err(Refusal::new(
-                        Code::Syntax,
-                        format!("unrecognized EXPLAIN option \"{name}\""),
-                    ));
-                }
-            }
-        }
-        match explain.query() {
-            node @ (Node::SelectStmt(_)
-            | Node::InsertStmt(_)
-            | Node::UpdateStmt(_)
-            | Node::DeleteStmt(_)
-            | Node::MergeStmt(_)) => self.push(node, 1, 0),
-            _ => {
-                return Err(Refusal::new(Code::Policy, "EXPLAIN of this kind of statement is not allowed"));
-            }
-        }
-        Ok("EXPLAIN")
-    }
-
-    fn declare(&mut self, cursor: &'t nodes::DeclareCursorStmt) -> Result<&'static str, Refusal> {
-        const CURSOR_OPT_HOLD: i32 = 0x0020;
-        if cursor.options & CURSOR_OPT_HOLD != 0 {
-            return Err(Refusal::new(Code::Unsupported, "cursors WITH HOLD are not supported")
-                .hint("they would outlive a change of policy; declare the cursor inside a transaction"));
-        }
-        self.push(cursor.query(), 1, 0);
-        Ok("DECLARE CURSOR")
-    }
-
-    fn copy(&mut self, copy: &'t nodes::CopyStmt) -> Result<&'static str, Refusal> {
-        if copy.is_program || copy.filename().is_some() {
-            return Err(Refusal::new(Code::Policy, "COPY with a file or program is not allowed")
-                .hint("use COPY … TO STDOUT"));
-        }
-        if copy.is_from {
-            return Err(Refusal::new(Code::Unsupported, "COPY FROM is not supported").hint("use INSERT"));
-        }
-        for option in copy.options().iter() {
-            let name = option.defname().unwrap_or_default();
-            let known = ["format", "delimiter", "null", "header", "quote", "escape", "force_quote"];
-            let utf8 = name == "encoding"
-                && option.arg().as_str().is_some_and(|v| settings::says(v, &["utf8", "utf-8"]));
-            if !known.contains(&name) && !utf8 {
-                return Err(Refusal::new(Code::Policy, format!("COPY option \"{name}\" is not allowed")));
-            }
-        }
-        if !matches!(copy.query(), Node::None) {
-            self.push(copy.query(), 1, 0);
-        } else if let Some(relation) = copy.relation() {
-            self.copy_relation(copy, relation)?;
-        } else {
-            return Err(not_spliced());
-        }
-        Ok("COPY")
-    }
-
-    /// `COPY t (a, b) TO STDOUT` -> `COPY (SELECT a, b FROM view AS t) TO STDOUT`: COPY does not read views.
-    fn copy_relation(&mut self, copy: &'t nodes::CopyStmt, relation: &'t nodes::RangeVar) -> Verdict {
-        let (schema, name) = self.target(relation, Operation::Read)?;
-        let columns: Vec<String> = copy.attlist().iter().filter_map(|n| n.as_str().map(quote)).collect();
-        let list = if columns.is_empty() { "*".to_owned() } else { columns.join(", ") };
-        let query = format!(
-            "SELECT {list} FROM {}.{} AS {}",
-            quote(&schema),
-            quote(&name),
-            quote(relation.relname().unwrap_or_default())
-        );
-        let at = offset(relation.location)?;
-        let mut end = self.name_end(at, parts(relation))?;
-        if !columns.is_empty() {
-            end = scan::parenthesis_end(self.text, end).ok_or_else(not_spliced)?;
-        }
-        self.plan.edits.push(Edit::new(at..end, format!("({query})")));
-        self.plan.changes.push(Change::CopyQuery { at, query });
-        Ok(())
-    }
-
-    fn set(
-        &mut self,
-        raw: &'t nodes::RawStmt,
-        set: &'t nodes::VariableSetStmt,
-    ) -> Result<&'static str, Refusal> {
-        const VAR_SET_MULTI: u32 = 3;
-        const VAR_RESET_ALL: u32 = 5;
-        if set.kind == VAR_RESET_ALL {
-            return Ok("RESET");
-        }
-        let name = set.name().unwrap_or_default();
-        if set.kind == VAR_SET_MULTI {
-            // SET TRANSACTION and SET SESSION CHARACTERISTICS; a snapshot could be another session's.
-            return match name {
-                "TRANSACTION" | "SESSION CHARACTERISTICS" => Ok("SET"),
-                _ => Err(Refusal::new(Code::Policy, format!("SET {name} is not allowed"))),
-            };
-        }
-        let values: Vec<&str> = set.args().iter().filter_map(constant_text).collect();
-        match settings::setting(name) {
-            None => Err(Refusal::new(Code::Policy, format!("setting \"{name}\" may not be changed here"))
-                .hint("the session's identity, search path and parsing are Lanyard's")),
-            Some(settings::Setting::Free) => Ok("SET"),
-            Some(settings::Setting::Only(allowed)) => {
-                if values.iter().all(|v| settings::says(v, allowed)) && values.len() == set.args().len() {
-                    Ok("SET")
-                } else {
-                    Err(Refusal::new(Code::Policy, format!("setting \"{name}\" must stay as it is")))
-                }
-            }
-            Some(settings::Setting::Ours) => {
-                let (start, end) = self.statement_range(raw)?;
-                let text = "SET application_name TO DEFAULT";
-                self.plan.edits.push(Edit::new(start..end, format!(" {text} ")));
-                self.plan.changes.push(Change::Statement { index: self.index, text });
-                Ok("SET")
-            }
-        }
-    }
-
-    fn statement_range(&self, raw: &nodes::RawStmt) -> Result<(usize, usize), Refusal> {
-        let start = offset(raw.stmt_location)?;
-        let length = offset(raw.stmt_len)?;
-        let end = if length == 0 { self.text.len() } else { start + length };
-        Ok((start, end))
-    }
-
-    fn push(&mut self, node: Node<'t>, depth: usize, scope: usize) {
+    pub(super) fn push(&mut self, node: Node<'t>, depth: usize, scope: usize) {
         if !matches!(node, Node::None) {
             self.stack.push(Frame { node, depth, scope });
         }
     }
 
-    fn name_end(&self, at: usize, parts: usize) -> Result<usize, Refusal> {
+    pub(super) fn name_end(&self, at: usize, parts: usize) -> Result<usize, Refusal> {
         scan::name_end(self.text, at, parts).ok_or_else(|| not_spliced().at(at))
     }
 
@@ -328,7 +150,7 @@ impl<'t, 'c> Walk<'t, 'c> {
     }
 
     /// Resolves a relation for an operation and notes its use; where it really lives.
-    fn target(
+    pub(super) fn target(
         &mut self,
         relation: &nodes::RangeVar,
         operation: Operation,
@@ -648,131 +470,6 @@ impl<'t, 'c> Walk<'t, 'c> {
         self.push(window.start_offset(), depth, scope);
         self.push(window.end_offset(), depth, scope);
     }
-
-    /// `schema.table.column` loses its schema, because the view goes by the table's bare name.
-    fn column(&mut self, column: &'t nodes::ColumnRef) -> Verdict {
-        let fields = column.fields();
-        for field in fields.iter() {
-            guard_field(field)?;
-        }
-        let dropped = fields.len().saturating_sub(2);
-        if dropped == 0 {
-            return Ok(());
-        }
-        let at = offset(column.location)?;
-        let names: Vec<&str> = fields.iter().filter_map(Node::as_str).collect();
-        let (schema, table) = match names.as_slice() {
-            [_, schema, table, ..] if fields.len() > 3 => (*schema, *table),
-            [schema, table, ..] => (*schema, *table),
-            _ => return Err(not_spliced().at(at)),
-        };
-        resolve::relation(&self.context, None, Some(schema), table).map_err(|refusal| refusal.at(at))?;
-        let kept = self.name_end(at, dropped)?;
-        let next = scan::skip_space(self.text.as_bytes(), kept)
-            .filter(|dot| self.text.as_bytes().get(*dot) == Some(&b'.'))
-            .ok_or_else(|| not_spliced().at(at))?;
-        self.plan.edits.push(Edit::new(at..next + 1, ""));
-        self.plan.changes.push(Change::Column { at, dropped });
-        Ok(())
-    }
-
-    fn function(&mut self, call: &'t nodes::FuncCall) -> Verdict {
-        const COERCE_SQL_SYNTAX: u32 = 3;
-        let names: Vec<&str> = call.funcname().iter().filter_map(Node::as_str).collect();
-        let at = offset(call.location)?;
-        let (schema, name) = match names.as_slice() {
-            [name] => (None, *name),
-            [schema, name] => (Some(*schema), *name),
-            _ => return Err(forbidden_function(&names.join(".")).at(at)),
-        };
-        if schema.is_some_and(|s| s != "pg_catalog") || !functions::is_allowed(name) {
-            return Err(forbidden_function(&names.join(".")).at(at));
-        }
-        if name == "set_config" {
-            set_config(call)?;
-        }
-        if call.funcformat == COERCE_SQL_SYNTAX {
-            return Ok(());
-        }
-        let real = virtual_catalog::function(name).unwrap_or("pg_catalog");
-        if schema == Some(real) {
-            return Ok(());
-        }
-        let end = self.name_end(at, names.len())?;
-        self.plan.edits.push(Edit::new(at..end, format!("{real}.{}", quote(name))));
-        self.plan.changes.push(Change::Function { at, schema: real.to_owned(), name: name.to_owned() });
-        Ok(())
-    }
-
-    fn type_name(&self, name: Option<&nodes::TypeName>) -> Verdict {
-        let Some(name) = name else { return Ok(()) };
-        let parts: Vec<&str> = name.names().iter().filter_map(|s| s.sval()).collect();
-        let known = match parts.as_slice() {
-            [_] => true,
-            [schema, _] => {
-                *schema == "pg_catalog"
-                    || self.context.search_path.iter().any(|s| s == schema)
-                    || self.context.entitlement.relations.contains_key(*schema)
-            }
-            _ => false,
-        };
-        if known && !name.pct_type {
-            Ok(())
-        } else {
-            Err(Refusal::new(Code::Policy, format!("type \"{}\" may not be used here", parts.join("."))))
-        }
-    }
-
-    /// A cast: the type must be known, and names in `regclass` literals are resolved like relations.
-    fn cast(&mut self, cast: &'t nodes::TypeCast) -> Verdict {
-        self.type_name(cast.type_name())?;
-        let Some(type_name) = cast.type_name() else {
-            return Ok(());
-        };
-        let last = type_name.names().iter().next_back().and_then(nodes::String::sval).unwrap_or_default();
-        let literal = match cast.arg() {
-            Node::A_Const(constant) => constant,
-            Node::A_ArrayExpr(_) if last.starts_with("reg") => {
-                return Err(Refusal::new(Code::Policy, format!("arrays of {last} literals are not allowed")));
-            }
-            _ => return Ok(()),
-        };
-        let Some(text) = literal_text(literal) else {
-            return Ok(());
-        };
-        match last {
-            "regrole" => Err(Refusal::new(Code::Policy, "regrole literals are not allowed")),
-            "regclass" => self.regclass(literal, text),
-            _ => Ok(()),
-        }
-    }
-
-    /// `'orders'::regclass` -> `'16401'::regclass`: the name is resolved here, the OID is the one the catalog shows.
-    fn regclass(&mut self, literal: &nodes::A_Const, text: &str) -> Verdict {
-        if text.bytes().all(|b| b.is_ascii_digit()) {
-            return Ok(());
-        }
-        let at = offset(literal.location)?;
-        let parts = split_name(text).ok_or_else(|| {
-            Refusal::new(Code::Policy, format!("regclass literal \"{text}\" is not a plain name")).at(at)
-        })?;
-        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-        let target = match parts.as_slice() {
-            [name] => resolve::relation(&self.context, None, None, name),
-            [schema, name] => resolve::relation(&self.context, None, Some(schema), name),
-            _ => {
-                return Err(Refusal::new(Code::Unsupported, "a regclass literal has one or two parts").at(at));
-            }
-        };
-        let Target::Governed(access) = target.map_err(|refusal| refusal.at(at))? else {
-            return Ok(());
-        };
-        let end = scan::string_end(self.text, at).ok_or_else(|| not_spliced().at(at))?;
-        let oid = access.oid.to_string();
-        self.plan.edits.push(Edit::new(at..end, format!("'{oid}'")));
-        self.plan.changes.push(Change::Literal { at, text: oid });
-        Ok(())
-    }
 }
 
 fn word(operation: Operation) -> &'static str {
@@ -798,24 +495,16 @@ fn object_use(access: &Access, operation: Operation) -> ObjectUse {
     ObjectUse { relation: access.relation.to_string(), operation: word(operation), filters, masks }
 }
 
-fn parts(relation: &nodes::RangeVar) -> usize {
+pub(super) fn parts(relation: &nodes::RangeVar) -> usize {
     1 + usize::from(relation.schemaname().is_some()) + usize::from(relation.catalogname().is_some())
 }
 
-fn offset(location: i32) -> Result<usize, Refusal> {
+pub(super) fn offset(location: i32) -> Result<usize, Refusal> {
     usize::try_from(location).map_err(|_| not_spliced())
 }
 
 fn too_large(what: &str, limit: usize) -> Refusal {
     Refusal::new(Code::TooLarge, format!("the statement has more than {limit} {what}"))
-}
-
-fn forbidden_function(name: &str) -> Refusal {
-    Refusal::new(
-        Code::Policy,
-        format!("function \"{name}\" is not on the list of functions that may be called"),
-    )
-    .hint("a governor can extend the list by policy")
 }
 
 /// `TABLE t` is a SELECT whose star has no place in the text.
@@ -829,111 +518,12 @@ fn is_table_command(select: &nodes::SelectStmt) -> bool {
     }
 }
 
-fn guard_field(field: Node<'_>) -> Verdict {
-    match field.as_str() {
-        Some(name) if functions::is_guarded_field(name) => Err(forbidden_function(name)),
-        _ => Ok(()),
-    }
-}
-
-/// Operators may be qualified with pg_catalog only.
-fn operator(name: &pg_raw_parse::list::NodeList) -> Verdict {
-    let parts: Vec<&str> = name.iter().filter_map(Node::as_str).collect();
-    match parts.as_slice() {
-        [] | [_] | ["pg_catalog", _] => Ok(()),
-        _ => {
-            Err(Refusal::new(Code::Policy, format!("operator \"{}\" may not be used here", parts.join("."))))
-        }
-    }
-}
-
-/// `set_config(name, value, …)` with constants off the list is a SET in disguise.
-fn set_config(call: &nodes::FuncCall) -> Verdict {
-    let mut arguments = call.args().iter();
-    let name = arguments.next().and_then(constant_text).unwrap_or_default();
-    let value = arguments.next().and_then(constant_text);
-    let allowed = match (settings::setting(name), value) {
-        (Some(settings::Setting::Free), _) => true,
-        (Some(settings::Setting::Only(values)), Some(value)) => settings::says(value, values),
-        _ => false,
-    };
-    if allowed {
-        Ok(())
-    } else {
-        Err(Refusal::new(Code::Policy, format!("setting \"{name}\" may not be changed here"))
-            .hint("set_config takes a literal name of a setting that SET may change"))
-    }
-}
-
-fn literal_text(constant: &nodes::A_Const) -> Option<&str> {
-    match constant.val()? {
-        pg_raw_parse::ConstValue::String(text) => Some(text),
-        _ => None,
-    }
-}
-
 /// The text of a constant argument, also of a bare word as SET takes it.
-fn constant_text(node: Node<'_>) -> Option<&str> {
+pub(super) fn constant_text(node: Node<'_>) -> Option<&str> {
     match node {
         Node::A_Const(constant) => literal_text(constant),
         Node::String(text) => text.sval(),
         Node::TypeCast(cast) => constant_text(cast.arg()),
         _ => None,
     }
-}
-
-fn is_off(argument: Node<'_>) -> bool {
-    match argument {
-        Node::String(text) => {
-            text.sval().is_some_and(|v| matches!(v.to_ascii_lowercase().as_str(), "off" | "false" | "0"))
-        }
-        Node::Integer(number) => number.ival == 0,
-        _ => false,
-    }
-}
-
-fn show_setting(show: &nodes::VariableShowStmt) -> Result<&'static str, Refusal> {
-    let name = show.name().unwrap_or_default();
-    if settings::may_show(name) {
-        Ok("SHOW")
-    } else {
-        Err(Refusal::new(Code::Policy, format!("setting \"{name}\" may not be shown")))
-    }
-}
-
-fn transaction_kind(transaction: &nodes::TransactionStmt) -> Result<&'static str, Refusal> {
-    Ok(match transaction.kind {
-        0 => "BEGIN",
-        1 => "START TRANSACTION",
-        2 => "COMMIT",
-        3 => "ROLLBACK",
-        4 => "SAVEPOINT",
-        5 => "RELEASE",
-        6 => "ROLLBACK TO",
-        _ => {
-            return Err(Refusal::new(Code::Unsupported, "two-phase commit is not supported"));
-        }
-    })
-}
-
-/// Splits `schema."Table"` as regclassin does: dots separate, quotes keep case, the rest is folded.
-fn split_name(text: &str) -> Option<Vec<String>> {
-    let mut parts = vec![String::new()];
-    let mut quoted = false;
-    let mut chars = text.trim().chars().peekable();
-    while let Some(c) = chars.next() {
-        let part = parts.last_mut()?;
-        match c {
-            '"' if quoted && chars.peek() == Some(&'"') => {
-                chars.next();
-                part.push('"');
-            }
-            '"' => quoted = !quoted,
-            '.' if !quoted => parts.push(String::new()),
-            c if quoted => part.push(c),
-            c if c.is_whitespace() => return None,
-            c => part.push(c.to_ascii_lowercase()),
-        }
-    }
-    (!quoted && parts.iter().all(|p| !p.is_empty())).then_some(parts)
 }

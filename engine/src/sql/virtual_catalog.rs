@@ -34,9 +34,7 @@ pub fn function(name: &str) -> Option<&'static str> {
 /// Every relation that [`relation`] answers, as (schema, name).
 pub fn relations() -> impl Iterator<Item = (&'static str, &'static str)> {
     let catalog = CATALOG_RELATIONS.iter().map(|name| ("pg_catalog", *name));
-    let information = INFORMATION_RELATIONS
-        .iter()
-        .map(|name| ("information_schema", *name));
+    let information = INFORMATION_RELATIONS.iter().map(|name| ("information_schema", *name));
     catalog.chain(information)
 }
 
@@ -297,10 +295,7 @@ mod tests {
     #[test]
     fn answered() {
         assert_eq!(relation("pg_catalog", "pg_class"), Some("lanyard_catalog"));
-        assert_eq!(
-            relation("information_schema", "columns"),
-            Some("lanyard_information_schema")
-        );
+        assert_eq!(relation("information_schema", "columns"), Some("lanyard_information_schema"));
         assert_eq!(function("pg_table_is_visible"), Some("lanyard_catalog"));
         for (schema, name) in relations() {
             assert!(relation(schema, name).is_some());
