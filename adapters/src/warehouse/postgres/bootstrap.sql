@@ -233,7 +233,7 @@ BEGIN
 END
 $create_bundle$;
 
--- Drops a bundle that no role carries any more.
+-- Drops a bundle that no role carries any more. Its rights are taken back before, by who granted them.
 CREATE OR REPLACE FUNCTION lanyard.drop_bundle(name text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $drop_bundle$
@@ -248,12 +248,6 @@ BEGIN
                  AND m.member <> to_regrole('lanyard_definer')) THEN
       RAISE EXCEPTION 'the bundle is in use' USING ERRCODE = '55006';
     END IF;
-    IF current_setting('server_version_num')::int >= 160000 THEN
-      EXECUTE format('GRANT %I TO lanyard_definer WITH INHERIT TRUE, SET FALSE', name);
-    ELSE
-      EXECUTE format('GRANT %I TO lanyard_definer', name);
-    END IF;
-    EXECUTE format('DROP OWNED BY %I', name);
     EXECUTE format('DROP ROLE %I', name);
   END IF;
   DELETE FROM lanyard.bundle_column c WHERE c.bundle = drop_bundle.name;

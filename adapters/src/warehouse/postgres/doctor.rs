@@ -6,12 +6,12 @@ use std::fmt;
 
 use tokio_postgres::Client;
 
+use super::bundles::{UpsertHole, probe_upsert_hole};
 use super::client::{self, within};
 use super::endpoint::{Endpoint, Login};
 use super::error::WarehouseError;
 use super::exposure::EXPOSED;
 use super::stream::Connector;
-use super::views::{UpsertHole, probe_upsert_hole};
 
 const DOING: &str = "examining the warehouse";
 /// Longest examination, in seconds.
@@ -59,7 +59,8 @@ struct Check {
     sql: &'static str,
 }
 
-const GOVERNED: &str = "(n.nspname !~ '^(pg_|lanyard$|lanyard_)' AND n.nspname <> 'information_schema'
+const GOVERNED: &str =
+    "(n.nspname !~ '^(pg_|lanyard$|lanyard_)' AND n.nspname <> 'information_schema'
     AND coalesce(has_table_privilege(to_regrole('lanyard_owner')::oid, c.oid, 'SELECT'), true))";
 
 const CHECKS: &[Check] = &[
@@ -251,7 +252,9 @@ async fn upsert_hole(client: &mut Client) -> Result<Option<Finding>, WarehouseEr
         UpsertHole::Closed => None,
         UpsertHole::Open => Some(Finding {
             severity: Severity::Warning,
-            what: format!("PostgreSQL {version} lets INSERT ... ON CONFLICT DO UPDATE through a view reach hidden rows"),
+            what: format!(
+                "PostgreSQL {version} lets INSERT ... ON CONFLICT DO UPDATE through a view reach hidden rows"
+            ),
             why: "until it is updated, Lanyard vends filtered views without UPDATE".to_owned(),
             fix: "-- update the server to its latest minor version".to_owned(),
         }),

@@ -85,7 +85,9 @@ pub enum WarehouseError {
         sqlstate: Option<String>,
     },
     /// Lanyard's objects are missing or older than this program.
-    #[error("database {database:?} is not prepared for this version of Lanyard (run \"lanyard bootstrap\")")]
+    #[error(
+        "database {database:?} is not prepared for this version of Lanyard (run \"lanyard bootstrap\")"
+    )]
     NotBootstrapped {
         /// Database.
         database: String,
@@ -144,10 +146,13 @@ impl WarehouseError {
     /// Is the connection it happened on of no more use?
     pub(super) fn is_fatal(&self) -> bool {
         match self {
-            Self::Lost { .. } | Self::Deadline { .. } | Self::Protocol(_) | Self::Client { .. } => true,
+            Self::Lost { .. } | Self::Deadline { .. } | Self::Protocol(_) | Self::Client { .. } => {
+                true
+            }
             Self::Refused { sqlstate, .. } => {
                 // admin_shutdown, crash_shutdown, cannot_connect_now, and connection exceptions.
-                matches!(sqlstate.as_str(), "57P01" | "57P02" | "57P03") || sqlstate.starts_with("08")
+                matches!(sqlstate.as_str(), "57P01" | "57P02" | "57P03")
+                    || sqlstate.starts_with("08")
             }
             Self::Unreachable { .. }
             | Self::Tls { .. }
