@@ -192,6 +192,17 @@ const CHECKS: &[Check] = &[
     },
 ];
 
+const TRUSTING_LINES: Check = Check {
+    severity: Severity::Warning,
+    why: "who reaches the server there is taken for any role by its name alone, or shows its password to the network",
+    sql: "SELECT format('line %s of pg_hba.conf lets %s log in with \"%s\"', line_number,
+                        array_to_string(user_name, ', '), auth_method),
+                 format('-- make line %s say scram-sha-256, then: SELECT pg_reload_conf();', line_number)
+          FROM pg_hba_file_rules
+          WHERE auth_method IN ('trust', 'password', 'md5', 'ident') AND type <> 'local'
+             OR auth_method IN ('trust', 'password') ORDER BY line_number",
+};
+
 /// Examines a database, with a superuser's or the builder's login. Worst first.
 ///
 /// # Errors
@@ -204,6 +215,7 @@ pub async fn doctor(endpoint: &Endpoint, login: &Login) -> Result<Vec<Finding>, 
         for check in CHECKS {
             findings.extend(run(&client, check).await?);
         }
+        findings.extend(trusting_lines(&client).await?);
         findings.extend(upsert_hole(&mut client).await?);
         findings.sort_by_key(|f| f.severity);
         Ok(findings)
@@ -232,6 +244,18 @@ async fn run(client: &Client, check: &Check) -> Result<Vec<Finding>, WarehouseEr
         })
         .collect::<Result<_, tokio_postgres::Error>>()
         .map_err(failed)
+}
+
+/// Lines of pg_hba.conf that ask for no proof, or for less than SCRAM. Only a superuser may read them.
+async fn trusting_lines(client: &Client) -> Result<Vec<Finding>, WarehouseError> {
+    let may = "SELECT has_table_privilege('pg_hba_file_rules', 'SELECT')
+                  AND has_function_privilege('pg_hba_file_rules()', 'EXECUTE')";
+    let failed = |e| WarehouseError::from_client(e, DOING);
+    let row = client.query_typed_one(may, &[]).await.map_err(failed)?;
+    if !row.try_get::<_, bool>(0).map_err(failed)? {
+        return Ok(Vec::new());
+    }
+    run(client, &TRUSTING_LINES).await
 }
 
 /// Only where Lanyard's roles are there to try it with.

@@ -9,7 +9,6 @@ use thiserror::Error;
 
 /// What can go wrong with a PostgreSQL warehouse.
 #[derive(Debug, Error)]
-#[non_exhaustive]
 pub enum WarehouseError {
     /// No connection.
     #[error("cannot reach the warehouse at {endpoint:?}")]
@@ -92,14 +91,6 @@ pub enum WarehouseError {
         /// Database.
         database: String,
     },
-    /// The role still has sessions although they were told to end.
-    #[error("role {role:?} still has {sessions} session(s) in the warehouse")]
-    StillConnected {
-        /// Vended role.
-        role: String,
-        /// Sessions left.
-        sessions: i64,
-    },
     /// The system gave no randomness.
     #[error("the system gives no random bytes")]
     Random,
@@ -120,7 +111,6 @@ impl WarehouseError {
             | Self::Client { .. }
             | Self::Changed { .. }
             | Self::NotBootstrapped { .. }
-            | Self::StillConnected { .. }
             | Self::Random => None,
         }
     }
@@ -159,7 +149,6 @@ impl WarehouseError {
             | Self::Changed { .. }
             | Self::View { .. }
             | Self::NotBootstrapped { .. }
-            | Self::StillConnected { .. }
             | Self::Random => false,
         }
     }

@@ -179,3 +179,22 @@ async fn the_builder_cannot_reach_the_definers_rights() -> Outcome {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn bundles_from_before_an_upgrade_can_be_vended_after_a_bootstrap() -> Outcome {
+    let shop = Shop::open("upgraded").await?;
+    let entitlement = entitlement("upgraded", vec![shop.orders(&[Operation::Read]).await?]);
+    // As PostgreSQL 15 left it: made by nobody in particular.
+    let bundle = format!("lanyard_bundle_{}", entitlement.fingerprint);
+    shop.dba()
+        .await?
+        .batch_execute(&format!("CREATE ROLE {bundle}"))
+        .await?;
+    let prepared = shop.warehouse.prepare(&entitlement).await?;
+    assert_eq!(prepared.bundle, bundle);
+    super::super::bootstrap(&shop.endpoint(), &shop.server.dba(), &options()).await?;
+    let lease = lease(&bundle)?;
+    shop.warehouse.vend(&lease).await?;
+    shop.warehouse.end(&lease.role).await?;
+    Ok(())
+}

@@ -376,3 +376,24 @@ async fn lost_connections_are_made_again() -> Outcome {
     shop.warehouse.end(&lease.role).await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn who_may_see_nothing_has_a_session_all_the_same() -> Outcome {
+    let shop = Shop::open("nothing").await?;
+    let prepared = shop
+        .warehouse
+        .prepare(&entitlement("nothing", vec![]))
+        .await?;
+    assert!(prepared.views.is_empty());
+    let lease = lease(&prepared.bundle)?;
+    let login = shop.warehouse.vend(&lease).await?;
+    let mut session = shop.warehouse.open(&login, &[]).await?;
+    assert_eq!(
+        ask(&mut session, "SELECT 1").await?,
+        [[Some("1".to_owned())]]
+    );
+    let refused = state_of(&mut session, "TABLE public.customer_orders").await;
+    assert_eq!(refused, "42501");
+    shop.warehouse.end(&lease.role).await?;
+    Ok(())
+}
