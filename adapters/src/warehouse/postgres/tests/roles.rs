@@ -319,7 +319,7 @@ async fn reaping_takes_what_this_node_left_and_what_is_over() -> Outcome {
 async fn an_expired_lease_opens_no_session() -> Outcome {
     let (shop, bundle) = shop_with_bundle("expiry").await?;
     let lease = Lease {
-        expires: SystemTime::now() + Duration::from_secs(2),
+        expires: SystemTime::now() + Duration::from_secs(3),
         ..lease(&bundle)?
     };
     let login = shop.warehouse.vend(&lease).await?;
