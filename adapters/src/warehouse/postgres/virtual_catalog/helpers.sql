@@ -130,13 +130,23 @@ FROM pg_catalog.pg_inherits h
 WHERE EXISTS (SELECT FROM lanyard_catalog._index i WHERE i.indexrelid = h.inhrelid)
   AND EXISTS (SELECT FROM lanyard_catalog._index i WHERE i.indexrelid = h.inhparent);
 
--- Granted: every relation and index the session sees beyond the built-in ones, and what it may do there.
-CREATE VIEW lanyard_catalog._seen WITH (security_barrier) AS
-SELECT r.relid, r.readable, r.writable FROM lanyard_catalog._relation r
+-- Granted: relations and what the session may do there.
+CREATE VIEW lanyard_catalog._seen_relation WITH (security_barrier) AS
+SELECT r.relid, r.readable, r.writable FROM lanyard_catalog._relation r;
+
+-- Granted: indexes.
+CREATE VIEW lanyard_catalog._seen_index WITH (security_barrier) AS
+SELECT i.indexrelid AS relid FROM lanyard_catalog._index i;
+
+-- Granted: constraints of relations.
+CREATE VIEW lanyard_catalog._seen_constraint WITH (security_barrier) AS
+SELECT n.oid FROM lanyard_catalog._constraint n;
+
+-- Granted: defaults.
+CREATE VIEW lanyard_catalog._seen_default WITH (security_barrier) AS
+SELECT d.oid FROM lanyard_catalog._default d
 UNION ALL
-SELECT i.indexrelid, false, false FROM lanyard_catalog._index i
-UNION ALL
-SELECT t.oid, true, true FROM lanyard_catalog._temporary t;
+SELECT d.oid FROM pg_catalog.pg_attrdef d JOIN lanyard_catalog._temporary t ON t.oid = d.adrelid;
 
 -- Granted: types of visible columns, found from the type's end (the dependency index) without building the whole set.
 CREATE VIEW lanyard_catalog._typed WITH (security_barrier) AS
@@ -149,5 +159,5 @@ WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog
 CREATE VIEW lanyard_catalog._seen_column WITH (security_barrier) AS
 SELECT c.relid, c.attnum FROM lanyard_catalog._column c;
 
-GRANT SELECT ON lanyard_catalog._self, lanyard_catalog._seen, lanyard_catalog._typed, lanyard_catalog._seen_column
-TO lanyard_session;
+GRANT SELECT ON lanyard_catalog._self, lanyard_catalog._seen_relation, lanyard_catalog._seen_index, lanyard_catalog._seen_constraint,
+    lanyard_catalog._seen_default, lanyard_catalog._seen_column, lanyard_catalog._typed TO lanyard_session;

@@ -92,7 +92,7 @@ WHERE e.enumtypid < 16384 OR e.enumtypid IN (SELECT u.oid FROM lanyard_catalog._
 WHERE g.rngtypid < 16384 OR g.rngtypid IN (SELECT u.oid FROM lanyard_catalog._type u)
 
 --! pg_description d barrier
-WHERE d.objoid < 16384
+WHERE d.objoid < 16384 AND d.classoid <> 'pg_catalog.pg_largeobject'::regclass
    OR d.classoid = 'pg_catalog.pg_class'::regclass AND (
         d.objsubid = 0 AND (
             EXISTS (SELECT FROM lanyard_catalog._relation r WHERE r.relid = d.objoid)
@@ -136,7 +136,9 @@ WHERE f.oid < 16384
 
 --! pg_am a barrier
 WHERE a.oid < 16384
-   OR a.oid IN (SELECT c.relam FROM lanyard_catalog._seen v JOIN pg_catalog.pg_class c ON c.oid = v.relid)
+   OR a.oid IN (
+        SELECT c.relam FROM lanyard_catalog._relation v JOIN pg_catalog.pg_class c ON c.oid = v.relid
+        UNION ALL SELECT c.relam FROM lanyard_catalog._index v JOIN pg_catalog.pg_class c ON c.oid = v.indexrelid)
 
 --! pg_amop a barrier
 WHERE a.oid < 16384
@@ -237,7 +239,7 @@ WHERE s.pid = pg_catalog.pg_backend_pid()
 
 --! pg_locks l barrier
 WHERE l.pid = pg_catalog.pg_backend_pid()
-  AND (l.relation IS NULL OR l.relation < 16384 OR EXISTS (SELECT FROM lanyard_catalog._seen v WHERE v.relid = l.relation))
+  AND (l.relation IS NULL OR l.relation < 16384 OR EXISTS (SELECT FROM lanyard_catalog._relation v WHERE v.relid = l.relation))
 
 --! pg_timezone_names z
 --! pg_timezone_abbrevs z
