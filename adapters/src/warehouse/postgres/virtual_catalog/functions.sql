@@ -10,17 +10,16 @@
 
 CREATE FUNCTION lanyard_catalog._visible_made(relid oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
 SET search_path = pg_catalog AS $$
+DECLARE
+    kind "char";
+    schema oid;
 BEGIN
-    IF EXISTS (SELECT FROM lanyard_catalog._seen_relation s WHERE s.relid = $1) THEN
+    IF lanyard_catalog._sees_relation($1) THEN
         RETURN true;
     END IF;
-    RETURN CASE (SELECT c.relkind FROM pg_class c WHERE c.oid = $1)
-        WHEN 'i' THEN EXISTS (SELECT FROM lanyard_catalog._seen_index s WHERE s.relid = $1)
-        WHEN 'I' THEN EXISTS (SELECT FROM lanyard_catalog._seen_index s WHERE s.relid = $1)
-        ELSE false
-    END OR EXISTS (
-        SELECT FROM pg_class c
-        WHERE c.oid = $1 AND c.relnamespace = pg_my_temp_schema() AND pg_my_temp_schema() <> 0);
+    SELECT c.relkind, c.relnamespace INTO kind, schema FROM pg_class c WHERE c.oid = $1;
+    RETURN kind IS NOT NULL
+        AND (schema = pg_my_temp_schema() OR kind IN ('i', 'I') AND lanyard_catalog._sees_index($1));
 END $$;
 CREATE FUNCTION lanyard_catalog._visible(relid oid) RETURNS boolean LANGUAGE sql STABLE
 RETURN CASE WHEN $1 < 16384 THEN true ELSE lanyard_catalog._visible_made($1) END;
@@ -134,7 +133,7 @@ RETURN CASE WHEN lanyard_catalog._visible($1) THEN $1::regclass END;
 CREATE FUNCTION lanyard_catalog.to_regnamespace(name text) RETURNS regnamespace LANGUAGE sql STABLE STRICT
 RETURN (SELECT n.oid FROM lanyard_catalog.pg_namespace n WHERE n.nspname = (pg_catalog.parse_ident($1))[1]::name)::regnamespace;
 CREATE FUNCTION lanyard_catalog.to_regrole(name text) RETURNS regrole LANGUAGE sql STABLE STRICT
-RETURN (SELECT s.oid FROM lanyard_catalog._self s WHERE s.rolname = (pg_catalog.parse_ident($1))[1]::name)::regrole;
+RETURN CASE WHEN (pg_catalog.parse_ident($1))[1] = SESSION_USER THEN pg_catalog.to_regrole($1) END;
 -- A schema in front is looked up among the visible ones, because PostgreSQL's own answer tells whether it exists.
 CREATE FUNCTION lanyard_catalog.to_regtype(name text) RETURNS regtype LANGUAGE sql STABLE STRICT
 RETURN CASE
@@ -222,7 +221,7 @@ RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_ts_template_is_visible($1) END;
 
 -- The modifier may be NULL. The set of all types in use is asked for last.
 CREATE FUNCTION lanyard_catalog._type_visible(typid oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
-SET search_path = pg_catalog AS $$
+SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
     IF EXISTS (SELECT FROM lanyard_catalog._typed t WHERE t.typid = $1) THEN
         RETURN true;
@@ -279,7 +278,7 @@ RETURN CASE WHEN lanyard_catalog._visible($1) THEN pg_catalog.pg_get_indexdef($1
 CREATE FUNCTION lanyard_catalog._constraint_visible(id oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
 SET search_path = pg_catalog AS $$
 BEGIN
-    IF EXISTS (SELECT FROM lanyard_catalog._seen_constraint s WHERE s.oid = $1) THEN
+    IF lanyard_catalog._sees_constraint($1) THEN
         RETURN true;
     END IF;
     RETURN EXISTS (SELECT FROM lanyard_catalog.pg_constraint n WHERE n.oid = $1);
@@ -296,7 +295,7 @@ BEGIN
     IF EXISTS (
         SELECT FROM pg_attrdef d
         WHERE d.adrelid = $2 AND d.adbin::text = $1::text
-          AND EXISTS (SELECT FROM lanyard_catalog._seen_default s WHERE s.oid = d.oid))
+          AND lanyard_catalog._sees_default(d.oid))
     THEN
         RETURN true;
     END IF;
@@ -425,15 +424,10 @@ RETURN CASE WHEN lanyard_catalog._visible($1) THEN pg_catalog.pg_index_column_ha
 CREATE FUNCTION lanyard_catalog.pg_index_column_has_property(name text, attnum integer, property text) RETURNS boolean LANGUAGE sql STABLE STRICT
 RETURN pg_catalog.pg_index_column_has_property(lanyard_catalog._resolve($1), $2, $3);
 -- 28 = INSERT | UPDATE | DELETE (CMD bits of pg_relation_is_updatable).
-CREATE FUNCTION lanyard_catalog._writable(relid oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
-SET search_path = pg_catalog AS $$
-BEGIN
-    RETURN EXISTS (SELECT FROM lanyard_catalog._seen_relation s WHERE s.relid = $1 AND s.writable);
-END $$;
 CREATE FUNCTION lanyard_catalog.pg_relation_is_updatable(relid oid, triggers boolean) RETURNS integer LANGUAGE sql STABLE
-RETURN CASE WHEN $1 < 16384 THEN 0 WHEN lanyard_catalog._writable($1) THEN 28 ELSE 0 END;
+RETURN CASE WHEN $1 < 16384 THEN 0 WHEN lanyard_catalog._writes_relation($1) THEN 28 ELSE 0 END;
 CREATE FUNCTION lanyard_catalog.pg_column_is_updatable(relid oid, attnum smallint, triggers boolean) RETURNS boolean LANGUAGE sql STABLE
-RETURN CASE WHEN $1 < 16384 OR $2 <= 0 THEN false ELSE lanyard_catalog._writable($1) END;
+RETURN CASE WHEN $1 < 16384 OR $2 <= 0 THEN false ELSE lanyard_catalog._writes_relation($1) END;
 -- information_schema's definitions call these two with regclass, which PostgreSQL's own would match better than oid.
 CREATE FUNCTION lanyard_catalog.pg_relation_is_updatable(relid regclass, triggers boolean) RETURNS integer LANGUAGE sql STABLE STRICT
 RETURN lanyard_catalog.pg_relation_is_updatable($1::oid, $2);

@@ -28,10 +28,10 @@ BEGIN
     IF $1 < 16384 OR EXISTS (SELECT FROM pg_class c WHERE c.oid = $1 AND c.relnamespace = pg_my_temp_schema()) THEN
         RETURN has_table_privilege($1, $2);
     END IF;
-    SELECT CASE WHEN s.readable THEN '{SELECT}'::text[] ELSE '{}' END
-        || CASE WHEN s.writable THEN '{INSERT,UPDATE,DELETE}'::text[] ELSE '{}' END
-    INTO held
-    FROM lanyard_catalog._seen_relation s WHERE s.relid = $1;
+    IF lanyard_catalog._sees_relation($1) THEN
+        held := CASE WHEN lanyard_catalog._reads_relation($1) THEN '{SELECT}'::text[] ELSE '{}' END
+            || CASE WHEN lanyard_catalog._writes_relation($1) THEN '{INSERT,UPDATE,DELETE}'::text[] ELSE '{}' END;
+    END IF;
     RETURN lanyard_catalog._allowed($2, '{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER,MAINTAIN,RULE}', held);
 END $$;
 
@@ -41,7 +41,7 @@ BEGIN
     IF $1 < 16384 OR EXISTS (SELECT FROM pg_class c WHERE c.oid = $1 AND c.relnamespace = pg_my_temp_schema()) THEN
         RETURN has_column_privilege($1, $2, $3);
     END IF;
-    IF EXISTS (SELECT FROM lanyard_catalog._seen_column c WHERE c.relid = $1 AND c.attnum = $2) THEN
+    IF lanyard_catalog._sees_column($1, $2) THEN
         RETURN lanyard_catalog._relation_privilege($1, $3);
     END IF;
     RETURN NULL;
