@@ -3,3 +3,4 @@
 //! Concrete adapters are chosen here and nowhere else. The binary only calls [`cli`].
 
 pub mod config;
+pub mod observe;
