@@ -20,10 +20,7 @@ impl RelationName {
     /// Both parts.
     #[must_use]
     pub fn new(schema: &str, name: &str) -> Self {
-        Self {
-            schema: schema.to_owned(),
-            name: name.to_owned(),
-        }
+        Self { schema: schema.to_owned(), name: name.to_owned() }
     }
 }
 
@@ -45,9 +42,7 @@ impl TagPath {
     /// Is `self` this `pattern` or below it?
     #[must_use]
     pub fn is_under(&self, pattern: &Self) -> bool {
-        self.0
-            .strip_prefix(pattern.0.as_str())
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        self.0.strip_prefix(pattern.0.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     }
 
     /// Number of parts.
@@ -153,13 +148,8 @@ pub struct Tags {
 impl Tags {
     /// Puts the tags onto the relations and columns they name. Names that match nothing are returned, for `check` to report.
     pub fn apply(&self, catalog: &mut Catalog) -> Vec<String> {
-        let mut unused: BTreeSet<String> = self
-            .schemas
-            .keys()
-            .chain(self.tables.keys())
-            .chain(self.columns.keys())
-            .cloned()
-            .collect();
+        let mut unused: BTreeSet<String> =
+            self.schemas.keys().chain(self.tables.keys()).chain(self.columns.keys()).cloned().collect();
         for (name, relation) in &mut catalog.relations {
             let table_key = name.to_string();
             if let Some(tags) = self.schemas.get(&name.schema) {

@@ -104,12 +104,7 @@ impl Refusal {
     /// A refusal with a message only.
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            hint: None,
-            offset: None,
-        }
+        Self { code, message: message.into(), hint: None, offset: None }
     }
 
     /// Adds what to do next.

@@ -82,25 +82,37 @@ impl Enforced {
         &self.0
     }
 
+    /// The text for a Parse message, which plans a statement and runs nothing; running it needs a [`Released`].
+    #[must_use]
+    pub fn for_parse(&self) -> Parseable<'_> {
+        Parseable(&self.0)
+    }
+
     /// Files the record, then releases the text.
     ///
     /// # Errors
     /// [`LedgerFull`] when the record cannot be written.
-    pub fn release(
-        &self,
-        ledger: &mut impl Ledger,
-        attempt: &Attempt<'_>,
-    ) -> Result<Released, LedgerFull> {
+    pub fn release(&self, ledger: &mut impl Ledger, attempt: &Attempt<'_>) -> Result<Released, LedgerFull> {
         let Filed(()) = ledger.file(attempt)?;
-        Ok(Released {
-            text: Arc::clone(&self.0),
-        })
+        Ok(Released { text: Arc::clone(&self.0) })
     }
 }
 
 impl std::fmt::Debug for Enforced {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Enforced({} bytes)", self.0.len())
+    }
+}
+
+/// Enforced text that may be prepared, not run.
+#[derive(Clone, Copy)]
+pub struct Parseable<'a>(&'a str);
+
+impl<'a> Parseable<'a> {
+    /// The text to prepare.
+    #[must_use]
+    pub fn text(self) -> &'a str {
+        self.0
     }
 }
 

@@ -3,4 +3,10 @@
 //! Concrete adapters are chosen here and nowhere else. The binary only calls [`cli`].
 
 pub mod config;
+pub mod demo;
+pub mod net;
 pub mod observe;
+pub mod server;
+pub mod session;
+pub mod vend;
+pub mod wire;

@@ -1,1 +1,17 @@
-//! Shared pieces of the whole-system tests.
+//! What the whole-system tests stand on: a governed warehouse with a running proxy, real drivers, raw frames.
+//!
+//! Must never stand in for a part of Lanyard: the proxy is the program itself, started as an operator starts it. Tests in
+//! `tests/system` use it.
+
+pub mod governed;
+pub mod programs;
+pub mod raw;
+pub mod wait;
+
+pub use governed::{Governed, GovernedOptions};
+pub use raw::{Frame, Raw};
+
+/// What a test returns.
+pub type Outcome<T = ()> = Result<T, TestError>;
+/// Whatever went wrong.
+pub type TestError = Box<dyn std::error::Error + Send + Sync>;

@@ -1,1 +1,3 @@
 //! Whole-system tests against a real PostgreSQL.
+
+mod support;

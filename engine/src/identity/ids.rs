@@ -33,16 +33,12 @@ fn check(text: &str) -> Result<(), IdError> {
     if text.is_empty() || text.len() > limits::ID_BYTES_MAX {
         return Err(IdError::Length(text.len()));
     }
-    if let Some(bad) = text
-        .chars()
-        .find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '@')))
+    if let Some(bad) =
+        text.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '@')))
     {
         return Err(IdError::Character(bad));
     }
-    if text
-        .get(..RoleName::PREFIX.len())
-        .is_some_and(|head| head.eq_ignore_ascii_case(RoleName::PREFIX))
-    {
+    if text.get(..RoleName::PREFIX.len()).is_some_and(|head| head.eq_ignore_ascii_case(RoleName::PREFIX)) {
         return Err(IdError::Reserved);
     }
     Ok(())
@@ -153,16 +149,7 @@ impl RoleName {
     #[must_use]
     pub fn of(agent: Option<ShortId>, user: Option<ShortId>, session: SessionId) -> Self {
         let number = |id: Option<ShortId>| id.map_or(0, ShortId::get);
-        Self(
-            format!(
-                "{}{}_{}_{}",
-                Self::PREFIX,
-                number(agent),
-                number(user),
-                session
-            )
-            .into(),
-        )
+        Self(format!("{}{}_{}_{}", Self::PREFIX, number(agent), number(user), session).into())
     }
 
     /// Reads a role name as a database log shows it.
@@ -172,14 +159,10 @@ impl RoleName {
     pub fn parse(text: &str) -> Result<Self, IdError> {
         let rest = text.strip_prefix(Self::PREFIX).ok_or(IdError::Role)?;
         let parts: Vec<&str> = rest.split('_').collect();
-        let number = |s: &str| {
-            s.parse::<u32>()
-                .is_ok_and(|n| n <= limits::SHORT_ID_MAX && n.to_string() == s)
-        };
+        let number =
+            |s: &str| s.parse::<u32>().is_ok_and(|n| n <= limits::SHORT_ID_MAX && n.to_string() == s);
         match parts.as_slice() {
-            [agent, user, uuid]
-                if number(agent) && number(user) && SessionId::parse(uuid).is_ok() =>
-            {
+            [agent, user, uuid] if number(agent) && number(user) && SessionId::parse(uuid).is_ok() => {
                 Ok(Self(text.into()))
             }
             _ => Err(IdError::Role),
@@ -219,9 +202,7 @@ impl SessionId {
         if text.len() != 32 || !text.bytes().all(hex) {
             return Err(IdError::Role);
         }
-        u128::from_str_radix(text, 16)
-            .map(Self)
-            .map_err(|_| IdError::Role)
+        u128::from_str_radix(text, 16).map(Self).map_err(|_| IdError::Role)
     }
 }
 
@@ -237,26 +218,13 @@ mod tests {
 
     #[test]
     fn ids_refuse_what_could_break_a_login_or_a_stamp() {
-        for bad in [
-            "",
-            "a~b",
-            "a b",
-            "a'b",
-            "a*/b",
-            "ä",
-            "LANYARD_VENDED_1",
-            "lanyard_vended_x",
-            "a\0",
-        ] {
+        for bad in ["", "a~b", "a b", "a'b", "a*/b", "ä", "LANYARD_VENDED_1", "lanyard_vended_x", "a\0"] {
             assert!(UserId::parse(bad).is_err(), "{bad:?}");
             assert!(AgentId::parse(bad).is_err(), "{bad:?}");
         }
         assert!(UserId::parse(&"x".repeat(limits::ID_BYTES_MAX + 1)).is_err());
         for good in ["taylor", "marketing-agent", "t.swift@example.com", "a_1"] {
-            assert_eq!(
-                UserId::parse(good).map(|id| id.to_string()),
-                Ok(good.into())
-            );
+            assert_eq!(UserId::parse(good).map(|id| id.to_string()), Ok(good.into()));
         }
     }
 

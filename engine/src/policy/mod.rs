@@ -1,5 +1,151 @@
-//! Policies.
+//! Policies: text, model, and what they mean for one principal (policy.md is normative).
+//!
+//! Pure and deterministic: same snapshot, same principal, same relation, same verdict, byte for byte. Called by the store
+//! (parse), the command line (check, explain) and the session (entitle).
 
-/// Compiled policies.
+mod check;
+mod explain;
+mod index;
+mod judge;
+mod mask;
+mod matching;
+pub mod model;
+pub mod predicate;
+mod shape;
+mod sqltext;
+mod text;
+mod types;
+mod view;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub use check::check;
+pub use explain::{ColumnExplanation, Explanation, RowsExplanation, explain};
+pub use judge::entitle;
+pub use model::Policy;
+pub use text::diagnostic::{Diagnostic, Severity};
+
+use crate::limits;
+use index::Index;
+use model::Place;
+use text::diagnostic::Problem;
+
+/// One file of policy text.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// Its name, for findings.
+    pub file: &'a str,
+    /// What is in it.
+    pub text: &'a str,
+}
+
+/// Parsed policies, in order of file, then position. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct PolicySet {}
+pub struct PolicySet {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    policies: Vec<Policy>,
+    files: Vec<(String, String)>,
+    index: Index,
+}
+
+impl PolicySet {
+    /// Reads every file, in the order given; earlier policies are older (policy.md §5).
+    ///
+    /// # Errors
+    /// Every policy that cannot be read, and every name used twice; up to [`limits::POLICY_DIAGNOSTICS_MAX`] findings.
+    pub fn parse(sources: &[Source<'_>]) -> Result<Self, Vec<Diagnostic>> {
+        let mut policies = Vec::new();
+        let mut findings = Vec::new();
+        for (number, source) in (0u32..).zip(sources) {
+            match text::parser::file(number, source.file, source.text) {
+                Ok(read) => policies.extend(read),
+                Err(found) => findings.extend(found),
+            }
+            if findings.len() >= limits::POLICY_DIAGNOSTICS_MAX {
+                break;
+            }
+        }
+        let files = sources
+            .iter()
+            .map(|s| (s.file.to_owned(), s.text.to_owned()))
+            .collect();
+        let inner = Inner {
+            index: Index::of(&policies),
+            policies,
+            files,
+        };
+        findings.extend(inner.duplicates());
+        findings.truncate(limits::POLICY_DIAGNOSTICS_MAX);
+        if findings.is_empty() {
+            Ok(Self {
+                inner: Arc::new(inner),
+            })
+        } else {
+            Err(findings)
+        }
+    }
+
+    /// Every policy, whatever its state, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Policy> {
+        self.inner.policies.iter()
+    }
+
+    pub(crate) fn get(&self, number: u32) -> Option<&Policy> {
+        self.inner
+            .policies
+            .get(usize::try_from(number).unwrap_or(usize::MAX))
+    }
+
+    pub(crate) fn index(&self) -> &Index {
+        &self.inner.index
+    }
+
+    pub(crate) fn report(&self, severity: Severity, place: Place, problem: Problem) -> Diagnostic {
+        self.inner.report(severity, place, problem)
+    }
+}
+
+impl Inner {
+    fn report(&self, severity: Severity, place: Place, problem: Problem) -> Diagnostic {
+        let none = (String::new(), String::new());
+        let number = usize::try_from(place.file).unwrap_or(usize::MAX);
+        let (file, text) = self.files.get(number).unwrap_or(&none);
+        Diagnostic::at(severity, file, text, place.offset, problem)
+    }
+
+    fn duplicates(&self) -> Vec<Diagnostic> {
+        let mut first: HashMap<&str, Place> = HashMap::new();
+        let mut findings = Vec::new();
+        for policy in &self.policies {
+            let Some(place) = first.insert(&policy.name, policy.place) else {
+                continue;
+            };
+            first.insert(&policy.name, place);
+            let earlier = self.report(Severity::Error, place, Problem::new(""));
+            let problem = Problem::new(format!(
+                "the policy '{}' exists already, at {}:{}:{}",
+                policy.name, earlier.file, earlier.line, earlier.column
+            ));
+            findings.push(self.report(
+                Severity::Error,
+                policy.place,
+                problem.hint("give it another name"),
+            ));
+            if findings.len() >= limits::POLICY_DIAGNOSTICS_MAX {
+                break;
+            }
+        }
+        findings
+    }
+}
+
+/// A policy as canonical text: `parse(print(p)) == p`.
+#[must_use]
+pub fn print(policy: &Policy) -> String {
+    text::printer::policy(policy)
+}

@@ -1,1 +1,26 @@
-//! SQL.
+//! Judging and splicing PostgreSQL statements (enforcement.md, "The rewriter on PostgreSQL").
+//!
+//! The way of a statement: [`RawSql`](crate::released::RawSql) -> `parse` -> `judge` (allow-lists, scopes, resolution)
+//! -> `edit` (bytes spliced into the client's own text) -> `verify` (the new text's tree is what the edits say) ->
+//! [`Enforced`](crate::released::Enforced). No tree is printed. Called by the proxy's sessions.
+
+mod edit;
+mod functions;
+mod judge;
+#[cfg(test)]
+mod judge_tests;
+mod parse;
+mod reference;
+mod resolve;
+mod scan;
+mod settings;
+mod stamp;
+mod statement;
+mod utility;
+mod verify;
+pub mod virtual_catalog;
+
+pub use edit::{Edit, original_offset};
+pub use judge::{Context, Effect, Judged, deallocate, judge};
+pub use settings::{Setting, may_show, says, setting};
+pub use stamp::stamp;

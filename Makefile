@@ -1,0 +1,30 @@
+# Every target first installs what is missing (scripts/setup.sh; nothing happens when all is there).
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-long bench
+
+# rustup's folder is not in the PATH of every shell.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: ## a private PostgreSQL with sample data, Lanyard in front, and the story played; KEEP=1 leaves it up
+	@scripts/setup.sh demo
+	@cargo run --quiet --package lanyard -- demo $(if $(filter-out 0 no,$(KEEP)),--keep) $(DEMO_FLAGS)
+
+# One build for programs and tests together, so that both use the same compiled dependencies.
+test: ## unit, property and whole-system tests against a PostgreSQL that they start themselves
+	@scripts/setup.sh test
+	cargo build --workspace --bins --tests
+	cargo test --workspace
+
+test-long: ## the tests that take too long for every change
+	@scripts/setup.sh test
+	cargo build --workspace --bins --tests --features lanyard-tests/long
+	cargo test --workspace --features lanyard-tests/long
+
+bench: ## pgbench against direct, PgBouncer, a bare forwarder and Lanyard; writes benches/results/latest.json
+	@scripts/setup.sh bench
+	cargo build --release --package lanyard --package lanyard-benches
+	cargo run --release --quiet --package lanyard-benches -- $(BENCH_FLAGS)

@@ -1,0 +1,111 @@
+//! Reads what a database holds, as the owner role sees it.
+//!
+//! Must never list what the owner cannot read: it could not be governed. Called by `Warehouse::catalog`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tokio_postgres::{Client, IsolationLevel};
+
+use lanyard_engine::catalog::{Catalog, Column, Relation, RelationKind, RelationName};
+use lanyard_engine::names;
+
+use super::error::WarehouseError;
+
+const DOING: &str = "reading the catalog";
+
+/// Relations of other schemas than the system's and Lanyard's that the current role may read.
+const RELATIONS: &str = "
+    SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relrowsecurity,
+           ARRAY(SELECT a.attname::text
+                 FROM pg_index i
+                 CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(number, place)
+                 JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
+                 WHERE i.indrelid = c.oid AND i.indisprimary
+                 ORDER BY k.place)
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't'
+      AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+      AND NOT n.nspname = ANY ($1)
+      AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')";
+
+/// Columns of those relations.
+const COLUMNS: &str = "
+    SELECT a.attrelid, a.attnum, a.attname::text, a.atttypid, format_type(a.atttypid, a.atttypmod),
+           t.typcategory::text, a.attnotnull
+    FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+    WHERE a.attrelid = ANY ($1) AND a.attnum > 0 AND NOT a.attisdropped
+    ORDER BY a.attrelid, a.attnum";
+
+/// Reads relations and columns in one snapshot. The connection's search_path is `pg_catalog`, so that `format_type`
+/// qualifies every type of a user.
+pub(super) async fn read(client: &mut Client) -> Result<Catalog, WarehouseError> {
+    let failed = |e| WarehouseError::from_client(e, DOING);
+    let tx = client
+        .build_transaction()
+        .isolation_level(IsolationLevel::RepeatableRead)
+        .read_only(true)
+        .start()
+        .await
+        .map_err(failed)?;
+    tx.batch_execute(&format!("SET LOCAL ROLE {}", names::OWNER_ROLE))
+        .await
+        .map_err(failed)?;
+    let ours: Vec<&str> = vec![
+        names::PRIVATE_SCHEMA,
+        names::SECURED_SCHEMA,
+        names::CATALOG_SCHEMA,
+        names::INFORMATION_SCHEMA,
+    ];
+    let mut relations = BTreeMap::new();
+    for row in tx.query(RELATIONS, &[&ours]).await.map_err(failed)? {
+        let relation = relation(&row).map_err(failed)?;
+        relations.insert(relation.oid, relation);
+    }
+    let oids: Vec<u32> = relations.keys().copied().collect();
+    for row in tx.query(COLUMNS, &[&oids]).await.map_err(failed)? {
+        let oid: u32 = row.try_get(0).map_err(failed)?;
+        let column = column(&row).map_err(failed)?;
+        if let Some(relation) = relations.get_mut(&oid) {
+            relation.columns.push(column);
+        }
+    }
+    tx.commit().await.map_err(failed)?;
+    Ok(Catalog {
+        relations: relations
+            .into_values()
+            .map(|r| (r.name.clone(), r))
+            .collect(),
+    })
+}
+
+fn relation(row: &tokio_postgres::Row) -> Result<Relation, tokio_postgres::Error> {
+    let kind = match row.try_get::<_, &str>(3)? {
+        "p" => RelationKind::PartitionedTable,
+        "v" => RelationKind::View,
+        "m" => RelationKind::MaterializedView,
+        "f" => RelationKind::ForeignTable,
+        // The query asks for no other.
+        _ => RelationKind::Table,
+    };
+    Ok(Relation {
+        name: RelationName::new(row.try_get(1)?, row.try_get(2)?),
+        oid: row.try_get(0)?,
+        kind,
+        columns: Vec::new(),
+        primary_key: row.try_get(5)?,
+        row_security: row.try_get(4)?,
+        tags: BTreeSet::new(),
+    })
+}
+
+fn column(row: &tokio_postgres::Row) -> Result<Column, tokio_postgres::Error> {
+    Ok(Column {
+        name: row.try_get(2)?,
+        number: row.try_get(1)?,
+        type_oid: row.try_get(3)?,
+        type_sql: row.try_get(4)?,
+        category: row.try_get::<_, &str>(5)?.chars().next().unwrap_or('U'),
+        not_null: row.try_get(6)?,
+        tags: BTreeSet::new(),
+    })
+}

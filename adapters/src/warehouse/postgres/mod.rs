@@ -1,0 +1,403 @@
+//! PostgreSQL as a warehouse: prepares entitlements in it, vends roles, opens their sessions, ends them.
+//!
+//! Must never decide who may see what (entitlements arrive from the engine), nor send a statement of an agent (sessions
+//! are handed out raw, before their first query). Called by the proxy.
+
+mod bootstrap;
+mod catalog;
+mod client;
+mod doctor;
+mod endpoint;
+mod error;
+mod exposure;
+mod roles;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod upstream;
+mod views;
+mod virtual_catalog;
+
+pub use bootstrap::{BootstrapOptions, bootstrap, bootstrap_sql};
+pub use doctor::{Finding, Severity, doctor};
+pub use endpoint::{Endpoint, Login, Secret, TlsMode};
+pub use error::WarehouseError;
+pub use roles::Lease;
+pub use stream::UpstreamStream;
+pub use upstream::{CancelKey, Upstream};
+pub use views::{Prepared, ViewIdentity};
+pub use virtual_catalog::VirtualCatalogError;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::OnceCell;
+
+use lanyard_engine::catalog::{Catalog, RelationName};
+use lanyard_engine::entitlement::{Entitlement, Fingerprint};
+use lanyard_engine::identity::RoleName;
+
+use client::{Kept, within};
+use stream::Connector;
+use views::UpsertHole;
+
+/// Longest catalog read, in seconds.
+const CATALOG_SECONDS_MAX: u64 = 60;
+/// Longest preparation of one entitlement, in seconds: a thousand views take about one.
+const PREPARE_SECONDS_MAX: u64 = 120;
+/// Longest vend, in seconds.
+const VEND_SECONDS_MAX: u64 = 10;
+/// Longest end of a lease, in seconds, its sessions included.
+const END_SECONDS_MAX: u64 = 10;
+/// Longest ping and longest cancel, in seconds.
+const PING_SECONDS_MAX: u64 = 5;
+
+/// What a bootstrapped database has; looked for at the start so that a missing bootstrap is said in words.
+const BOOTSTRAPPED: &str = "
+    SELECT to_regprocedure('lanyard.vend(text, text, text, timestamptz, int, text, jsonb)') IS NOT NULL
+       AND to_regprocedure('lanyard.create_bundle(text)') IS NOT NULL
+       AND to_regclass('lanyard.bundle_column') IS NOT NULL";
+
+/// One database of one PostgreSQL, with the two logins that Lanyard keeps there. Clones share everything.
+#[derive(Clone)]
+pub struct Warehouse {
+    inner: Arc<Inner>,
+}
+
+/// A preparation under way or done; the OIDs say for which relations.
+struct Memo {
+    oids: Vec<u32>,
+    prepared: Arc<OnceCell<Arc<Prepared>>>,
+}
+
+struct Inner {
+    connector: Connector,
+    /// Transactions: catalog, views, bundles.
+    builder: Kept,
+    /// Vending, on the way of a login: nothing slow may stand in front.
+    vendor: Kept,
+    /// The same login again, for what may wait: ending and reaping.
+    ender: Kept,
+    search_path: String,
+    node: String,
+    hole: UpsertHole,
+    memo: Mutex<HashMap<Fingerprint, Memo>>,
+    /// Roles vended by this process and not ended: never leftovers.
+    live: Mutex<HashSet<String>>,
+}
+
+impl std::fmt::Debug for Warehouse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Warehouse({})", self.inner.connector.endpoint)
+    }
+}
+
+impl Warehouse {
+    /// Logs in with both credentials and looks whether the database is bootstrapped. `search_path` is what sessions get
+    /// (schemas by their exact names; `pg_temp` is put behind them). `node` must be this process's alone: leases of a
+    /// node that this process does not know are ended by [`Self::reap`].
+    ///
+    /// # Errors
+    /// No connection, a refused login, or [`WarehouseError::NotBootstrapped`].
+    pub async fn connect(
+        endpoint: Endpoint,
+        builder: Login,
+        vendor: Login,
+        search_path: Vec<String>,
+        node: String,
+    ) -> Result<Self, WarehouseError> {
+        let connector = Connector::new(endpoint)?;
+        let kept = |login: &Login, purpose| Kept::new(connector.clone(), login.clone(), purpose);
+        let builder = kept(&builder, "lanyard builder");
+        let hole = within(CATALOG_SECONDS_MAX, "connecting", async {
+            let mut lent = builder.exclusive().await?;
+            let client = lent.client()?;
+            let failed = |e| WarehouseError::from_client(e, "connecting");
+            let row = client.query_typed_one(BOOTSTRAPPED, &[]).await.map_err(failed)?;
+            if !row.try_get::<_, bool>(0).map_err(failed)? {
+                return Err(WarehouseError::NotBootstrapped {
+                    database: connector.endpoint.database.clone(),
+                });
+            }
+            let hole = views::probe_upsert_hole(client).await;
+            lent.give_back(hole)
+        })
+        .await?;
+        if hole == UpsertHole::Open {
+            tracing::warn!(
+                "this PostgreSQL lets INSERT ... ON CONFLICT DO UPDATE through a view reach hidden rows: filtered views \
+                 are vended without UPDATE until the server is updated"
+            );
+        }
+        let warehouse = Self {
+            inner: Arc::new(Inner {
+                vendor: kept(&vendor, "lanyard vendor"),
+                ender: kept(&vendor, "lanyard vendor (ending)"),
+                connector,
+                builder,
+                search_path: quote_search_path(&search_path),
+                node,
+                hole,
+                memo: Mutex::default(),
+                live: Mutex::default(),
+            }),
+        };
+        warehouse.ping().await?;
+        Ok(warehouse)
+    }
+
+    /// Relations the owner role may read, system's and Lanyard's left out; no tags. Cancel-safe.
+    ///
+    /// # Errors
+    /// No connection, or the server refuses.
+    pub async fn catalog(&self) -> Result<Catalog, WarehouseError> {
+        within(CATALOG_SECONDS_MAX, "reading the catalog", async {
+            let mut lent = self.inner.builder.exclusive().await?;
+            let read = catalog::read(lent.client()?).await;
+            lent.give_back(read)
+        })
+        .await
+    }
+
+    /// Makes the views, keys and bundle of an entitlement where they are missing, all in one transaction. Remembered by
+    /// fingerprint while the relations' OIDs stay the same; concurrent callers build once. Cancel-safe: another caller
+    /// starts again.
+    ///
+    /// # Errors
+    /// [`WarehouseError::Changed`] where the catalog must be read again, [`WarehouseError::View`] where the server refuses
+    /// a view, or no connection. Nothing is left behind.
+    pub async fn prepare(&self, entitlement: &Entitlement) -> Result<Arc<Prepared>, WarehouseError> {
+        let cell = self.memo(entitlement);
+        let prepared = cell
+            .get_or_try_init(|| {
+                within(PREPARE_SECONDS_MAX, "preparing an entitlement", async {
+                    let mut lent = self.inner.builder.exclusive().await?;
+                    let made = views::prepare(lent.client()?, entitlement, self.inner.hole).await;
+                    lent.give_back(made).map(Arc::new)
+                })
+            })
+            .await?;
+        Ok(Arc::clone(prepared))
+    }
+
+    /// Forgets that this entitlement was prepared, so that the next [`Self::prepare`] looks again: for when the server
+    /// says that a view is gone.
+    pub fn forget(&self, fingerprint: &Fingerprint) {
+        lock(&self.inner.memo).remove(fingerprint);
+    }
+
+    /// Creates the role of a lease with a new secret. One round trip. Dropped half-way, the role is a leftover.
+    ///
+    /// # Errors
+    /// [`WarehouseError::Refused`] with `22023` when the lease is not one, `42710` when the role exists; or no connection.
+    pub async fn vend(&self, lease: &Lease) -> Result<Login, WarehouseError> {
+        let vended = roles::new_secret()?;
+        let claim = Claim::new(&self.inner, &lease.role);
+        within(VEND_SECONDS_MAX, "vending", async {
+            let client = self.inner.vendor.shared().await?;
+            let made = roles::vend(&client, lease, &vended.verifier, &self.inner.node).await;
+            self.inner.vendor.checked(&client, made).await
+        })
+        .await?;
+        claim.keep();
+        Ok(Login::new(lease.role.as_str(), vended.secret))
+    }
+
+    /// Logs in raw as a vended role, up to ReadyForQuery. Besides `settings` it sets `search_path`,
+    /// `standard_conforming_strings` and `client_encoding`, and these win. No deadline of its own; cancel-safe.
+    ///
+    /// # Errors
+    /// [`WarehouseError::Refused`] with the server's SQLSTATE, or no connection.
+    pub async fn open(&self, login: &Login, settings: &[(&str, &str)]) -> Result<Upstream, WarehouseError> {
+        let ours = [
+            ("search_path", self.inner.search_path.as_str()),
+            ("standard_conforming_strings", "on"),
+            ("client_encoding", "UTF8"),
+        ];
+        let taken = |name: &str| {
+            ["user", "database", "replication", "options"]
+                .into_iter()
+                .chain(ours.iter().map(|(n, _)| *n))
+                .any(|n| n.eq_ignore_ascii_case(name))
+        };
+        let mut all: Vec<(&str, &str)> = settings.iter().copied().filter(|(n, _)| !taken(n)).collect();
+        all.extend(ours);
+        upstream::open(&self.inner.connector, login, &all).await
+    }
+
+    /// Asks the server to cancel what that session is running. It may come too late; that is no error.
+    ///
+    /// # Errors
+    /// No connection.
+    pub async fn cancel(&self, key: &CancelKey) -> Result<(), WarehouseError> {
+        within(
+            PING_SECONDS_MAX,
+            "cancelling",
+            upstream::cancel(&self.inner.connector, key),
+        )
+        .await
+    }
+
+    /// Ends a lease: no new logins, its sessions terminated and gone, what it owned dropped, the role dropped, its rows
+    /// deleted. Idempotent.
+    ///
+    /// # Errors
+    /// No connection; [`WarehouseError::Deadline`] when a session does not die. The role then cannot log in any more, and
+    /// [`Self::reap`] tries again.
+    pub async fn end(&self, role: &RoleName) -> Result<(), WarehouseError> {
+        let ended = self.end_named(role.as_str()).await;
+        // Ended or not, it is nobody's any more: what is left of it is a leftover.
+        lock(&self.inner.live).remove(role.as_str());
+        ended
+    }
+
+    /// Ends what an earlier run of this node left, what could not be ended, and leases of any node whose time is over.
+    /// Answers the roles that are gone; one that cannot be dropped does not keep the others.
+    ///
+    /// # Errors
+    /// No connection, or the first failure after everything was tried.
+    pub async fn reap(&self) -> Result<Vec<String>, WarehouseError> {
+        let leftovers = within(VEND_SECONDS_MAX, "looking for leftovers", async {
+            let client = self.inner.ender.shared().await?;
+            let found = roles::leftovers(&client, &self.inner.node).await;
+            self.inner.ender.checked(&client, found).await
+        })
+        .await?;
+        let mut gone = Vec::new();
+        let mut failure = None;
+        for leftover in leftovers {
+            let live = lock(&self.inner.live).contains(&leftover.role);
+            if live && !leftover.expired {
+                continue;
+            }
+            match self.end_named(&leftover.role).await {
+                Ok(()) => {
+                    lock(&self.inner.live).remove(&leftover.role);
+                    gone.push(leftover.role);
+                }
+                Err(error) => {
+                    tracing::warn!(role = leftover.role, %error, "cannot end a leftover lease");
+                    failure = failure.or(Some(error));
+                }
+            }
+        }
+        match failure {
+            Some(error) if gone.is_empty() => Err(error),
+            Some(_) | None => Ok(gone),
+        }
+    }
+
+    /// Does the vendor connection answer?
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn ping(&self) -> Result<(), WarehouseError> {
+        within(PING_SECONDS_MAX, "pinging", async {
+            let client = self.inner.vendor.shared().await?;
+            let answered = client
+                .check_connection()
+                .await
+                .map_err(|e| WarehouseError::from_client(e, "pinging"));
+            self.inner.vendor.checked(&client, answered).await
+        })
+        .await
+    }
+
+    /// Those of `relations` that PUBLIC can read, itself or through a view, parent or partition: no secured view can
+    /// protect them.
+    ///
+    /// # Errors
+    /// No connection, or the server refuses.
+    pub async fn public_reads(&self, relations: &[RelationName]) -> Result<Vec<RelationName>, WarehouseError> {
+        within(CATALOG_SECONDS_MAX, "looking for public grants", async {
+            let mut lent = self.inner.builder.exclusive().await?;
+            let found = exposure::public_reads(lent.client()?, relations).await;
+            lent.give_back(found)
+        })
+        .await
+    }
+
+    /// Names of the schemas sessions start with, as the server reads them, `pg_temp` last.
+    #[must_use]
+    pub fn search_path(&self) -> &str {
+        &self.inner.search_path
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.inner.connector.endpoint
+    }
+
+    async fn end_named(&self, role: &str) -> Result<(), WarehouseError> {
+        within(END_SECONDS_MAX, "ending a lease", async {
+            let client = self.inner.ender.shared().await?;
+            let ended = roles::end(&client, role).await;
+            self.inner.ender.checked(&client, ended).await
+        })
+        .await
+    }
+
+    /// The preparation of this entitlement, for these relations.
+    fn memo(&self, entitlement: &Entitlement) -> Arc<OnceCell<Arc<Prepared>>> {
+        let oids: Vec<u32> = entitlement.iter().map(|access| access.oid).collect();
+        let mut memo = lock(&self.inner.memo);
+        match memo.get(&entitlement.fingerprint) {
+            Some(known) if known.oids == oids => Arc::clone(&known.prepared),
+            Some(_) | None => {
+                let prepared = Arc::new(OnceCell::new());
+                let new = Memo {
+                    oids,
+                    prepared: Arc::clone(&prepared),
+                };
+                memo.insert(entitlement.fingerprint, new);
+                prepared
+            }
+        }
+    }
+}
+
+/// A role that is being vended. Dropped before [`Self::keep`], it is nobody's, and [`Warehouse::reap`] may end it.
+struct Claim<'a> {
+    inner: &'a Inner,
+    role: &'a RoleName,
+    kept: bool,
+}
+
+impl<'a> Claim<'a> {
+    fn new(inner: &'a Inner, role: &'a RoleName) -> Self {
+        lock(&inner.live).insert(role.as_str().to_owned());
+        Self {
+            inner,
+            role,
+            kept: false,
+        }
+    }
+
+    fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        if !self.kept {
+            lock(&self.inner.live).remove(self.role.as_str());
+        }
+    }
+}
+
+/// These maps are whole at every await and every panic.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// `"a", "b", pg_temp`: temporary objects last, where they capture nothing.
+fn quote_search_path(schemas: &[String]) -> String {
+    let mut path = String::new();
+    for schema in schemas {
+        path.push_str(&postgres_protocol::escape::escape_identifier(schema));
+        path.push_str(", ");
+    }
+    path + "pg_temp"
+}

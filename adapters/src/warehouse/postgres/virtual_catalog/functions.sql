@@ -1,0 +1,357 @@
+-- Functions that answer in place of pg_catalog's. They run with the session's own rights, read nothing but granted
+-- virtual views and pg_catalog, and are bound at creation (SQL-standard bodies), so no search_path of a client reaches
+-- them; PL/pgSQL ones pin it. Built-in objects (OID below 16384) are answered by PostgreSQL itself.
+
+-- ---- what the session sees -------------------------------------------------------------------------------------
+
+CREATE FUNCTION lanyard_catalog._visible(relid oid) RETURNS boolean LANGUAGE sql STABLE STRICT
+RETURN $1 < 16384 OR EXISTS (SELECT FROM lanyard_catalog._seen s WHERE s.relid = $1);
+
+-- Schemas in the order in which a bare relation name is looked up: the session's temporary schema, pg_catalog unless it
+-- is named, then search_path as written. Names that do not exist match nothing.
+CREATE FUNCTION lanyard_catalog._named_path() RETURNS name[] LANGUAGE sql STABLE
+RETURN (
+    SELECT COALESCE(pg_catalog.array_agg(p.name ORDER BY p.position), '{}')
+    FROM (
+        SELECT COALESCE(pg_catalog.replace(m.part[1], '""', '"'), pg_catalog.lower(m.part[2]))::name AS name, m.position
+        FROM pg_catalog.regexp_matches(
+            pg_catalog.current_setting('search_path'), '"((?:[^"]|"")*)"|([^",\s]+)', 'g'
+        ) WITH ORDINALITY m (part, position)
+    ) p
+    WHERE p.name NOT IN ('pg_temp', '$user'));
+
+CREATE FUNCTION lanyard_catalog._path() RETURNS name[] LANGUAGE sql STABLE
+RETURN (
+    SELECT COALESCE(
+            (SELECT ARRAY[n.nspname] FROM pg_catalog.pg_namespace n WHERE n.oid = pg_catalog.pg_my_temp_schema()), '{}')
+        || CASE WHEN 'pg_catalog' = ANY (p.named) THEN '{}'::name[] ELSE '{pg_catalog}'::name[] END
+        || p.named
+    FROM (SELECT lanyard_catalog._named_path() AS named) p);
+
+CREATE FUNCTION lanyard_catalog._lookup(parts text[]) RETURNS oid LANGUAGE sql STABLE STRICT
+RETURN (
+    SELECT c.oid
+    FROM (SELECT lanyard_catalog._path() AS path, pg_catalog.cardinality($1) AS n) p
+    JOIN pg_catalog.pg_class c ON c.relname = $1[p.n]::name
+    JOIN pg_catalog.pg_namespace s ON s.oid = c.relnamespace
+    WHERE CASE p.n
+            WHEN 1 THEN s.nspname = ANY (p.path)
+            WHEN 2 THEN s.nspname = $1[1]::name OR $1[1] = 'pg_temp' AND s.oid = pg_catalog.pg_my_temp_schema()
+            WHEN 3 THEN s.nspname = $1[2]::name AND $1[1] = pg_catalog.current_database()
+            ELSE false
+        END
+      AND lanyard_catalog._visible(c.oid)
+    ORDER BY pg_catalog.array_position(p.path, s.nspname)
+    LIMIT 1);
+
+CREATE FUNCTION lanyard_catalog._lookup(name text) RETURNS oid LANGUAGE sql STABLE STRICT
+RETURN CASE
+    WHEN $1 ~ '^\d{1,10}$' THEN (SELECT $1::oid WHERE lanyard_catalog._visible($1::oid))
+    ELSE lanyard_catalog._lookup(pg_catalog.parse_ident($1))
+END;
+
+-- No pinned search_path here: _lookup reads the client's. Every name below is qualified.
+CREATE FUNCTION lanyard_catalog._resolve(name text) RETURNS oid LANGUAGE plpgsql STABLE STRICT AS $$
+DECLARE found pg_catalog.oid;
+BEGIN
+    found := lanyard_catalog._lookup($1);
+    IF found IS NULL THEN
+        RAISE EXCEPTION 'relation "%" does not exist', $1 USING ERRCODE = 'undefined_table';
+    END IF;
+    RETURN found;
+END $$;
+
+CREATE FUNCTION lanyard_catalog._schema(name text) RETURNS oid LANGUAGE plpgsql STABLE STRICT
+SET search_path = pg_catalog AS $$
+DECLARE found oid;
+BEGIN
+    SELECT n.oid INTO found FROM lanyard_catalog.pg_namespace n WHERE n.nspname = $1;
+    IF found IS NULL THEN
+        RAISE EXCEPTION 'schema "%" does not exist', $1 USING ERRCODE = 'invalid_schema_name';
+    END IF;
+    RETURN found;
+END $$;
+
+CREATE FUNCTION lanyard_catalog._attnum(relid oid, attname text) RETURNS smallint LANGUAGE plpgsql STABLE STRICT
+SET search_path = pg_catalog AS $$
+DECLARE found smallint;
+BEGIN
+    SELECT a.attnum INTO found FROM lanyard_catalog.pg_attribute a
+    WHERE a.attrelid = $1 AND a.attname = $2::name AND NOT a.attisdropped;
+    IF found IS NULL THEN
+        RAISE EXCEPTION 'column "%" of relation does not exist', $2 USING ERRCODE = 'undefined_column';
+    END IF;
+    RETURN found;
+END $$;
+
+-- Is this the session's own role? By name, any other does not exist.
+CREATE FUNCTION lanyard_catalog._me(role name) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
+SET search_path = pg_catalog AS $$
+BEGIN
+    IF $1 <> SESSION_USER THEN
+        RAISE EXCEPTION 'role "%" does not exist', $1 USING ERRCODE = 'undefined_object';
+    END IF;
+    RETURN true;
+END $$;
+CREATE FUNCTION lanyard_catalog._me(role oid) RETURNS boolean LANGUAGE sql STABLE STRICT
+RETURN EXISTS (SELECT FROM lanyard_catalog._self s WHERE s.oid = $1);
+
+-- ---- names and visibility --------------------------------------------------------------------------------------
+
+CREATE FUNCTION lanyard_catalog.current_schemas(implicit boolean) RETURNS name[] LANGUAGE sql STABLE STRICT
+RETURN (
+    SELECT COALESCE(pg_catalog.array_agg(p.name ORDER BY p.position), '{}')
+    FROM pg_catalog.unnest(CASE WHEN $1 THEN lanyard_catalog._path() ELSE lanyard_catalog._named_path() END)
+        WITH ORDINALITY p (name, position)
+    WHERE EXISTS (SELECT FROM lanyard_catalog.pg_namespace n WHERE n.nspname = p.name));
+CREATE FUNCTION lanyard_catalog.current_schema() RETURNS name LANGUAGE sql STABLE
+RETURN (lanyard_catalog.current_schemas(false))[1];
+
+CREATE FUNCTION lanyard_catalog.to_regclass(name text) RETURNS regclass LANGUAGE sql STABLE STRICT
+RETURN lanyard_catalog._lookup($1)::regclass;
+CREATE FUNCTION lanyard_catalog.regclass(name text) RETURNS regclass LANGUAGE sql STABLE STRICT
+RETURN CASE WHEN $1 = '-' THEN 0::regclass ELSE lanyard_catalog._resolve($1)::regclass END;
+CREATE FUNCTION lanyard_catalog.regclass(relid oid) RETURNS regclass LANGUAGE sql STABLE STRICT
+RETURN CASE WHEN lanyard_catalog._visible($1) THEN $1::regclass END;
+CREATE FUNCTION lanyard_catalog.to_regnamespace(name text) RETURNS regnamespace LANGUAGE sql STABLE STRICT
+RETURN (SELECT n.oid FROM lanyard_catalog.pg_namespace n WHERE n.nspname = (pg_catalog.parse_ident($1))[1]::name)::regnamespace;
+CREATE FUNCTION lanyard_catalog.to_regrole(name text) RETURNS regrole LANGUAGE sql STABLE STRICT
+RETURN (SELECT s.oid FROM lanyard_catalog._self s WHERE s.rolname = (pg_catalog.parse_ident($1))[1]::name)::regrole;
+-- A schema in front is looked up among the visible ones, because PostgreSQL's own answer tells whether it exists.
+CREATE FUNCTION lanyard_catalog.to_regtype(name text) RETURNS regtype LANGUAGE sql STABLE STRICT
+RETURN CASE
+    WHEN $1 ~ '\.' THEN (
+        SELECT CASE WHEN $1 ~ '\[\s*\]\s*$' THEN t.typarray ELSE t.oid END
+        FROM (SELECT pg_catalog.parse_ident(pg_catalog.regexp_replace($1, '(\s*\[\s*\])+\s*$', ''), false) AS part) q
+        JOIN lanyard_catalog.pg_type t ON t.typname = q.part[2]::name
+        JOIN lanyard_catalog.pg_namespace n ON n.oid = t.typnamespace AND n.nspname = q.part[1]::name
+        WHERE pg_catalog.cardinality(q.part) = 2)::regtype
+    ELSE (
+        SELECT r.type FROM (SELECT pg_catalog.to_regtype($1) AS type) r
+        WHERE r.type::oid < 16384 OR EXISTS (SELECT FROM lanyard_catalog.pg_type t WHERE t.oid = r.type::oid))
+END;
+CREATE FUNCTION lanyard_catalog.to_regproc(name text) RETURNS regproc LANGUAGE sql STABLE STRICT
+RETURN CASE WHEN $1 !~ '\.' OR $1 ~ '^\s*pg_catalog\s*\.' THEN (
+    SELECT r.p FROM (SELECT pg_catalog.to_regproc($1) AS p) r WHERE r.p::oid < 16384) END;
+CREATE FUNCTION lanyard_catalog.to_regprocedure(name text) RETURNS regprocedure LANGUAGE sql STABLE STRICT
+RETURN CASE WHEN $1 !~ '\.' OR $1 ~ '^\s*pg_catalog\s*\.[^.]*$' THEN (
+    SELECT r.p FROM (SELECT pg_catalog.to_regprocedure($1) AS p) r WHERE r.p::oid < 16384) END;
+
+CREATE FUNCTION lanyard_catalog.pg_table_is_visible(relid oid) RETURNS boolean LANGUAGE sql STABLE STRICT
+RETURN (
+    SELECT p.rank IS NOT NULL AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_class o
+        JOIN pg_catalog.pg_namespace s ON s.oid = o.relnamespace
+        WHERE o.relname = c.relname AND o.oid <> c.oid
+          AND pg_catalog.array_position(p.path, s.nspname) < p.rank
+          AND lanyard_catalog._visible(o.oid))
+    FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    CROSS JOIN LATERAL (
+        SELECT q.path, pg_catalog.array_position(q.path, n.nspname) AS rank
+        FROM (SELECT lanyard_catalog._path() AS path) q
+    ) p
+    WHERE c.oid = $1 AND lanyard_catalog._visible($1));
+CREATE FUNCTION lanyard_catalog.pg_type_is_visible(typid oid) RETURNS boolean LANGUAGE sql STABLE STRICT
+RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_type_is_visible($1) ELSE (
+    SELECT n.nspname = ANY (lanyard_catalog._path())
+    FROM lanyard_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+    WHERE t.oid = $1) END;
+CREATE FUNCTION lanyard_catalog.pg_collation_is_visible(collid oid) RETURNS boolean LANGUAGE sql STABLE STRICT
+RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_collation_is_visible($1) ELSE (
+    SELECT n.nspname = ANY (lanyard_catalog._path())
+    FROM lanyard_catalog.pg_collation t JOIN pg_catalog.pg_namespace n ON n.oid = t.collnamespace
+    WHERE t.oid = $1) END;
+CREATE FUNCTION lanyard_catalog.pg_opclass_is_visible(opcid oid) RETURNS boolean LANGUAGE sql STABLE STRICT
+RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_opclass_is_visible($1) ELSE (
+    SELECT n.nspname = ANY (lanyard_catalog._path())
+    FROM lanyard_catalog.pg_opclass t JOIN pg_catalog.pg_namespace n ON n.oid = t.opcnamespace
+    WHERE t.oid = $1) END;
+CREATE FUNCTION lanyard_catalog.pg_function_is_visible(id oid) RETURNS boolean LANGUAGE sql STABLE STRICT
+RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_function_is_visible($1) END;
+CREATE FUNCTION lanyard_catalog.pg_operator_is_visible(id oid) RETURNS boolean LANGUAGE sql STABLE STRICT
+RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_operator_is_visible($1) END;
+CREATE FUNCTION lanyard_catalog.pg_opfamily_is_visible(id oid) RETURNS boolean LANGUAGE sql STABLE STRICT
+RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_opfamily_is_visible($1) END;
+CREATE FUNCTION lanyard_catalog.pg_conversion_is_visible(id oid) RETURNS boolean LANGUAGE sql STABLE STRICT
+RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_conversion_is_visible($1) END;
+CREATE FUNCTION lanyard_catalog.pg_statistics_obj_is_visible(id oid) RETURNS boolean LANGUAGE sql STABLE STRICT
+RETURN NULL::boolean;
+CREATE FUNCTION lanyard_catalog.pg_ts_config_is_visible(id oid) RETURNS boolean LANGUAGE sql STABLE STRICT
+RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_ts_config_is_visible($1) END;
+CREATE FUNCTION lanyard_catalog.pg_ts_dict_is_visible(id oid) RETURNS boolean LANGUAGE sql STABLE STRICT
+RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_ts_dict_is_visible($1) END;
+CREATE FUNCTION lanyard_catalog.pg_ts_parser_is_visible(id oid) RETURNS boolean LANGUAGE sql STABLE STRICT
+RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_ts_parser_is_visible($1) END;
+CREATE FUNCTION lanyard_catalog.pg_ts_template_is_visible(id oid) RETURNS boolean LANGUAGE sql STABLE STRICT
+RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_ts_template_is_visible($1) END;
+
+-- Not STRICT: the modifier may be NULL.
+CREATE FUNCTION lanyard_catalog.format_type(typid oid, typmod integer) RETURNS text LANGUAGE sql STABLE
+RETURN CASE
+    WHEN $1 < 16384 OR EXISTS (SELECT FROM lanyard_catalog._typed t WHERE t.typid = $1)
+        OR EXISTS (SELECT FROM lanyard_catalog.pg_type t WHERE t.oid = $1) THEN pg_catalog.format_type($1, $2)
+    WHEN $1 IS NOT NULL THEN '???'
+END;
+CREATE FUNCTION lanyard_catalog.pg_get_userbyid(roleid oid) RETURNS name LANGUAGE sql STABLE STRICT
+RETURN (CASE WHEN lanyard_catalog._me($1) THEN SESSION_USER::text ELSE 'unknown (OID=' || $1 || ')' END)::name;
+
+-- ---- comments --------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION lanyard_catalog.obj_description(object oid, catalog name) RETURNS text LANGUAGE sql STABLE STRICT
+RETURN (
+    SELECT d.description FROM lanyard_catalog.pg_description d
+    WHERE d.objoid = $1 AND d.objsubid = 0
+      AND d.classoid = (SELECT c.oid FROM pg_catalog.pg_class c WHERE c.relname = $2 AND c.relnamespace = 11));
+CREATE FUNCTION lanyard_catalog.obj_description(object oid) RETURNS text LANGUAGE sql STABLE STRICT
+RETURN (SELECT d.description FROM lanyard_catalog.pg_description d WHERE d.objoid = $1 AND d.objsubid = 0 LIMIT 1);
+CREATE FUNCTION lanyard_catalog.col_description(relid oid, attnum integer) RETURNS text LANGUAGE sql STABLE STRICT
+RETURN (
+    SELECT d.description FROM lanyard_catalog.pg_description d
+    WHERE d.objoid = $1 AND d.classoid = 'pg_catalog.pg_class'::regclass AND d.objsubid = $2);
+CREATE FUNCTION lanyard_catalog.shobj_description(object oid, catalog name) RETURNS text LANGUAGE sql STABLE STRICT
+RETURN NULL::text;
+
+-- ---- definitions -----------------------------------------------------------------------------------------------
+
+CREATE FUNCTION lanyard_catalog.pg_get_indexdef(relid oid) RETURNS text LANGUAGE sql STABLE STRICT
+RETURN CASE WHEN lanyard_catalog._visible($1) THEN pg_catalog.pg_get_indexdef($1) END;
+CREATE FUNCTION lanyard_catalog.pg_get_indexdef(relid oid, attnum integer, pretty boolean) RETURNS text LANGUAGE sql STABLE STRICT
+RETURN CASE WHEN lanyard_catalog._visible($1) THEN pg_catalog.pg_get_indexdef($1, $2, $3) END;
+CREATE FUNCTION lanyard_catalog.pg_get_constraintdef(id oid) RETURNS text LANGUAGE sql STABLE STRICT
+RETURN (SELECT pg_catalog.pg_get_constraintdef(n.oid) FROM lanyard_catalog.pg_constraint n WHERE n.oid = $1);
+CREATE FUNCTION lanyard_catalog.pg_get_constraintdef(id oid, pretty boolean) RETURNS text LANGUAGE sql STABLE STRICT
+RETURN (SELECT pg_catalog.pg_get_constraintdef(n.oid, $2) FROM lanyard_catalog.pg_constraint n WHERE n.oid = $1);
+
+-- An expression is read against the relation it belongs to only: against another one it would name that one's columns.
+CREATE FUNCTION lanyard_catalog._belongs(expression pg_node_tree, relid oid) RETURNS boolean LANGUAGE sql STABLE STRICT
+RETURN $2 < 16384
+    OR EXISTS (SELECT FROM lanyard_catalog.pg_attrdef d WHERE d.adrelid = $2 AND d.adbin::text = $1::text)
+    OR EXISTS (SELECT FROM lanyard_catalog.pg_index i
+        WHERE i.indrelid = $2 AND (i.indexprs::text = $1::text OR i.indpred::text = $1::text))
+    OR EXISTS (SELECT FROM lanyard_catalog.pg_constraint n WHERE n.conrelid = $2 AND n.conbin::text = $1::text)
+    OR EXISTS (SELECT FROM lanyard_catalog.pg_class c WHERE c.oid = $2 AND c.relpartbound::text = $1::text);
+CREATE FUNCTION lanyard_catalog.pg_get_expr(expression pg_node_tree, relid oid) RETURNS text LANGUAGE sql STABLE STRICT
+RETURN CASE WHEN lanyard_catalog._belongs($1, $2) THEN pg_catalog.pg_get_expr($1, $2) END;
+CREATE FUNCTION lanyard_catalog.pg_get_expr(expression pg_node_tree, relid oid, pretty boolean) RETURNS text LANGUAGE sql STABLE STRICT
+RETURN CASE WHEN lanyard_catalog._belongs($1, $2) THEN pg_catalog.pg_get_expr($1, $2, $3) END;
+
+CREATE FUNCTION lanyard_catalog.pg_get_viewdef(relid oid) RETURNS text LANGUAGE sql STABLE STRICT
+RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_get_viewdef($1) END;
+CREATE FUNCTION lanyard_catalog.pg_get_viewdef(relid oid, pretty boolean) RETURNS text LANGUAGE sql STABLE STRICT
+RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_get_viewdef($1, $2) END;
+CREATE FUNCTION lanyard_catalog.pg_get_viewdef(relid oid, wrap integer) RETURNS text LANGUAGE sql STABLE STRICT
+RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_get_viewdef($1, $2) END;
+CREATE FUNCTION lanyard_catalog.pg_get_viewdef(name text) RETURNS text LANGUAGE sql STABLE STRICT
+RETURN lanyard_catalog.pg_get_viewdef(lanyard_catalog._resolve($1));
+CREATE FUNCTION lanyard_catalog.pg_get_viewdef(name text, pretty boolean) RETURNS text LANGUAGE sql STABLE STRICT
+RETURN lanyard_catalog.pg_get_viewdef(lanyard_catalog._resolve($1), $2);
+
+CREATE FUNCTION lanyard_catalog.pg_get_functiondef(id oid) RETURNS text LANGUAGE sql STABLE STRICT
+RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_get_functiondef($1) END;
+CREATE FUNCTION lanyard_catalog.pg_get_function_arguments(id oid) RETURNS text LANGUAGE sql STABLE STRICT
+RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_get_function_arguments($1) END;
+CREATE FUNCTION lanyard_catalog.pg_get_function_identity_arguments(id oid) RETURNS text LANGUAGE sql STABLE STRICT
+RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_get_function_identity_arguments($1) END;
+CREATE FUNCTION lanyard_catalog.pg_get_function_result(id oid) RETURNS text LANGUAGE sql STABLE STRICT
+RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_get_function_result($1) END;
+CREATE FUNCTION lanyard_catalog.pg_get_function_arg_default(id oid, argument integer) RETURNS text LANGUAGE sql STABLE STRICT
+RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_get_function_arg_default($1, $2) END;
+CREATE FUNCTION lanyard_catalog.pg_get_function_sqlbody(id oid) RETURNS text LANGUAGE sql STABLE STRICT
+RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_get_function_sqlbody($1) END;
+CREATE FUNCTION lanyard_catalog.pg_get_partkeydef(relid oid) RETURNS text LANGUAGE sql STABLE STRICT
+RETURN (SELECT pg_catalog.pg_get_partkeydef(p.partrelid) FROM lanyard_catalog.pg_partitioned_table p WHERE p.partrelid = $1);
+
+-- Always unknown: what these print is hidden whole.
+CREATE FUNCTION lanyard_catalog.pg_get_partition_constraintdef(relid oid) RETURNS text LANGUAGE sql STABLE STRICT
+RETURN NULL::text;
+CREATE FUNCTION lanyard_catalog.pg_get_ruledef(id oid) RETURNS text LANGUAGE sql STABLE STRICT RETURN NULL::text;
+CREATE FUNCTION lanyard_catalog.pg_get_ruledef(id oid, pretty boolean) RETURNS text LANGUAGE sql STABLE STRICT RETURN NULL::text;
+CREATE FUNCTION lanyard_catalog.pg_get_triggerdef(id oid) RETURNS text LANGUAGE sql STABLE STRICT RETURN NULL::text;
+CREATE FUNCTION lanyard_catalog.pg_get_triggerdef(id oid, pretty boolean) RETURNS text LANGUAGE sql STABLE STRICT RETURN NULL::text;
+CREATE FUNCTION lanyard_catalog.pg_get_statisticsobjdef(id oid) RETURNS text LANGUAGE sql STABLE STRICT RETURN NULL::text;
+CREATE FUNCTION lanyard_catalog.pg_get_statisticsobjdef_columns(id oid) RETURNS text LANGUAGE sql STABLE STRICT RETURN NULL::text;
+CREATE FUNCTION lanyard_catalog.pg_get_statisticsobjdef_expressions(id oid) RETURNS text[] LANGUAGE sql STABLE STRICT RETURN NULL::text[];
+CREATE FUNCTION lanyard_catalog.pg_get_serial_sequence(name text, attname text) RETURNS text LANGUAGE sql STABLE STRICT RETURN NULL::text;
+CREATE FUNCTION lanyard_catalog.pg_get_replica_identity_index(relid oid) RETURNS regclass LANGUAGE sql STABLE STRICT RETURN NULL::regclass;
+CREATE FUNCTION lanyard_catalog.pg_relation_is_publishable(relid oid) RETURNS boolean LANGUAGE sql STABLE STRICT RETURN false;
+CREATE FUNCTION lanyard_catalog.pg_relation_is_publishable(name text) RETURNS boolean LANGUAGE sql STABLE STRICT RETURN false;
+CREATE FUNCTION lanyard_catalog.row_security_active(relid oid) RETURNS boolean LANGUAGE sql STABLE STRICT RETURN false;
+CREATE FUNCTION lanyard_catalog.row_security_active(name text) RETURNS boolean LANGUAGE sql STABLE STRICT RETURN false;
+
+-- ---- sizes and files: they tell how many rows are hidden -------------------------------------------------------
+
+CREATE FUNCTION lanyard_catalog.pg_relation_size(relid oid) RETURNS bigint LANGUAGE sql STABLE STRICT RETURN NULL::bigint;
+CREATE FUNCTION lanyard_catalog.pg_relation_size(relid oid, fork text) RETURNS bigint LANGUAGE sql STABLE STRICT RETURN NULL::bigint;
+CREATE FUNCTION lanyard_catalog.pg_relation_size(name text) RETURNS bigint LANGUAGE sql STABLE STRICT
+RETURN NULLIF(lanyard_catalog._resolve($1)::bigint, lanyard_catalog._resolve($1)::bigint);
+CREATE FUNCTION lanyard_catalog.pg_relation_size(name text, fork text) RETURNS bigint LANGUAGE sql STABLE STRICT
+RETURN lanyard_catalog.pg_relation_size($1);
+CREATE FUNCTION lanyard_catalog.pg_table_size(relid oid) RETURNS bigint LANGUAGE sql STABLE STRICT RETURN NULL::bigint;
+CREATE FUNCTION lanyard_catalog.pg_table_size(name text) RETURNS bigint LANGUAGE sql STABLE STRICT RETURN lanyard_catalog.pg_relation_size($1);
+CREATE FUNCTION lanyard_catalog.pg_indexes_size(relid oid) RETURNS bigint LANGUAGE sql STABLE STRICT RETURN NULL::bigint;
+CREATE FUNCTION lanyard_catalog.pg_indexes_size(name text) RETURNS bigint LANGUAGE sql STABLE STRICT RETURN lanyard_catalog.pg_relation_size($1);
+CREATE FUNCTION lanyard_catalog.pg_total_relation_size(relid oid) RETURNS bigint LANGUAGE sql STABLE STRICT RETURN NULL::bigint;
+CREATE FUNCTION lanyard_catalog.pg_total_relation_size(name text) RETURNS bigint LANGUAGE sql STABLE STRICT RETURN lanyard_catalog.pg_relation_size($1);
+CREATE FUNCTION lanyard_catalog.pg_database_size(id oid) RETURNS bigint LANGUAGE sql STABLE STRICT RETURN NULL::bigint;
+CREATE FUNCTION lanyard_catalog.pg_database_size(name text) RETURNS bigint LANGUAGE sql STABLE STRICT RETURN NULL::bigint;
+CREATE FUNCTION lanyard_catalog.pg_tablespace_size(id oid) RETURNS bigint LANGUAGE sql STABLE STRICT RETURN NULL::bigint;
+CREATE FUNCTION lanyard_catalog.pg_tablespace_size(name text) RETURNS bigint LANGUAGE sql STABLE STRICT RETURN NULL::bigint;
+CREATE FUNCTION lanyard_catalog.pg_tablespace_location(id oid) RETURNS text LANGUAGE sql STABLE STRICT RETURN ''::text;
+CREATE FUNCTION lanyard_catalog.pg_relation_filenode(relid oid) RETURNS oid LANGUAGE sql STABLE STRICT RETURN NULL::oid;
+CREATE FUNCTION lanyard_catalog.pg_relation_filepath(relid oid) RETURNS text LANGUAGE sql STABLE STRICT RETURN NULL::text;
+CREATE FUNCTION lanyard_catalog.pg_filenode_relation(tablespace oid, filenode oid) RETURNS regclass LANGUAGE sql STABLE STRICT RETURN NULL::regclass;
+
+-- ---- partitions and index properties ---------------------------------------------------------------------------
+
+CREATE FUNCTION lanyard_catalog.pg_partition_ancestors(partitionid oid, OUT relid regclass) RETURNS SETOF regclass LANGUAGE sql STABLE STRICT ROWS 5
+BEGIN ATOMIC
+    SELECT a.relid FROM pg_catalog.pg_partition_ancestors($1) a (relid)
+    WHERE lanyard_catalog._visible($1) AND lanyard_catalog._visible(a.relid);
+END;
+CREATE FUNCTION lanyard_catalog.pg_partition_ancestors(name text, OUT relid regclass) RETURNS SETOF regclass LANGUAGE sql STABLE STRICT ROWS 5
+BEGIN ATOMIC
+    SELECT a.relid FROM lanyard_catalog.pg_partition_ancestors(lanyard_catalog._resolve($1)) a (relid);
+END;
+CREATE FUNCTION lanyard_catalog.pg_partition_root(relid oid) RETURNS regclass LANGUAGE sql STABLE STRICT
+RETURN (SELECT r.relid FROM (SELECT pg_catalog.pg_partition_root($1) AS relid) r
+    WHERE lanyard_catalog._visible($1) AND lanyard_catalog._visible(r.relid));
+CREATE FUNCTION lanyard_catalog.pg_partition_root(name text) RETURNS regclass LANGUAGE sql STABLE STRICT
+RETURN lanyard_catalog.pg_partition_root(lanyard_catalog._resolve($1));
+CREATE FUNCTION lanyard_catalog.pg_partition_tree(rootid oid, OUT relid regclass, OUT parentrelid regclass, OUT isleaf boolean, OUT level integer)
+RETURNS SETOF record LANGUAGE sql STABLE STRICT
+BEGIN ATOMIC
+    SELECT t.relid, CASE WHEN lanyard_catalog._visible(t.parentrelid) THEN t.parentrelid END, t.isleaf, t.level
+    FROM pg_catalog.pg_partition_tree($1) t
+    WHERE lanyard_catalog._visible($1) AND lanyard_catalog._visible(t.relid);
+END;
+CREATE FUNCTION lanyard_catalog.pg_partition_tree(name text, OUT relid regclass, OUT parentrelid regclass, OUT isleaf boolean, OUT level integer)
+RETURNS SETOF record LANGUAGE sql STABLE STRICT
+BEGIN ATOMIC
+    SELECT t.relid, t.parentrelid, t.isleaf, t.level
+    FROM lanyard_catalog.pg_partition_tree(lanyard_catalog._resolve($1)) t;
+END;
+CREATE FUNCTION lanyard_catalog.pg_index_has_property(relid oid, property text) RETURNS boolean LANGUAGE sql STABLE STRICT
+RETURN CASE WHEN lanyard_catalog._visible($1) THEN pg_catalog.pg_index_has_property($1, $2) END;
+CREATE FUNCTION lanyard_catalog.pg_index_has_property(name text, property text) RETURNS boolean LANGUAGE sql STABLE STRICT
+RETURN pg_catalog.pg_index_has_property(lanyard_catalog._resolve($1), $2);
+CREATE FUNCTION lanyard_catalog.pg_index_column_has_property(relid oid, attnum integer, property text) RETURNS boolean LANGUAGE sql STABLE STRICT
+RETURN CASE WHEN lanyard_catalog._visible($1) THEN pg_catalog.pg_index_column_has_property($1, $2, $3) END;
+CREATE FUNCTION lanyard_catalog.pg_index_column_has_property(name text, attnum integer, property text) RETURNS boolean LANGUAGE sql STABLE STRICT
+RETURN pg_catalog.pg_index_column_has_property(lanyard_catalog._resolve($1), $2, $3);
+-- 28 = INSERT | UPDATE | DELETE, 4 = UPDATE (CMD bits of pg_relation_is_updatable).
+CREATE FUNCTION lanyard_catalog.pg_relation_is_updatable(relid oid, triggers boolean) RETURNS integer LANGUAGE sql STABLE STRICT
+RETURN CASE WHEN $1 < 16384 THEN 0
+    ELSE COALESCE((SELECT CASE WHEN s.writable THEN 28 ELSE 0 END FROM lanyard_catalog._seen s WHERE s.relid = $1 LIMIT 1), 0) END;
+CREATE FUNCTION lanyard_catalog.pg_column_is_updatable(relid oid, attnum smallint, triggers boolean) RETURNS boolean LANGUAGE sql STABLE STRICT
+RETURN lanyard_catalog.pg_relation_is_updatable($1, $3) > 0
+    AND EXISTS (SELECT FROM lanyard_catalog._seen_column c WHERE c.relid = $1 AND c.attnum = $2);
+-- information_schema's definitions call these two with regclass, which PostgreSQL's own would match better than oid.
+CREATE FUNCTION lanyard_catalog.pg_relation_is_updatable(relid regclass, triggers boolean) RETURNS integer LANGUAGE sql STABLE STRICT
+RETURN lanyard_catalog.pg_relation_is_updatable($1::oid, $2);
+CREATE FUNCTION lanyard_catalog.pg_column_is_updatable(relid regclass, attnum smallint, triggers boolean) RETURNS boolean LANGUAGE sql STABLE STRICT
+RETURN lanyard_catalog.pg_column_is_updatable($1::oid, $2, $3);
+CREATE FUNCTION lanyard_catalog.pg_relation_is_updatable(name text, triggers boolean) RETURNS integer LANGUAGE sql STABLE STRICT
+RETURN lanyard_catalog.pg_relation_is_updatable(lanyard_catalog._resolve($1), $2);
+CREATE FUNCTION lanyard_catalog.pg_column_is_updatable(name text, attnum smallint, triggers boolean) RETURNS boolean LANGUAGE sql STABLE STRICT
+RETURN lanyard_catalog.pg_column_is_updatable(lanyard_catalog._resolve($1), $2, $3);

@@ -1,0 +1,334 @@
+-- The virtual pg_catalog, one section per relation. `--! name alias [flag ...]` opens a section; `--! column = expression`
+-- replaces a column of the server's own list ({type} is the column's type); what follows is put behind
+-- `SELECT <columns> FROM pg_catalog.name alias`. Columns an older server lacks are passed over.
+-- In every section: aclitem[] columns are NULL, owner columns hold the session's own role.
+-- Flags: barrier   rows are filtered, so the view must be a security barrier;
+--        empty     no rows;
+--        shape     only the column list is the server's; the section brings its own FROM, and columns not named are zero
+--                  (numbers) or NULL;
+--        private   not granted to sessions: what information_schema's definitions need.
+
+--! pg_class c barrier
+--! relnatts = CASE WHEN c.oid < 16384 THEN c.relnatts ELSE COALESCE((SELECT pg_catalog.max(v.attnum) FROM lanyard_catalog._column v WHERE v.relid = c.oid), c.relnatts) END
+--! reloftype = CASE WHEN c.oid < 16384 THEN c.reloftype ELSE 0 END
+--! relfilenode = 0::oid
+--! reltablespace = 0::oid
+--! relpages = 0
+--! reltuples = -1::real
+--! relallvisible = 0
+--! relallfrozen = 0
+--! reltoastrelid = 0::oid
+--! relhasindex = c.relhasindex AND (c.oid < 16384 OR c.relnamespace = pg_catalog.pg_my_temp_schema() OR EXISTS (SELECT FROM lanyard_catalog._index i WHERE i.indrelid = c.oid))
+--! relchecks = CASE WHEN c.relchecks = 0 OR c.relnamespace = pg_catalog.pg_my_temp_schema() THEN c.relchecks ELSE (SELECT pg_catalog.count(*) FROM lanyard_catalog._constraint n WHERE n.conrelid = c.oid AND n.contype = 'c')::smallint END
+--! relhasrules = c.relhasrules AND c.relkind IN ('v', 'm')
+--! relhastriggers = c.relhastriggers AND EXISTS (SELECT FROM lanyard_catalog._constraint n WHERE n.contype = 'f' AND (n.conrelid = c.oid OR n.confrelid = c.oid))
+--! relhassubclass = c.relhassubclass AND EXISTS (SELECT FROM lanyard_catalog._inheritance h WHERE h.inhparent = c.oid)
+--! relrowsecurity = false
+--! relforcerowsecurity = false
+--! relreplident = CASE WHEN c.oid < 16384 THEN c.relreplident ELSE 'd'::"char" END
+--! relispartition = c.relispartition AND EXISTS (SELECT FROM lanyard_catalog._inheritance h WHERE h.inhrelid = c.oid)
+--! relrewrite = 0::oid
+--! relfrozenxid = '0'::xid
+--! relminmxid = '0'::xid
+--! reloptions = NULL::text[]
+--! relpartbound = CASE WHEN EXISTS (SELECT FROM lanyard_catalog._inheritance h WHERE h.inhrelid = c.oid) THEN c.relpartbound END
+WHERE c.oid < 16384 AND c.relnamespace IN (11, 'information_schema'::regnamespace)
+   OR EXISTS (SELECT FROM lanyard_catalog._relation r WHERE r.relid = c.oid)
+   OR c.relkind IN ('i', 'I') AND EXISTS (SELECT FROM lanyard_catalog._index i WHERE i.indexrelid = c.oid)
+   OR c.relkind = 'c' AND c.oid IN (SELECT k.relid FROM lanyard_catalog._composite k)
+   OR c.relnamespace = pg_catalog.pg_my_temp_schema()
+
+--! pg_attribute a barrier
+--! attinhcount = 0::{type}
+--! attislocal = true
+--! atthasdef = a.atthasdef AND (EXISTS (SELECT FROM lanyard_catalog._default d WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum) OR EXISTS (SELECT FROM lanyard_catalog._temporary t WHERE t.oid = a.attrelid))
+--! attgenerated = CASE WHEN a.attgenerated = '' OR EXISTS (SELECT FROM lanyard_catalog._default d WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum) OR EXISTS (SELECT FROM lanyard_catalog._temporary t WHERE t.oid = a.attrelid) THEN a.attgenerated ELSE ''::"char" END
+--! atthasmissing = false
+--! attmissingval = NULL::text[]
+--! attoptions = NULL::text[]
+--! attfdwoptions = NULL::text[]
+WHERE a.attrelid < 16384
+   OR EXISTS (SELECT FROM lanyard_catalog._column c WHERE c.relid = a.attrelid AND c.attnum = a.attnum)
+   OR EXISTS (SELECT FROM lanyard_catalog._index i WHERE i.indexrelid = a.attrelid)
+   OR a.attrelid IN (SELECT k.relid FROM lanyard_catalog._composite k)
+   OR EXISTS (SELECT FROM lanyard_catalog._temporary t WHERE t.oid = a.attrelid)
+
+--! pg_attrdef d barrier
+WHERE EXISTS (SELECT FROM lanyard_catalog._default v WHERE v.oid = d.oid)
+   OR EXISTS (SELECT FROM lanyard_catalog._temporary t WHERE t.oid = d.adrelid)
+
+--! pg_constraint n barrier
+WHERE n.oid < 16384
+   OR EXISTS (SELECT FROM lanyard_catalog._constraint v WHERE v.oid = n.oid)
+   OR n.contypid <> 0 AND n.contypid IN (SELECT u.oid FROM lanyard_catalog._type u)
+   OR EXISTS (SELECT FROM lanyard_catalog._temporary t WHERE t.oid = n.conrelid)
+
+--! pg_index i barrier
+WHERE i.indrelid < 16384
+   OR EXISTS (SELECT FROM lanyard_catalog._index v WHERE v.indexrelid = i.indexrelid)
+   OR EXISTS (SELECT FROM lanyard_catalog._temporary t WHERE t.oid = i.indrelid)
+
+--! pg_namespace n barrier
+WHERE n.nspname IN ('pg_catalog', 'information_schema', 'public')
+   OR n.oid = pg_catalog.pg_my_temp_schema()
+   OR n.oid IN (SELECT c.relnamespace FROM lanyard_catalog._relation r JOIN pg_catalog.pg_class c ON c.oid = r.relid)
+   OR n.oid IN (SELECT t.typnamespace FROM lanyard_catalog._type u JOIN pg_catalog.pg_type t ON t.oid = u.oid)
+
+--! pg_type t barrier
+WHERE t.oid < 16384
+   OR t.typrelid <> 0 AND (
+        EXISTS (SELECT FROM lanyard_catalog._relation r WHERE r.relid = t.typrelid)
+        OR EXISTS (SELECT FROM lanyard_catalog._temporary x WHERE x.oid = t.typrelid))
+   OR t.typelem <> 0 AND EXISTS (
+        SELECT FROM pg_catalog.pg_type e
+        JOIN lanyard_catalog._relation r ON r.relid = e.typrelid
+        WHERE e.oid = t.typelem)
+   OR t.oid IN (SELECT u.oid FROM lanyard_catalog._type u)
+
+--! pg_enum e barrier
+WHERE e.enumtypid < 16384 OR e.enumtypid IN (SELECT u.oid FROM lanyard_catalog._type u)
+
+--! pg_range g barrier
+WHERE g.rngtypid < 16384 OR g.rngtypid IN (SELECT u.oid FROM lanyard_catalog._type u)
+
+--! pg_description d barrier
+WHERE d.objoid < 16384
+   OR d.classoid = 'pg_catalog.pg_class'::regclass AND (
+        d.objsubid = 0 AND (
+            EXISTS (SELECT FROM lanyard_catalog._relation r WHERE r.relid = d.objoid)
+            OR EXISTS (SELECT FROM lanyard_catalog._index i WHERE i.indexrelid = d.objoid)
+            OR d.objoid IN (SELECT k.relid FROM lanyard_catalog._composite k))
+        OR EXISTS (SELECT FROM lanyard_catalog._column c WHERE c.relid = d.objoid AND c.attnum = d.objsubid)
+        OR d.objsubid > 0 AND d.objoid IN (SELECT k.relid FROM lanyard_catalog._composite k)
+        OR EXISTS (SELECT FROM lanyard_catalog._temporary t WHERE t.oid = d.objoid))
+   OR d.classoid = 'pg_catalog.pg_constraint'::regclass
+        AND EXISTS (SELECT FROM lanyard_catalog._constraint n WHERE n.oid = d.objoid)
+   OR d.classoid = 'pg_catalog.pg_type'::regclass AND d.objoid IN (SELECT u.oid FROM lanyard_catalog._type u)
+   OR d.classoid = 'pg_catalog.pg_namespace'::regclass AND d.objoid IN (
+        SELECT c.relnamespace FROM lanyard_catalog._relation r JOIN pg_catalog.pg_class c ON c.oid = r.relid)
+
+--! pg_inherits h barrier
+WHERE EXISTS (SELECT FROM lanyard_catalog._inheritance v WHERE v.inhrelid = h.inhrelid AND v.inhparent = h.inhparent)
+
+--! pg_partitioned_table p barrier
+--! partdefid = 0::oid
+WHERE EXISTS (SELECT FROM lanyard_catalog._partitioned v WHERE v.partrelid = p.partrelid)
+
+--! pg_proc p barrier
+WHERE p.oid < 16384
+
+--! pg_aggregate a barrier
+WHERE a.aggfnoid::oid < 16384
+
+--! pg_operator o barrier
+WHERE o.oid < 16384
+
+--! pg_opclass o barrier
+WHERE o.oid < 16384
+   OR o.oid IN (
+        SELECT k.oid FROM lanyard_catalog._index v
+        JOIN pg_catalog.pg_index i ON i.indexrelid = v.indexrelid
+        CROSS JOIN LATERAL pg_catalog.unnest(i.indclass) k (oid)
+        WHERE k.oid >= 16384)
+
+--! pg_opfamily f barrier
+WHERE f.oid < 16384
+
+--! pg_am a barrier
+WHERE a.oid < 16384
+   OR a.oid IN (SELECT c.relam FROM lanyard_catalog._seen v JOIN pg_catalog.pg_class c ON c.oid = v.relid)
+
+--! pg_amop a barrier
+WHERE a.oid < 16384
+
+--! pg_amproc a barrier
+WHERE a.oid < 16384
+
+--! pg_cast k barrier
+WHERE k.oid < 16384
+
+--! pg_collation k barrier
+WHERE k.oid < 16384
+   OR k.oid IN (
+        SELECT a.attcollation FROM lanyard_catalog._column c
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = c.relid AND a.attnum = c.attnum)
+
+--! pg_conversion k barrier
+WHERE k.oid < 16384
+
+--! pg_language l barrier
+WHERE l.oid < 16384
+
+--! pg_transform t empty
+--! pg_ts_config t barrier
+WHERE t.oid < 16384
+
+--! pg_ts_config_map t barrier
+WHERE t.mapcfg < 16384
+
+--! pg_ts_dict t barrier
+--! dictinitoption = NULL::text
+WHERE t.oid < 16384
+
+--! pg_ts_parser t barrier
+WHERE t.oid < 16384
+
+--! pg_ts_template t barrier
+WHERE t.oid < 16384
+
+--! pg_extension x barrier
+--! extconfig = NULL::oid[]
+--! extcondition = NULL::text[]
+WHERE x.oid < 16384
+   OR EXISTS (
+        SELECT FROM pg_catalog.pg_depend d
+        JOIN lanyard_catalog._type u ON u.oid = d.objid
+        WHERE d.classid = 'pg_catalog.pg_type'::regclass AND d.deptype = 'e'
+          AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.refobjid = x.oid)
+
+--! pg_database d barrier
+--! dattablespace = 1663
+WHERE d.datname = pg_catalog.current_database()
+
+--! pg_tablespace s barrier
+--! spcoptions = NULL::text[]
+WHERE s.oid < 16384
+
+--! pg_roles r barrier
+--! rolconfig = NULL::text[]
+WHERE r.rolname = SESSION_USER
+
+--! pg_user u barrier
+--! useconfig = NULL::text[]
+WHERE u.usename = SESSION_USER
+
+--! pg_authid a private shape
+--! oid = r.oid
+--! rolname = r.rolname
+--! rolsuper = false
+--! rolinherit = true
+--! rolcreaterole = false
+--! rolcreatedb = false
+--! rolcanlogin = true
+--! rolreplication = false
+--! rolbypassrls = false
+FROM lanyard_catalog._self r
+
+--! pg_settings s barrier
+--! setting = CASE s.name WHEN 'application_name' THEN '' WHEN 'search_path' THEN pg_catalog.regexp_replace(s.setting, '\s*,?\s*pg_temp\s*$', '') ELSE s.setting END
+--! reset_val = CASE s.name WHEN 'application_name' THEN '' WHEN 'search_path' THEN pg_catalog.regexp_replace(s.reset_val, '\s*,?\s*pg_temp\s*$', '') ELSE s.reset_val END
+--! sourcefile = NULL::text
+--! sourceline = NULL::integer
+WHERE s.category NOT IN ('File Locations', 'Customized Options')
+  AND s.category !~ '^(Reporting and Logging|Replication|Connections and Authentication|Write-Ahead Log|Developer Options)'
+  AND s.name !~ '(_file|_command|_librar(y|ies)|_libraries_path|_directory|_directories|_path|_conninfo|_slot_names?)$|^(cluster_name|role|session_authorization|lanyard\..*)$'
+   OR s.name IN ('search_path', 'ssl', 'password_encryption', 'max_connections')
+
+--! pg_stat_activity s barrier
+--! usename = SESSION_USER
+--! application_name = ''::text
+--! client_addr = NULL::inet
+--! client_hostname = NULL::text
+--! client_port = NULL::integer
+--! query = ''::text
+--! query_id = NULL::bigint
+--! leader_pid = NULL::integer
+WHERE s.pid = pg_catalog.pg_backend_pid()
+
+--! pg_locks l barrier
+WHERE l.pid = pg_catalog.pg_backend_pid()
+  AND (l.relation IS NULL OR l.relation < 16384 OR EXISTS (SELECT FROM lanyard_catalog._seen v WHERE v.relid = l.relation))
+
+--! pg_timezone_names z
+--! pg_timezone_abbrevs z
+
+--! pg_stat_all_tables s shape
+--! relid = c.oid
+--! schemaname = n.nspname
+--! relname = c.relname
+FROM lanyard_catalog.pg_class c JOIN lanyard_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'm', 'p')
+
+--! pg_stat_user_tables s shape
+--! relid = c.oid
+--! schemaname = n.nspname
+--! relname = c.relname
+FROM lanyard_catalog.pg_class c JOIN lanyard_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'm', 'p') AND c.oid >= 16384
+
+--! pg_statio_all_tables s shape
+--! relid = c.oid
+--! schemaname = n.nspname
+--! relname = c.relname
+FROM lanyard_catalog.pg_class c JOIN lanyard_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'm')
+
+--! pg_statio_user_tables s shape
+--! relid = c.oid
+--! schemaname = n.nspname
+--! relname = c.relname
+FROM lanyard_catalog.pg_class c JOIN lanyard_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'm') AND c.oid >= 16384
+
+--! pg_stat_all_indexes s shape
+--! relid = c.oid
+--! indexrelid = i.oid
+--! schemaname = n.nspname
+--! relname = c.relname
+--! indexrelname = i.relname
+FROM lanyard_catalog.pg_index x JOIN lanyard_catalog.pg_class c ON c.oid = x.indrelid
+JOIN lanyard_catalog.pg_class i ON i.oid = x.indexrelid JOIN lanyard_catalog.pg_namespace n ON n.oid = c.relnamespace
+
+--! pg_stat_user_indexes s shape
+--! relid = c.oid
+--! indexrelid = i.oid
+--! schemaname = n.nspname
+--! relname = c.relname
+--! indexrelname = i.relname
+FROM lanyard_catalog.pg_index x JOIN lanyard_catalog.pg_class c ON c.oid = x.indrelid
+JOIN lanyard_catalog.pg_class i ON i.oid = x.indexrelid JOIN lanyard_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid >= 16384
+
+--! pg_depend d barrier
+WHERE d.classid = 'pg_catalog.pg_constraint'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass
+  AND EXISTS (SELECT FROM lanyard_catalog._constraint n WHERE n.oid = d.objid)
+  AND EXISTS (SELECT FROM lanyard_catalog._column c WHERE c.relid = d.refobjid AND c.attnum = d.refobjsubid)
+
+--! pg_auth_members m empty
+--! pg_db_role_setting s empty
+--! pg_default_acl a empty
+--! pg_event_trigger e empty
+--! pg_foreign_data_wrapper f empty
+--! pg_foreign_server f empty
+--! pg_foreign_table f empty
+--! pg_group g empty
+--! pg_init_privs i empty
+--! pg_largeobject_metadata l empty
+--! pg_parameter_acl p empty
+--! pg_policies p empty
+--! pg_policy p empty
+--! pg_prepared_xacts p empty
+--! pg_publication p empty
+--! pg_publication_namespace p empty
+--! pg_publication_rel p empty
+--! pg_publication_tables p empty
+--! pg_rewrite r empty
+--! pg_rules r empty
+--! pg_seclabel s empty
+--! pg_seclabels s empty
+--! pg_sequence s empty
+--! pg_sequences s empty
+--! pg_shdepend s empty
+--! pg_shdescription s empty
+--! pg_shseclabel s empty
+--! pg_stat_user_functions s empty
+--! pg_statio_user_sequences s empty
+--! pg_statistic_ext s empty
+--! pg_stats s empty
+--! pg_stats_ext s empty
+--! pg_stats_ext_exprs s empty
+--! pg_subscription s empty
+--! pg_subscription_rel s empty
+--! pg_trigger t empty
+--! pg_user_mapping u private empty
+--! pg_user_mappings u empty

@@ -1,0 +1,3 @@
+pub fn check(_: &crate::snapshot::Snapshot) -> Vec<super::Diagnostic> {
+    Vec::new()
+}

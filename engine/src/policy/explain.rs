@@ -1,0 +1,4 @@
+pub struct ColumnExplanation;
+pub struct Explanation;
+pub struct RowsExplanation;
+pub fn explain() {}

@@ -1,0 +1,384 @@
+//! What one principal may do: grants, guardrails, rows and columns (policy.md §§1, 3, 4, 5).
+//!
+//! Must never let a doubt pass: what does not compile, is unknown or is new denies. Called by the session (through `entitle`)
+//! and by `explain`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use super::PolicySet;
+use super::mask::Applied;
+use super::matching::{Person, is_table};
+use super::model::{Policy, Rule, Watches};
+use super::view::{self, Shown};
+use crate::catalog::{Relation, RelationKind, TagPath};
+use crate::entitlement::{Access, ColumnRule, Entitlement, Operation, RowRule};
+use crate::identity::{Combination, Principal};
+use crate::refusal::{Code, Refusal};
+use crate::snapshot::Snapshot;
+
+/// The tag of what appeared after the last look.
+pub(crate) const NEW: &str = "New";
+
+/// What a principal may do, with every relation of the snapshot's catalog.
+///
+/// # Errors
+/// [`Code::NoIdentity`] for a user or agent the snapshot does not know.
+pub fn entitle(snapshot: &Snapshot, principal: &Principal) -> Result<Entitlement, Refusal> {
+    let session = Session::of(snapshot, principal)?;
+    let mut relations: BTreeMap<String, BTreeMap<String, Access>> = BTreeMap::new();
+    let mut session_attributes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for relation in snapshot.catalog.relations.values() {
+        let Ok(ruling) = session.judge(relation) else {
+            continue;
+        };
+        for (key, values) in ruling.reads {
+            session_attributes.entry(key).or_default().extend(values);
+        }
+        relations
+            .entry(relation.name.schema.clone())
+            .or_default()
+            .insert(relation.name.name.clone(), ruling.access);
+    }
+    Ok(Entitlement {
+        fingerprint: view::fingerprint(&relations),
+        relations,
+        session_attributes,
+    })
+}
+
+/// The people of a session, and the policies that look at them.
+pub(crate) struct Session<'a> {
+    snapshot: &'a Snapshot,
+    pub(crate) policies: &'a PolicySet,
+    pub(crate) user: Option<Person<'a>>,
+    pub(crate) agent: Option<Person<'a>>,
+    combination: Combination,
+}
+
+/// A relation that may be used.
+pub(crate) struct Ruling {
+    pub(crate) access: Access,
+    /// Key of `session_attribute` -> values.
+    pub(crate) reads: BTreeMap<String, BTreeSet<String>>,
+    /// Why a column's mask is not the one its policy says.
+    pub(crate) notes: BTreeMap<String, String>,
+    /// Is the agent the subject?
+    pub(crate) as_agent: bool,
+    /// Write was granted and is not given.
+    pub(crate) write_withheld: bool,
+}
+
+/// Why a relation may not be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Reason {
+    NoGrant(&'static str),
+    NotATool,
+    Guardrail { policy: String, whom: &'static str },
+    RowSecurity,
+    New,
+    DoesNotCompile { policy: String, problem: String },
+    ReadOnly,
+    NoColumns,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoGrant(whom) => write!(f, "no grant matches the {whom}"),
+            Self::NotATool => write!(
+                f,
+                "the agent's grant does not count for a user: the table is not tagged '{}'",
+                TagPath::AGENT_TOOL
+            ),
+            Self::Guardrail { policy, whom } => {
+                write!(f, "the {whom} does not meet the guardrail '{policy}'")
+            }
+            Self::RowSecurity => write!(f, "the table has row security of its own"),
+            Self::New => write!(f, "the table is new and carries no tag but '{NEW}'"),
+            Self::DoesNotCompile { policy, problem } => {
+                write!(
+                    f,
+                    "the policy '{policy}' does not compile on this table: {problem}"
+                )
+            }
+            Self::ReadOnly => write!(
+                f,
+                "only writing is granted, and this table is read-only here"
+            ),
+            Self::NoColumns => write!(f, "no column is left to show"),
+        }
+    }
+}
+
+/// Grants of one person on one relation.
+struct Side<'a> {
+    operations: BTreeSet<Operation>,
+    grants: Vec<&'a str>,
+    failed: Vec<&'a str>,
+}
+
+/// What was granted, and as whom rows and columns are judged.
+struct Reach<'a> {
+    operations: BTreeSet<Operation>,
+    grants: Vec<&'a str>,
+    subject: Person<'a>,
+    as_agent: bool,
+}
+
+impl<'a> Session<'a> {
+    pub(crate) fn of(snapshot: &'a Snapshot, principal: &Principal) -> Result<Self, Refusal> {
+        let unknown = |what: &str, id: &str| {
+            Refusal::new(Code::NoIdentity, format!("{what} '{id}' is not known"))
+                .hint(format!("register the {what} first"))
+        };
+        let identities = &snapshot.identities;
+        let user = match principal.user() {
+            Some(id) => Some(
+                identities
+                    .users
+                    .get(id)
+                    .ok_or_else(|| unknown("user", id.as_str()))?,
+            ),
+            None => None,
+        };
+        let agent = match principal.agent() {
+            Some(id) => Some(
+                identities
+                    .agents
+                    .get(id)
+                    .ok_or_else(|| unknown("agent", id.as_str()))?,
+            ),
+            None => None,
+        };
+        Ok(Self {
+            snapshot,
+            policies: &snapshot.policies,
+            user: user.map(Person::user),
+            agent: agent.map(Person::agent),
+            combination: agent.map_or(Combination::Guarded, |a| a.combination),
+        })
+    }
+
+    /// Judges one relation.
+    pub(crate) fn judge(&self, relation: &'a Relation) -> Result<Ruling, Vec<Reason>> {
+        let reach = self.reach(relation)?;
+        if relation.row_security {
+            return Err(vec![Reason::RowSecurity]);
+        }
+        if self.is_new(relation) {
+            return Err(vec![Reason::New]);
+        }
+        let rows = self.rows(relation, &reach.subject)?;
+        let mut shown = Vec::new();
+        let mut columns = BTreeMap::new();
+        let mut keys = BTreeSet::new();
+        let mut notes = BTreeMap::new();
+        let candidates = self.policies.index().masks.candidates(relation);
+        for column in &relation.columns {
+            let (rule, applied) = self.column(relation, column, &reach.subject, &candidates);
+            columns.insert(column.name.clone(), rule.clone());
+            if let Some(note) = applied.as_ref().and_then(|a| a.fallback.clone()) {
+                notes.insert(column.name.clone(), note);
+            }
+            let masked = match rule {
+                ColumnRule::Denied { .. } => continue,
+                ColumnRule::Clear => None,
+                ColumnRule::Masked { .. } => match applied {
+                    Some(Applied {
+                        sql: Some(sql),
+                        keys: needed,
+                        ..
+                    }) => {
+                        keys.extend(needed);
+                        Some(sql)
+                    }
+                    // A mask without an expression shows nothing.
+                    Some(Applied { sql: None, .. }) | None => continue,
+                },
+            };
+            shown.push(Shown { column, masked });
+        }
+        if shown.is_empty() {
+            return Err(vec![Reason::NoColumns]);
+        }
+        let mut operations = reach.operations;
+        let filtered = rows.condition.is_some() || relation.kind == RelationKind::MaterializedView;
+        let write_withheld = filtered && operations.remove(&Operation::Write);
+        if operations.is_empty() {
+            return Err(vec![Reason::ReadOnly]);
+        }
+        let view = view::build(relation, &shown, rows.condition.as_deref(), keys);
+        let access = Access {
+            relation: relation.name.clone(),
+            oid: relation.oid,
+            operations,
+            rows: match rows.condition {
+                None => RowRule::All,
+                Some(condition) => RowRule::Filtered {
+                    policies: rows.policies,
+                    condition,
+                },
+            },
+            columns,
+            granted_by: reach.grants.into_iter().map(str::to_owned).collect(),
+            view,
+        };
+        Ok(Ruling {
+            access,
+            reads: rows.reads,
+            notes,
+            as_agent: reach.as_agent,
+            write_withheld,
+        })
+    }
+
+    /// Policies among the candidates that mean the relation, oldest first.
+    pub(crate) fn lane(
+        &self,
+        candidates: BTreeSet<u32>,
+        relation: &'a Relation,
+    ) -> impl Iterator<Item = &'a Policy> + use<'a> {
+        let policies = self.policies;
+        candidates
+            .into_iter()
+            .filter_map(move |n| policies.get(n))
+            .filter(move |p| match &p.rule {
+                Rule::Grant(grant) => is_table(&grant.on, relation),
+                Rule::Guardrail(guardrail) => is_table(&guardrail.on, relation),
+                Rule::Rows(rows) => is_table(&rows.of, relation),
+                Rule::Mask(_) => true,
+            })
+    }
+
+    fn side(&self, person: &Person<'a>, relation: &'a Relation) -> Side<'a> {
+        let index = self.policies.index();
+        let mut side = Side {
+            operations: BTreeSet::new(),
+            grants: Vec::new(),
+            failed: Vec::new(),
+        };
+        for policy in self.lane(index.grants.candidates(relation), relation) {
+            if let Rule::Grant(grant) = &policy.rule
+                && person.is(&grant.to)
+            {
+                side.operations.extend(&grant.operations);
+                side.grants.push(&policy.name);
+            }
+        }
+        // Guardrails beat grants; without a grant they need no look.
+        if !side.grants.is_empty() {
+            side.failed = self.failed(person, relation, Watches::Subject);
+        }
+        side
+    }
+
+    fn failed(
+        &self,
+        person: &Person<'a>,
+        relation: &'a Relation,
+        watches: Watches,
+    ) -> Vec<&'a str> {
+        self.lane(
+            self.policies.index().guardrails.candidates(relation),
+            relation,
+        )
+        .filter(|p| p.watches == watches)
+        .filter(|p| match &p.rule {
+            Rule::Guardrail(guardrail) => !person.is(&guardrail.require),
+            Rule::Grant(_) | Rule::Rows(_) | Rule::Mask(_) => false,
+        })
+        .map(|p| p.name.as_str())
+        .collect()
+    }
+
+    /// On behalf of a user, a table that the user is granted is judged as the user, whatever the agent is granted: a guardrail
+    /// that stops the user cannot be passed by way of the agent.
+    fn reach(&self, relation: &'a Relation) -> Result<Reach<'a>, Vec<Reason>> {
+        let (side, subject, whom) = match (&self.user, &self.agent) {
+            (Some(user), None) => (self.side(user, relation), *user, "user"),
+            (None, Some(agent)) => (self.side(agent, relation), *agent, "agent"),
+            (Some(user), Some(agent)) => self.together(user, agent, relation)?,
+            (None, None) => return Err(vec![Reason::NoGrant("principal")]),
+        };
+        if side.operations.is_empty() {
+            return Err(vec![Reason::NoGrant(whom)]);
+        }
+        let unmet = |whom: &'static str| {
+            move |policy: &str| Reason::Guardrail {
+                policy: policy.to_owned(),
+                whom,
+            }
+        };
+        let mut reasons: Vec<Reason> = side.failed.iter().copied().map(unmet(whom)).collect();
+        if let Some(agent) = &self.agent {
+            let failed = self.failed(agent, relation, Watches::Actor);
+            reasons.extend(failed.into_iter().map(unmet("acting agent")));
+        }
+        if !reasons.is_empty() {
+            return Err(reasons);
+        }
+        Ok(Reach {
+            operations: side.operations,
+            grants: side.grants,
+            subject,
+            as_agent: whom == "agent",
+        })
+    }
+
+    fn together(
+        &self,
+        user: &Person<'a>,
+        agent: &Person<'a>,
+        relation: &'a Relation,
+    ) -> Result<(Side<'a>, Person<'a>, &'static str), Vec<Reason>> {
+        let (mut of_user, of_agent) = (self.side(user, relation), self.side(agent, relation));
+        let tool = TagPath(TagPath::AGENT_TOOL.to_owned());
+        let lends = match self.combination {
+            Combination::Intersection => {
+                return match (of_user.grants.is_empty(), of_agent.grants.is_empty()) {
+                    (true, _) => Err(vec![Reason::NoGrant("user")]),
+                    (false, true) => Err(vec![Reason::NoGrant("agent")]),
+                    (false, false) => {
+                        of_user
+                            .operations
+                            .retain(|o| of_agent.operations.contains(o));
+                        of_user.grants.extend(of_agent.grants);
+                        of_user.failed.extend(of_agent.failed);
+                        of_user.grants = unique(of_user.grants);
+                        of_user.failed = unique(of_user.failed);
+                        Ok((of_user, *user, "user"))
+                    }
+                };
+            }
+            Combination::Union => true,
+            Combination::Guarded => relation.tags.iter().any(|t| t.is_under(&tool)),
+        };
+        if of_user.grants.is_empty() {
+            return match (of_agent.grants.is_empty(), lends) {
+                (true, _) => Err(vec![Reason::NoGrant("user")]),
+                (false, false) => Err(vec![Reason::NoGrant("user"), Reason::NotATool]),
+                (false, true) => Ok((of_agent, *agent, "agent")),
+            };
+        }
+        if lends && of_agent.failed.is_empty() {
+            of_user.operations.extend(of_agent.operations);
+            of_user.grants.extend(of_agent.grants);
+            of_user.grants = unique(of_user.grants);
+        }
+        Ok((of_user, *user, "user"))
+    }
+
+    /// New and covered by no tag of its own (policy.md §2). A schema's tag does not count: it was there before.
+    fn is_new(&self, relation: &Relation) -> bool {
+        let own = self.snapshot.tags.tables.get(&relation.name.to_string());
+        relation.tags.iter().any(|t| t.0 == NEW)
+            && !own.is_some_and(|tags| tags.iter().any(|t| t.0 != NEW))
+    }
+}
+
+fn unique(mut names: Vec<&str>) -> Vec<&str> {
+    let mut seen = BTreeSet::new();
+    names.retain(|n| seen.insert(*n));
+    names
+}

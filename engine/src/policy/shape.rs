@@ -1,0 +1,284 @@
+//! Rows and columns of one relation for one subject (policy.md §§4, 5).
+//!
+//! Must never lift what a floor or an actor policy asks for, nor bake a principal's values into SQL. Called by the judge.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::judge::{NEW, Reason, Session};
+use super::mask::{self, Applied, Stricter};
+use super::matching::{Person, column_depth};
+use super::model::{Mask, MaskRule, Policy, Rows, RowsShown, Rule, Scope, Strength, Watches};
+use super::predicate::compile::{Compiled, Values, compile};
+use super::predicate::{Attribute, Expr, Holder, Literal, Named, Predicate};
+use super::types::SqlType;
+use crate::catalog::{Column, Relation};
+use crate::entitlement::ColumnRule;
+
+/// Row rules put together.
+pub(crate) struct Filter {
+    /// Those that limit, in order of name.
+    pub(crate) policies: Vec<String>,
+    /// All of them; absent when every row is shown.
+    pub(crate) condition: Option<String>,
+    /// Key of `session_attribute` -> values.
+    pub(crate) reads: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// One row policy's say.
+pub(crate) enum Say<'a> {
+    All,
+    None,
+    Where(&'a Predicate),
+}
+
+/// Why a row policy says what it says.
+pub(crate) fn rows_say<'a>(rows: &'a Rows, person: &Person<'_>) -> Say<'a> {
+    if !in_scope(&rows.scope, person) {
+        return Say::All;
+    }
+    let branch = rows.branches.iter().find(|b| person.is(&b.who));
+    match branch.map_or(&rows.otherwise, |b| &b.shown) {
+        RowsShown::All => Say::All,
+        RowsShown::None => Say::None,
+        RowsShown::Where(one) => match one.expr {
+            Expr::Literal(Literal::Truth(true)) => Say::All,
+            _ => Say::Where(one),
+        },
+    }
+}
+
+fn in_scope(scope: &Scope, person: &Person<'_>) -> bool {
+    match scope {
+        Scope::Everyone => true,
+        Scope::Except(these) => !person.is(these),
+        Scope::Only(these) => person.is(these),
+    }
+}
+
+/// Every predicate a row policy could apply, whoever asks.
+pub(crate) fn predicates(rows: &Rows) -> impl Iterator<Item = &Predicate> {
+    let shown = rows.branches.iter().map(|b| &b.shown);
+    shown
+        .chain([&rows.otherwise])
+        .filter_map(|shown| match shown {
+            RowsShown::Where(one) => Some(one),
+            RowsShown::All | RowsShown::None => None,
+        })
+}
+
+/// What would be in force on a column, and by which policy.
+struct Chosen<'a> {
+    policy: &'a str,
+    applied: Applied,
+}
+
+impl<'a> Session<'a> {
+    /// Whom a policy looks at; nobody when it looks at an acting agent and none acts.
+    pub(crate) fn watched(&self, policy: &Policy, subject: &Person<'a>) -> Option<Person<'a>> {
+        match policy.watches {
+            Watches::Subject => Some(*subject),
+            Watches::Actor => self.agent,
+        }
+    }
+
+    /// The values of an attribute in this session that read as the type.
+    pub(crate) fn values(&self, attribute: &Attribute, as_type: SqlType) -> Vec<String> {
+        let person = match attribute.holder {
+            Holder::User => &self.user,
+            Holder::Agent => &self.agent,
+        };
+        let Some(person) = person else {
+            return Vec::new();
+        };
+        let fits = |v: &&String| as_type.reads(v);
+        match &attribute.name {
+            Named::Id => vec![person.id.to_owned()],
+            Named::Groups => person.groups.iter().filter(fits).cloned().collect(),
+            Named::Attribute(name) => match person.attributes.get(name) {
+                Some(values) => values.iter().filter(fits).cloned().collect(),
+                None => Vec::new(),
+            },
+        }
+        .into_iter()
+        .filter(|v| as_type.reads(v))
+        .collect()
+    }
+
+    pub(crate) fn rows(
+        &self,
+        relation: &'a Relation,
+        subject: &Person<'a>,
+    ) -> Result<Filter, Vec<Reason>> {
+        let candidates = self.policies.index().rows.candidates(relation);
+        let mut parts: BTreeMap<&str, String> = BTreeMap::new();
+        let mut reads: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut broken = Vec::new();
+        for policy in self.lane(candidates, relation) {
+            let (Rule::Rows(rows), Some(person)) = (&policy.rule, self.watched(policy, subject))
+            else {
+                continue;
+            };
+            // Every branch must compile, also those for others: a table is right or denied.
+            let compiled: Result<Vec<(&Predicate, Compiled)>, Reason> = predicates(rows)
+                .map(|one| match compile(&one.expr, relation, &Values::Open) {
+                    Ok(compiled) => Ok((one, compiled)),
+                    Err(problem) => Err(Reason::DoesNotCompile {
+                        policy: policy.name.clone(),
+                        problem: problem.message,
+                    }),
+                })
+                .collect();
+            let compiled = match compiled {
+                Ok(compiled) => compiled,
+                Err(reason) => {
+                    broken.push(reason);
+                    continue;
+                }
+            };
+            let part = match rows_say(rows, &person) {
+                Say::All => continue,
+                Say::None => "FALSE".to_owned(),
+                Say::Where(chosen) => {
+                    let found = compiled
+                        .into_iter()
+                        .find(|(one, _)| std::ptr::eq(*one, chosen));
+                    match found {
+                        Some((_, compiled)) => self.close(compiled, &mut reads),
+                        None => "FALSE".to_owned(),
+                    }
+                }
+            };
+            parts.insert(&policy.name, part);
+        }
+        if !broken.is_empty() {
+            return Err(broken);
+        }
+        let condition = match parts.len() {
+            0 => None,
+            1 => parts.values().next().cloned(),
+            _ => Some(
+                parts
+                    .values()
+                    .map(|p| format!("({p})"))
+                    .collect::<Vec<_>>()
+                    .join(" AND "),
+            ),
+        };
+        Ok(Filter {
+            policies: parts.into_keys().map(str::to_owned).collect(),
+            condition,
+            reads,
+        })
+    }
+
+    /// An empty attribute makes the whole predicate FALSE; else its values are noted.
+    fn close(&self, compiled: Compiled, reads: &mut BTreeMap<String, BTreeSet<String>>) -> String {
+        let mut values = Vec::with_capacity(compiled.reads.len());
+        for (key, read) in &compiled.reads {
+            let found = self.values(&read.attribute, read.as_type);
+            if found.is_empty() {
+                return "FALSE".to_owned();
+            }
+            values.push((key.clone(), found));
+        }
+        for (key, found) in values {
+            reads.entry(key).or_default().extend(found);
+        }
+        compiled.sql
+    }
+
+    /// The rule of one column, and the mask behind it.
+    pub(crate) fn column(
+        &self,
+        relation: &'a Relation,
+        column: &'a Column,
+        subject: &Person<'a>,
+        candidates: &BTreeSet<u32>,
+    ) -> (ColumnRule, Option<Applied>) {
+        if column.tags.iter().any(|t| t.0 == NEW) && column.tags.len() == 1 {
+            let policy = format!("tag {NEW}");
+            return (ColumnRule::Denied { policy }, None);
+        }
+        let mut winner: Option<(usize, &'a Policy, &'a MaskRule)> = None;
+        let mut floors = Vec::new();
+        for policy in candidates.iter().filter_map(|n| self.policies.get(*n)) {
+            let Rule::Mask(rule) = &policy.rule else {
+                continue;
+            };
+            let Some(depth) = column_depth(&rule.columns, relation, column) else {
+                continue;
+            };
+            let Some(person) = self.watched(policy, subject) else {
+                continue;
+            };
+            if policy.watches == Watches::Actor || rule.strength == Strength::Floor {
+                if in_scope(&rule.scope, &person) {
+                    floors.push((policy, rule));
+                }
+                continue;
+            }
+            // `who` says whom a mask is for at all; `except` whom the winner spares.
+            let meant = match &rule.scope {
+                Scope::Only(these) => person.is(these),
+                Scope::Everyone | Scope::Except(_) => true,
+            };
+            if meant && winner.is_none_or(|(deepest, _, _)| depth > deepest) {
+                winner = Some((depth, policy, rule));
+            }
+        }
+        let mut chosen: Option<Chosen<'a>> = winner
+            .filter(|(_, _, rule)| in_scope(&rule.scope, subject))
+            .map(|(_, policy, rule)| fitted(policy, &rule.mask, relation, column));
+        for (policy, rule) in floors {
+            let floor = fitted(policy, &rule.mask, relation, column);
+            chosen = Some(match chosen {
+                None => floor,
+                Some(other) => strictest(other, floor, relation, column),
+            });
+        }
+        match chosen {
+            None => (ColumnRule::Clear, None),
+            Some(chosen) => {
+                let policy = chosen.policy.to_owned();
+                let rule = match chosen.applied.mask {
+                    Mask::Deny => ColumnRule::Denied { policy },
+                    ref other => ColumnRule::Masked {
+                        mask: other.word(),
+                        policy,
+                    },
+                };
+                (rule, Some(chosen.applied))
+            }
+        }
+    }
+}
+
+fn fitted<'a>(policy: &'a Policy, mask: &Mask, relation: &Relation, column: &Column) -> Chosen<'a> {
+    Chosen {
+        policy: &policy.name,
+        applied: mask::apply(mask, &relation.name, column),
+    }
+}
+
+fn strictest<'a>(
+    usual: Chosen<'a>,
+    floor: Chosen<'a>,
+    relation: &Relation,
+    column: &Column,
+) -> Chosen<'a> {
+    match mask::stricter(&usual.applied.mask, &floor.applied.mask) {
+        Stricter::First => usual,
+        Stricter::Second => floor,
+        Stricter::Neither => {
+            let mut applied = mask::apply(&Mask::Null, &relation.name, column);
+            applied.fallback = Some(format!(
+                "neither '{}' nor '{}' surely shows less than the other",
+                usual.policy, floor.policy
+            ));
+            Chosen {
+                policy: floor.policy,
+                applied,
+            }
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Policy text: one grammar, read with exact positions and printed back canonically.
+//!
+//! Must never guess: what the grammar does not say is an error with file, line, column and a hint. Called by `PolicySet`.
+
+pub(crate) mod diagnostic;
+pub(crate) mod lexer;
+pub(crate) mod parser;
+pub(crate) mod phrases;
+pub(crate) mod printer;
+pub(crate) mod words;

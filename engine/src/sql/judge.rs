@@ -1,0 +1,128 @@
+//! One message judged: every statement, name, function, type and setting in it against allow-lists and the entitlement.
+//!
+//! It must never release a reference it did not resolve: what is not on a list is refused. Called by sessions through
+//! [`judge`]; the walk itself is in `statement`.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::entitlement::Entitlement;
+use crate::limits;
+use crate::record::{Disposition, ObjectUse};
+use crate::refusal::{Code, Refusal};
+use crate::released::{Enforced, RawSql};
+
+use super::edit::{self, Edit};
+use super::statement::Walk;
+use super::{parse, resolve, scan, verify};
+
+/// What a statement is judged against.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// What this principal may do.
+    pub entitlement: &'a Entitlement,
+    /// Schemas unqualified names are looked up in, after pg_catalog.
+    pub search_path: &'a [String],
+    /// The database's name in the warehouse, for three-part names.
+    pub database: &'a str,
+}
+
+/// What a statement does to the session's own state, for the session to follow once it has run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// DEALLOCATE of one prepared statement, by the client's name; the session sends [`deallocate`] instead.
+    Deallocate(String),
+    /// DEALLOCATE ALL or DISCARD ALL: prepared statements are gone.
+    DeallocateAll,
+}
+
+/// A message that may run, and what is known of it.
+#[derive(Debug, Clone)]
+pub struct Judged {
+    /// The text that enforces policy.
+    pub enforced: Enforced,
+    /// How it differs from the client's text, in order of position.
+    pub edits: Vec<Edit>,
+    /// Statement kinds in order, comma-separated: `SELECT`, `BEGIN,SELECT`.
+    pub operation: String,
+    /// How many statements the message has; 0 for an empty query.
+    pub statements: usize,
+    /// Governed relations it touches.
+    pub objects: Vec<ObjectUse>,
+    /// The ruling.
+    pub disposition: Disposition,
+    /// What it does to the session.
+    pub effects: Vec<Effect>,
+}
+
+/// Judges one message (a simple Query or the text of a Parse).
+///
+/// # Errors
+/// A [`Refusal`] with SQLSTATE, and the position in the client's text where one is known.
+pub fn judge(raw: RawSql<'_>, context: &Context<'_>) -> Result<Judged, Refusal> {
+    // The parser's bindings assert what PostgreSQL promises (valid UTF-8 in every literal); a broken promise refuses
+    // the statement instead of ending the session.
+    catch_unwind(AssertUnwindSafe(|| judge_text(raw.text(), context)))
+        .unwrap_or_else(|_| Err(Refusal::new(Code::Internal, "the statement could not be judged")))
+}
+
+fn judge_text(text: &str, context: &Context<'_>) -> Result<Judged, Refusal> {
+    if text.len() > limits::STATEMENT_BYTES_MAX {
+        return Err(Refusal::new(
+            Code::TooLarge,
+            format!(
+                "a statement of {} bytes is over the limit of {}",
+                text.len(),
+                limits::STATEMENT_BYTES_MAX
+            ),
+        ));
+    }
+    let comments = scan::comments(text)?;
+    let tree = parse::parse(text)?;
+    if tree.len() > limits::STATEMENTS_MAX {
+        return Err(Refusal::new(
+            Code::TooLarge,
+            format!("a message of {} statements is over the limit of {}", tree.len(), limits::STATEMENTS_MAX),
+        ));
+    }
+    let mut walk = Walk::new(text, *context);
+    for statement in tree.iter() {
+        walk.statement(statement)?;
+    }
+    let plan = walk.finish();
+    let mut edits = plan.edits.clone();
+    edits.extend(comments.into_iter().map(|range| Edit::new(range, " ")));
+    let spliced = edit::apply(text, &mut edits).ok_or_else(not_spliced)?;
+    verify::check(&tree, &spliced, &plan)?;
+    Ok(Judged {
+        enforced: Enforced::new(Arc::from(spliced)),
+        edits,
+        operation: plan.operation,
+        statements: tree.len(),
+        disposition: disposition(&plan.objects),
+        objects: plan.objects,
+        effects: plan.effects,
+    })
+}
+
+/// The refusal for text we could not splice as planned: ours to mend, and nothing was sent.
+pub(super) fn not_spliced() -> Refusal {
+    Refusal::new(Code::Unsupported, "this spelling cannot be enforced")
+        .hint("write relation and function names plainly, without U&\"…\" escapes or a trailing *")
+}
+
+fn disposition(objects: &[ObjectUse]) -> Disposition {
+    if objects.iter().any(|o| !o.masks.is_empty()) {
+        Disposition::Masked
+    } else if objects.iter().any(|o| !o.filters.is_empty()) {
+        Disposition::Filtered
+    } else {
+        Disposition::Allowed
+    }
+}
+
+/// The text for a DEALLOCATE of a statement whose name upstream is ours.
+#[must_use]
+pub fn deallocate(upstream_name: &str) -> Enforced {
+    Enforced::new(format!("DEALLOCATE {}", resolve::quote(upstream_name)).into())
+}

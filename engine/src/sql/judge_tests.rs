@@ -1,0 +1,371 @@
+//! The judge, as data: what comes out, and what is refused with which SQLSTATE.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+use crate::catalog::RelationName;
+use crate::entitlement::{Access, ColumnRule, Entitlement, Fingerprint, Operation, RowRule, SecuredView};
+use crate::record::Disposition;
+use crate::refusal::{Code, Refusal};
+use crate::released::RawSql;
+
+fn access(schema: &str, name: &str, view: &str, write: bool, shaped: bool) -> Access {
+    let mut operations = BTreeSet::from([Operation::Read]);
+    if write {
+        operations.insert(Operation::Write);
+    }
+    let mut columns = BTreeMap::from([("id".to_owned(), ColumnRule::Clear)]);
+    if shaped {
+        columns.insert("ssn".into(), ColumnRule::Masked { mask: "constant", policy: "hide".into() });
+    }
+    Access {
+        relation: RelationName::new(schema, name),
+        oid: 16401,
+        operations,
+        rows: RowRule::All,
+        columns,
+        granted_by: vec!["grant".into()],
+        view: SecuredView {
+            name: view.into(),
+            select_sql: String::new(),
+            barrier: false,
+            columns: Vec::new(),
+            keys: BTreeSet::new(),
+        },
+    }
+}
+
+fn entitlement() -> Entitlement {
+    let mut relations: BTreeMap<String, BTreeMap<String, Access>> = BTreeMap::new();
+    for (schema, name, view, write, shaped) in [
+        ("public", "customers", "v_c", false, true),
+        ("public", "orders", "v_o", true, false),
+        ("app", "customers", "v_a", false, false),
+        ("public", "Weird \"Name", "v_w", false, false),
+    ] {
+        relations
+            .entry(schema.into())
+            .or_default()
+            .insert(name.into(), access(schema, name, view, write, shaped));
+    }
+    Entitlement { relations, fingerprint: Fingerprint([0; 16]), session_attributes: BTreeMap::new() }
+}
+
+fn run(sql: &str) -> Result<Judged, Refusal> {
+    let entitlement = entitlement();
+    let path = ["public".to_owned()];
+    judge(RawSql::new(sql), &Context { entitlement: &entitlement, search_path: &path, database: "shop" })
+}
+
+fn becomes(sql: &str, expected: &str) {
+    match run(sql) {
+        Ok(judged) => assert_eq!(judged.enforced.for_record(), expected, "{sql}"),
+        Err(refusal) => panic!("{sql}: refused: {} {refusal}", refusal.code.sqlstate()),
+    }
+}
+
+fn refused(sql: &str, code: Code) {
+    match run(sql) {
+        Ok(judged) => panic!("{sql}: released as {}", judged.enforced.for_record()),
+        Err(refusal) => assert_eq!(refusal.code, code, "{sql}: {refusal}"),
+    }
+}
+
+const C: &str = r#""lanyard_secured"."v_c" AS "customers""#;
+const O: &str = r#""lanyard_secured"."v_o" AS "orders""#;
+
+#[test]
+fn relations_are_replaced_wherever_they_stand() {
+    for (sql, expected) in [
+        ("SELECT * FROM customers", format!("SELECT * FROM {C}")),
+        ("SELECT * FROM public.customers", format!("SELECT * FROM {C}")),
+        ("SELECT * FROM shop.public.customers", format!("SELECT * FROM {C}")),
+        ("SELECT * FROM \"customers\" c", r#"SELECT * FROM "lanyard_secured"."v_c" c"#.into()),
+        ("SELECT * FROM public . /* x */ customers", format!("SELECT * FROM {C}")),
+        ("TABLE customers", r#"TABLE "lanyard_secured"."v_c""#.into()),
+        ("SELECT (SELECT max(id) FROM orders)", format!("SELECT (SELECT pg_catalog.\"max\"(id) FROM {O})")),
+        ("SELECT 1 WHERE EXISTS (TABLE orders)", r#"SELECT 1 WHERE EXISTS (TABLE "lanyard_secured"."v_o")"#.into()),
+        ("SELECT * FROM customers UNION ALL SELECT * FROM orders", format!("SELECT * FROM {C} UNION ALL SELECT * FROM {O}")),
+        ("SELECT * FROM customers JOIN orders USING (id)", format!("SELECT * FROM {C} JOIN {O} USING (id)")),
+        ("SELECT * FROM customers c, LATERAL (SELECT * FROM orders o WHERE o.id = c.id) x",
+         r#"SELECT * FROM "lanyard_secured"."v_c" c, LATERAL (SELECT * FROM "lanyard_secured"."v_o" o WHERE o.id = c.id) x"#.into()),
+        ("INSERT INTO orders (id) VALUES (1) RETURNING id", format!("INSERT INTO {O} (id) VALUES (1) RETURNING id")),
+        ("INSERT INTO orders SELECT id FROM customers", format!("INSERT INTO {O} SELECT id FROM {C}")),
+        ("UPDATE orders SET id = 2 FROM customers WHERE orders.id = customers.id",
+         format!("UPDATE {O} SET id = 2 FROM {C} WHERE orders.id = customers.id")),
+        ("DELETE FROM orders USING customers", format!("DELETE FROM {O} USING {C}")),
+        ("WITH d AS (DELETE FROM orders RETURNING id) SELECT * FROM d", format!("WITH d AS (DELETE FROM {O} RETURNING id) SELECT * FROM d")),
+        ("COPY customers TO STDOUT", format!("COPY (SELECT * FROM {C}) TO STDOUT")),
+        ("COPY public.customers (id, \"ssn\") TO STDOUT CSV", format!("COPY (SELECT \"id\", \"ssn\" FROM {C}) TO STDOUT CSV")),
+        ("COPY (SELECT id FROM customers) TO STDOUT", format!("COPY (SELECT id FROM {C}) TO STDOUT")),
+        ("EXPLAIN SELECT * FROM customers", format!("EXPLAIN SELECT * FROM {C}")),
+        ("DECLARE c CURSOR FOR SELECT * FROM customers", format!("DECLARE c CURSOR FOR SELECT * FROM {C}")),
+        ("SELECT public.customers.id FROM customers", format!("SELECT customers.id FROM {C}")),
+        ("SELECT public.customers.* FROM public.customers", format!("SELECT customers.* FROM {C}")),
+        ("SELECT 'customers'::regclass", "SELECT '16401'::regclass".into()),
+        ("SELECT regclass 'public.\"customers\"'", "SELECT regclass '16401'".into()),
+        ("SELECT lower('A'), pg_catalog.upper('b')", "SELECT pg_catalog.\"lower\"('A'), pg_catalog.upper('b')".into()),
+        ("SELECT extract(year FROM now()), trim(' a ')", "SELECT extract(year FROM pg_catalog.\"now\"()), trim(' a ')".into()),
+        ("SELECT * FROM \"Weird \"\"Name\"", r#"SELECT * FROM "lanyard_secured"."v_w" AS "Weird ""Name"#.to_owned() + "\""),
+        ("SELECT relname FROM pg_class", r#"SELECT relname FROM "lanyard_catalog"."pg_class" AS "pg_class""#.into()),
+        ("SET application_name = 'x'", " SET application_name TO DEFAULT ".into()),
+        ("SELECT 1; SET application_name TO y; SELECT 2", "SELECT 1;  SET application_name TO DEFAULT ; SELECT 2".into()),
+        ("SELECT /* lanyard_user='root' */ 1 -- tail", "SELECT   1  ".into()),
+    ] {
+        becomes(sql, &expected);
+    }
+}
+
+#[test]
+fn ctes_shadow_as_in_postgresql() {
+    becomes(
+        "WITH customers AS (SELECT 1 AS one) SELECT * FROM customers",
+        "WITH customers AS (SELECT 1 AS one) SELECT * FROM customers",
+    );
+    // A qualified name is never a CTE.
+    becomes(
+        "WITH customers AS (SELECT 1) SELECT * FROM public.customers",
+        &format!("WITH customers AS (SELECT 1) SELECT * FROM {C}"),
+    );
+    // Without RECURSIVE a CTE does not see itself: its own name is the table.
+    becomes(
+        "WITH customers AS (SELECT * FROM customers) SELECT * FROM customers",
+        &format!("WITH customers AS (SELECT * FROM {C}) SELECT * FROM customers"),
+    );
+    becomes(
+        "WITH RECURSIVE customers AS (SELECT 1 UNION ALL SELECT * FROM customers) SELECT * FROM customers",
+        "WITH RECURSIVE customers AS (SELECT 1 UNION ALL SELECT * FROM customers) SELECT * FROM customers",
+    );
+    // Later CTEs see earlier ones, not the other way round.
+    becomes(
+        "WITH a AS (SELECT * FROM orders), orders AS (SELECT * FROM a) SELECT * FROM orders",
+        &format!("WITH a AS (SELECT * FROM {O}), orders AS (SELECT * FROM a) SELECT * FROM orders"),
+    );
+    // A CTE of an inner query is gone outside it.
+    becomes(
+        "SELECT * FROM (WITH orders AS (SELECT 1) SELECT * FROM orders) x, orders",
+        &format!("SELECT * FROM (WITH orders AS (SELECT 1) SELECT * FROM orders) x, {O}"),
+    );
+    // A target is never a CTE.
+    becomes(
+        "WITH orders AS (SELECT 1) DELETE FROM orders",
+        &format!("WITH orders AS (SELECT 1) DELETE FROM {O}"),
+    );
+}
+
+#[test]
+fn what_is_not_visible_does_not_exist() {
+    for sql in [
+        "SELECT * FROM payroll",
+        "SELECT * FROM secret.payroll",
+        "SELECT * FROM app.orders",
+        "TABLE payroll",
+        "INSERT INTO payroll VALUES (1)",
+        "UPDATE payroll SET a = 1",
+        "DELETE FROM payroll",
+        "COPY payroll TO STDOUT",
+        "SELECT 'payroll'::regclass",
+        "SELECT (SELECT 1 FROM payroll)",
+        "SELECT * FROM lanyard_secured.v_c",
+        "SELECT * FROM lanyard.session_attribute",
+        "SELECT * FROM lanyard_catalog.pg_class",
+        "SELECT * FROM pg_authid",
+        "SELECT * FROM pg_catalog.pg_statistic",
+        "SELECT * FROM pg_shadow",
+        "SELECT * FROM pg_toast.pg_toast_1",
+        "SELECT payroll.pay.x FROM orders",
+        "SELECT 1 ORDER BY (SELECT x FROM payroll)",
+        "EXPLAIN SELECT * FROM payroll",
+        "DECLARE c CURSOR FOR TABLE payroll",
+        "INSERT INTO orders SELECT 1 FROM payroll",
+        "SELECT count(*) FILTER (WHERE (SELECT true FROM payroll)) FROM orders",
+        "SELECT sum(1) OVER (PARTITION BY (SELECT 1 FROM payroll)) FROM orders",
+        "VALUES ((SELECT 1 FROM payroll))",
+        "SELECT 1 LIMIT (SELECT 1 FROM payroll)",
+        "INSERT INTO orders VALUES (1) ON CONFLICT (id) DO UPDATE SET id = (SELECT 1 FROM payroll)",
+        "SELECT * FROM generate_series(1, (SELECT 1 FROM payroll))",
+        "MERGE INTO orders USING payroll ON true WHEN MATCHED THEN DELETE",
+        "SELECT ARRAY(SELECT 1 FROM payroll)",
+        "SELECT * FROM orders JOIN payroll ON true",
+        "SELECT x[(SELECT 1 FROM payroll)] FROM orders",
+    ] {
+        refused(sql, Code::UndefinedTable);
+    }
+}
+
+#[test]
+fn statements_functions_and_settings_off_the_list_are_refused() {
+    for sql in [
+        "CREATE TABLE x (a int)",
+        "CREATE TEMP TABLE z AS SELECT 1",
+        "SELECT 1 INTO z",
+        "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "DO 'BEGIN END'",
+        "CALL p()",
+        "ALTER ROLE CURRENT_USER SET search_path = app",
+        "SET ROLE lanyard_owner",
+        "RESET ROLE",
+        "SET SESSION AUTHORIZATION postgres",
+        "RESET SESSION AUTHORIZATION",
+        "SET search_path = app",
+        "SET session_replication_role = replica",
+        "SET standard_conforming_strings = off",
+        "SET client_encoding = 'GBK'",
+        "SET row_security = off",
+        "GRANT SELECT ON orders TO public",
+        "TRUNCATE orders",
+        "LOCK TABLE orders",
+        "VACUUM",
+        "NOTIFY ch, 'x'",
+        "LISTEN ch",
+        "LOAD 'x'",
+        "CREATE RULE r AS ON INSERT TO orders DO NOTHING",
+        "COPY orders TO '/tmp/x'",
+        "COPY orders TO PROGRAM 'cat'",
+        "REFRESH MATERIALIZED VIEW m",
+        "COMMENT ON TABLE orders IS 'x'",
+        "DROP TABLE orders",
+        "EXPLAIN ANALYZE SELECT 1",
+        "EXPLAIN (VERBOSE) SELECT 1",
+        "SHOW data_directory",
+        "SHOW ALL",
+        "SELECT query_to_xml('SELECT 1', true, true, '')",
+        "SELECT pg_read_file('PG_VERSION')",
+        "SELECT ts_stat('SELECT 1')",
+        "SELECT pg_notify('ch', 'x')",
+        "SELECT set_config('role', 'x', false)",
+        "SELECT set_config('search_path', '', false)",
+        "SELECT set_config(lower('ROLE'), 'x', false)",
+        "SELECT lo_get(1)",
+        "SELECT public.f(1)",
+        "SELECT app.sd_customer(3)",
+        "SELECT ssn(c) FROM customers c",
+        "SELECT pg_terminate_backend(1)",
+        "SELECT * FROM dblink('x', 'SELECT 1')",
+        "SELECT 1 OPERATOR(public.+) 1",
+        "SELECT 'x'::lanyard.t",
+        "SELECT 'postgres'::regrole",
+        "SELECT ('x'::text).pg_read_file",
+        "SELECT ARRAY['payroll']::regclass[]",
+        "INSERT INTO customers VALUES (1)",
+        "UPDATE customers SET id = 1",
+        "DELETE FROM customers",
+        "UPDATE pg_class SET relname = 'x'",
+        "CREATE EXTENSION dblink",
+        "ALTER SYSTEM SET x = 1",
+        "SELECT current_query()",
+        "SELECT setval('s', 1)",
+        "CREATE VIEW v AS SELECT 1",
+        "SELECT * FROM ROWS FROM (ts_stat('SELECT 1'))",
+        "CHECKPOINT",
+        "REINDEX TABLE orders",
+        "SECURITY LABEL ON TABLE orders IS 'x'",
+    ] {
+        refused(sql, Code::Policy);
+    }
+    for sql in [
+        "PREPARE p AS SELECT 1",
+        "EXECUTE p",
+        "COPY orders FROM STDIN",
+        "SELECT * FROM ONLY orders",
+        "SELECT * FROM orders TABLESAMPLE system (1)",
+        "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
+        "SELECT * FROM other.public.orders",
+        "PREPARE TRANSACTION 'x'",
+        "SELECT * FROM orders *",
+        "SELECT ssn FROM U&\"c!0075stomers\" UESCAPE '!'",
+    ] {
+        refused(sql, Code::Unsupported);
+    }
+    for sql in ["SELEC 1", "SELECT 'abc", "SELECT * FROM", "/* agent=/* */ SELECT 1"] {
+        refused(sql, Code::Syntax);
+    }
+}
+
+#[test]
+fn what_drivers_send_passes() {
+    for sql in [
+        "",
+        ";",
+        "BEGIN",
+        "COMMIT",
+        "ROLLBACK",
+        "SAVEPOINT a",
+        "ROLLBACK TO a",
+        "RELEASE a",
+        "BEGIN READ ONLY",
+        "SET TIME ZONE 'UTC'",
+        "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+        "RESET ALL",
+        "DISCARD ALL",
+        "SHOW transaction isolation level",
+        "SHOW standard_conforming_strings",
+        "SELECT pg_catalog.version()",
+        "select current_schema()",
+        "SET DateStyle = 'ISO';SET extra_float_digits = 2;show transaction_isolation",
+        "SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL;",
+        "DEALLOCATE ALL",
+        "SET client_encoding = 'utf-8'",
+        "SELECT set_config('jit', 'off', false)",
+        "SELECT CASE WHEN true THEN 1 ELSE 2 END, ARRAY[1,2], ROW(1,2), COALESCE(NULL, 1), 1 IN (1, 2), $1::int",
+        "SELECT x, row_number() OVER (PARTITION BY x ORDER BY x ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM (VALUES (1)) v(x) GROUP BY GROUPING SETS ((x), ())",
+        "FETCH FORWARD 3 FROM c",
+        "SELECT interval '1 day', date '2020-01-01', timestamp with time zone 'now', 1::numeric(10,2), 'a' COLLATE \"C\"",
+        "SELECT 'a' LIKE 'b', 'a' SIMILAR TO 'b', 1 BETWEEN 0 AND 2, 1 = ANY (ARRAY[1]), NOT true, 1 IS DISTINCT FROM 2, (SELECT 1) IS NULL",
+        "SELECT E'\\\\x', U&'\\0041', $$a$$, $tag$b$tag$, B'1', X'1F'",
+    ] {
+        if let Err(refusal) = run(sql) {
+            panic!("{sql}: {} {refusal}", refusal.code.sqlstate());
+        }
+    }
+}
+
+#[test]
+fn hostile_sizes_are_answered_in_bounded_time_and_without_a_crash() {
+    let long = |unit: &str, n: usize| unit.repeat(n);
+    for (sql, code) in [
+        (format!("SELECT {}", "1+".repeat(20_000) + "1"), Code::TooDeep),
+        (format!("SELECT 1{}", long(" UNION ALL SELECT 1", 10_000)), Code::TooDeep),
+        (format!("SELECT {}1", long("+-", 50_000)), Code::TooLarge),
+        (long("/*", 50_000), Code::TooDeep),
+        (" ".repeat(10 << 20), Code::TooLarge),
+        (format!("SELECT {}1", long("NOT ", 5_000)), Code::TooDeep),
+        (long("SELECT 1;", 2_000), Code::TooLarge),
+        (format!("SELECT 1 FROM orders{}", long(" JOIN orders ON true", 3_000)), Code::TooDeep),
+        (format!("SELECT {}1{}", long("(SELECT ", 3_000), long(")", 3_000)), Code::TooDeep),
+    ] {
+        match run(&sql) {
+            Err(refusal) => assert!(
+                refusal.code == code || refusal.code == Code::Syntax,
+                "{}…: {} {refusal}",
+                sql.get(..20).unwrap_or(""),
+                refusal.code.sqlstate()
+            ),
+            Ok(_) => panic!("{}… was released", sql.get(..20).unwrap_or("")),
+        }
+    }
+    assert!(run(&format!("SELECT {}1{}", "(".repeat(3_000), ")".repeat(3_000))).is_ok());
+    assert!(run(&format!("SELECT 1 WHERE 1 IN ({}1)", "1,".repeat(50_000))).is_ok());
+}
+
+#[test]
+fn a_ruling_says_what_it_touched() {
+    let judged = run("SELECT * FROM customers JOIN orders USING (id)").expect("allowed");
+    assert_eq!(judged.disposition, Disposition::Masked);
+    assert_eq!(judged.objects.len(), 2);
+    assert_eq!(judged.operation, "SELECT");
+    let batch = run("BEGIN; DELETE FROM orders; COMMIT").expect("allowed");
+    assert_eq!((batch.operation.as_str(), batch.statements), ("BEGIN,DELETE,COMMIT", 3));
+    assert_eq!(batch.disposition, Disposition::Allowed);
+    assert_eq!(run("DEALLOCATE \"A\"").expect("allowed").effects, [Effect::Deallocate("A".into())]);
+    assert_eq!(run("DISCARD ALL").expect("allowed").effects, [Effect::DeallocateAll]);
+}
+
+#[test]
+fn enforcing_keeps_the_rest_of_the_text() {
+    // Judging the same text twice gives the same bytes.
+    let sql = "SELECT c.id, 'x''y', $q$ a -- b $q$ FROM customers c WHERE c.id > 1 ORDER BY 1";
+    let first = run(sql).expect("allowed").enforced;
+    assert_eq!(first, run(sql).expect("allowed").enforced);
+    assert_eq!(first.for_record(), sql.replace("customers", "\"lanyard_secured\".\"v_c\""));
+}

@@ -1,0 +1,529 @@
+//! The walk over a statement's tree: iterative, bounded, by allow-list of node kinds, with CTE scopes.
+//!
+//! It collects the edits that enforce policy and refuses everything it does not know. Called by `judge` only.
+
+use pg_raw_parse::{Node, nodes};
+
+use crate::entitlement::{Access, ColumnRule, Operation, RowRule};
+use crate::limits;
+use crate::record::ObjectUse;
+use crate::refusal::{Code, Refusal};
+
+use super::edit::Edit;
+use super::judge::{Context, Effect, not_spliced};
+use super::reference::{guard_field, literal_text, operator};
+use super::resolve::{self, Target, quote};
+use super::scan;
+
+/// One planned change, as `verify` expects to find it in the new tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Change {
+    /// The relation at this byte becomes `schema.name`, and has this alias when it had none.
+    Relation { at: usize, schema: String, name: String, alias: Option<String> },
+    /// The function at this byte becomes `schema.name`.
+    Function { at: usize, schema: String, name: String },
+    /// The column reference at this byte loses this many leading parts.
+    Column { at: usize, dropped: usize },
+    /// The literal at this byte becomes this text.
+    Literal { at: usize, text: String },
+    /// `COPY t (columns) TO` whose relation stands at this byte becomes COPY of this query.
+    CopyQuery { at: usize, query: String },
+    /// The whole statement of this index becomes this constant.
+    Statement { index: usize, text: &'static str },
+}
+
+/// What the walk found.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Plan {
+    pub(super) edits: Vec<Edit>,
+    pub(super) changes: Vec<Change>,
+    pub(super) operation: String,
+    pub(super) objects: Vec<ObjectUse>,
+    pub(super) effects: Vec<Effect>,
+}
+
+struct Frame<'t> {
+    node: Node<'t>,
+    depth: usize,
+    scope: usize,
+}
+
+/// One CTE name, and the scope around it. Scope 0 is empty.
+struct Scope<'t> {
+    name: &'t str,
+    outer: usize,
+}
+
+/// The walk over all statements of one message.
+pub(super) struct Walk<'t, 'c> {
+    pub(super) text: &'t str,
+    pub(super) context: Context<'c>,
+    pub(super) plan: Plan,
+    stack: Vec<Frame<'t>>,
+    scopes: Vec<Scope<'t>>,
+    nodes: usize,
+    pub(super) index: usize,
+}
+
+pub(super) type Verdict = Result<(), Refusal>;
+
+impl<'t, 'c> Walk<'t, 'c> {
+    pub(super) fn new(text: &'t str, context: Context<'c>) -> Self {
+        Self {
+            text,
+            context,
+            plan: Plan::default(),
+            stack: Vec::new(),
+            scopes: vec![Scope { name: "", outer: 0 }],
+            nodes: 0,
+            index: 0,
+        }
+    }
+
+    pub(super) fn finish(self) -> Plan {
+        self.plan
+    }
+
+    /// Judges one raw statement.
+    pub(super) fn statement(&mut self, raw: &'t nodes::RawStmt) -> Verdict {
+        let kind = self.begin(raw)?;
+        if !self.plan.operation.is_empty() {
+            self.plan.operation.push(',');
+        }
+        self.plan.operation.push_str(kind);
+        while let Some(frame) = self.stack.pop() {
+            self.nodes += 1;
+            if self.nodes > limits::TREE_NODES_MAX {
+                return Err(too_large("parts", limits::TREE_NODES_MAX));
+            }
+            if frame.depth > limits::TREE_DEPTH_MAX {
+                return Err(Refusal::new(
+                    Code::TooDeep,
+                    format!("the statement nests deeper than {}", limits::TREE_DEPTH_MAX),
+                ));
+            }
+            self.node(&frame)?;
+        }
+        self.index += 1;
+        Ok(())
+    }
+
+    pub(super) fn push(&mut self, node: Node<'t>, depth: usize, scope: usize) {
+        if !matches!(node, Node::None) {
+            self.stack.push(Frame { node, depth, scope });
+        }
+    }
+
+    pub(super) fn name_end(&self, at: usize, parts: usize) -> Result<usize, Refusal> {
+        scan::name_end(self.text, at, parts).ok_or_else(|| not_spliced().at(at))
+    }
+
+    /// Adds the CTEs of a WITH clause to a scope and pushes their queries; the scope the rest of the statement sees.
+    fn with(&mut self, clause: Option<&'t nodes::WithClause>, depth: usize, scope: usize) -> usize {
+        let Some(clause) = clause else { return scope };
+        let mut inner = scope;
+        let mut queries = Vec::new();
+        for cte in clause.ctes().iter() {
+            queries.push((cte, inner));
+            self.scopes.push(Scope { name: cte.ctename().unwrap_or_default(), outer: inner });
+            inner = self.scopes.len() - 1;
+        }
+        for (cte, before) in queries {
+            let sees = if clause.recursive { inner } else { before };
+            self.push(cte.ctequery(), depth + 1, sees);
+            if let Some(cycle) = cte.cycle_clause() {
+                self.push(cycle.cycle_mark_value(), depth + 1, sees);
+                self.push(cycle.cycle_mark_default(), depth + 1, sees);
+            }
+        }
+        inner
+    }
+
+    fn is_cte(&self, name: &str, mut scope: usize) -> bool {
+        while let Some(here) = self.scopes.get(scope).filter(|_| scope != 0) {
+            if here.name == name {
+                return true;
+            }
+            scope = here.outer;
+        }
+        false
+    }
+
+    /// Resolves a relation for an operation and notes its use; where it really lives.
+    pub(super) fn target(
+        &mut self,
+        relation: &nodes::RangeVar,
+        operation: Operation,
+    ) -> Result<(String, String), Refusal> {
+        let name = relation.relname().unwrap_or_default();
+        let at = offset(relation.location)?;
+        let target = resolve::relation(&self.context, relation.catalogname(), relation.schemaname(), name)
+            .map_err(|refusal| refusal.at(at))?;
+        match target {
+            Target::Virtual(schema) if operation == Operation::Read => {
+                Ok((schema.to_owned(), name.to_owned()))
+            }
+            Target::Virtual(_) => {
+                Err(Refusal::new(Code::Policy, format!("permission denied for table {name}")).at(at))
+            }
+            Target::Governed(access) => {
+                if !access.operations.contains(&operation) {
+                    let word = word(operation);
+                    return Err(Refusal::new(
+                        Code::Policy,
+                        format!("{word} on \"{}\" is not granted", access.relation),
+                    )
+                    .hint(format!(
+                        "a policy would have to say: allow {word} on tables named {}",
+                        access.relation
+                    ))
+                    .at(at));
+                }
+                if !relation.inh {
+                    return Err(Refusal::new(
+                        Code::Unsupported,
+                        format!("ONLY is not supported on \"{}\"", access.relation),
+                    )
+                    .at(at));
+                }
+                let used = object_use(access, operation);
+                if !self.plan.objects.contains(&used) {
+                    self.plan.objects.push(used);
+                }
+                Ok((crate::names::SECURED_SCHEMA.to_owned(), access.view.name.clone()))
+            }
+        }
+    }
+
+    /// Splices a relation. `bare` where the grammar takes no alias (`TABLE t`).
+    fn relation(&mut self, relation: &'t nodes::RangeVar, operation: Operation, bare: bool) -> Verdict {
+        const RELPERSISTENCE_PERMANENT: i8 = b'p' as i8;
+        if relation.relpersistence != RELPERSISTENCE_PERMANENT {
+            return Err(Refusal::new(Code::Unsupported, "temporary relations are not supported"));
+        }
+        let (schema, name) = self.target(relation, operation)?;
+        let at = offset(relation.location)?;
+        let end = self.name_end(at, parts(relation))?;
+        let alias =
+            (relation.alias().is_none() && !bare).then(|| relation.relname().unwrap_or_default().to_owned());
+        let mut text = format!("{}.{}", quote(&schema), quote(&name));
+        if let Some(alias) = &alias {
+            text.push_str(" AS ");
+            text.push_str(&quote(alias));
+        }
+        self.plan.edits.push(Edit::new(at..end, text));
+        self.plan.changes.push(Change::Relation { at, schema, name, alias });
+        Ok(())
+    }
+
+    /// Node kinds: the allow-list. Everything with children pushes all of them.
+    #[expect(clippy::too_many_lines, reason = "one flat allow-list reads better than several")]
+    fn node(&mut self, frame: &Frame<'t>) -> Verdict {
+        let (depth, scope) = (frame.depth + 1, frame.scope);
+        macro_rules! push {
+            ($($node:expr),* $(,)?) => {{ $( self.push($node, depth, scope); )* }};
+        }
+        macro_rules! push_all {
+            ($($list:expr),* $(,)?) => {{ $( for node in $list.iter() { self.push(node.into(), depth, scope); } )* }};
+        }
+        match frame.node {
+            Node::None => {}
+            Node::NodeList(list) => push_all!(list),
+            Node::SelectStmt(select) => self.select(select, depth, scope)?,
+            Node::InsertStmt(insert) => {
+                let scope = self.with(insert.with_clause(), depth, scope);
+                self.write(insert.relation())?;
+                self.push(insert.select_stmt(), depth, scope);
+                for column in insert.cols().iter() {
+                    self.push(column, depth, scope);
+                }
+                if let Some(conflict) = insert.on_conflict_clause() {
+                    self.on_conflict(conflict, depth, scope);
+                }
+                self.returning(insert.returning_clause(), depth, scope);
+            }
+            Node::UpdateStmt(update) => {
+                let scope = self.with(update.with_clause(), depth, scope);
+                self.write(update.relation())?;
+                for target in update.target_list().iter() {
+                    self.push(target.into(), depth, scope);
+                }
+                self.push(update.where_clause(), depth, scope);
+                for from in update.from_clause().iter() {
+                    self.push(from, depth, scope);
+                }
+                self.returning(update.returning_clause(), depth, scope);
+            }
+            Node::DeleteStmt(delete) => {
+                let scope = self.with(delete.with_clause(), depth, scope);
+                self.write(delete.relation())?;
+                for using in delete.using_clause().iter() {
+                    self.push(using, depth, scope);
+                }
+                self.push(delete.where_clause(), depth, scope);
+                self.returning(delete.returning_clause(), depth, scope);
+            }
+            Node::MergeStmt(merge) => {
+                let scope = self.with(merge.with_clause(), depth, scope);
+                self.write(merge.relation())?;
+                self.push(merge.source_relation(), depth, scope);
+                self.push(merge.join_condition(), depth, scope);
+                for when in merge.merge_when_clauses().iter() {
+                    self.push(when.condition(), depth, scope);
+                    for node in when.target_list().iter().chain(when.values().iter()) {
+                        self.push(node, depth, scope);
+                    }
+                }
+                self.returning(merge.returning_clause(), depth, scope);
+            }
+            Node::RangeVar(relation) => {
+                let name = relation.relname().unwrap_or_default();
+                let cte = relation.schemaname().is_none() && self.is_cte(name, scope);
+                if !cte {
+                    self.relation(relation, Operation::Read, false)?;
+                }
+            }
+            Node::ColumnRef(column) => self.column(column)?,
+            Node::FuncCall(call) => {
+                self.function(call)?;
+                push_all!(call.args(), call.agg_order());
+                push!(call.agg_filter());
+                if let Some(window) = call.over() {
+                    self.window(window, depth, scope);
+                }
+            }
+            Node::TypeCast(cast) => {
+                self.cast(cast)?;
+                push!(cast.arg());
+            }
+            Node::A_Indirection(indirection) => {
+                for field in indirection.indirection().iter() {
+                    guard_field(field)?;
+                    push!(field);
+                }
+                push!(indirection.arg());
+            }
+            Node::A_Expr(expression) => {
+                operator(expression.name())?;
+                push!(expression.lexpr(), expression.rexpr());
+            }
+            Node::SubLink(link) => {
+                operator(link.oper_name())?;
+                push!(link.testexpr(), link.subselect());
+            }
+            Node::SortBy(sort) => {
+                operator(sort.use_op())?;
+                push!(sort.node());
+            }
+            Node::CollateClause(collate) => push!(collate.arg()),
+            Node::WindowDef(window) => self.window(window, depth, scope),
+            Node::ResTarget(target) => {
+                push_all!(target.indirection());
+                push!(target.val());
+            }
+            Node::MultiAssignRef(assign) => push!(assign.source()),
+            Node::RangeSubselect(sub) => push!(sub.subquery()),
+            Node::RangeFunction(function) => {
+                push_all!(function.functions());
+                for column in function.coldeflist().iter() {
+                    self.type_name(column.type_name())?;
+                }
+            }
+            Node::RangeTableFunc(table) => {
+                push!(table.docexpr(), table.rowexpr());
+                push_all!(table.namespaces());
+                for column in table.columns().iter() {
+                    self.type_name(column.type_name())?;
+                    push!(column.colexpr(), column.coldefexpr());
+                }
+            }
+            Node::RangeTableSample(_) => {
+                return Err(Refusal::new(Code::Unsupported, "TABLESAMPLE is not supported")
+                    .hint("its rows are picked before policy filters them; use random() or LIMIT"));
+            }
+            Node::JoinExpr(join) => push!(join.larg(), join.rarg(), join.quals()),
+            Node::GroupingSet(set) => push_all!(set.content()),
+            Node::GroupingFunc(call) => push_all!(call.args()),
+            Node::NamedArgExpr(argument) => push!(argument.arg()),
+            Node::BoolExpr(bool) => push_all!(bool.args()),
+            Node::CaseExpr(case) => {
+                push!(case.arg(), case.defresult());
+                push_all!(case.args());
+            }
+            Node::CaseWhen(when) => push!(when.expr(), when.result()),
+            Node::RowExpr(row) => push_all!(row.args()),
+            Node::CoalesceExpr(call) => push_all!(call.args()),
+            Node::MinMaxExpr(call) => push_all!(call.args()),
+            Node::XmlExpr(xml) => push_all!(xml.named_args(), xml.args()),
+            Node::XmlSerialize(xml) => {
+                self.type_name(xml.type_name())?;
+                push!(xml.expr());
+            }
+            Node::NullTest(test) => push!(test.arg()),
+            Node::BooleanTest(test) => push!(test.arg()),
+            Node::A_Indices(indices) => push!(indices.lidx(), indices.uidx()),
+            Node::A_ArrayExpr(array) => push_all!(array.elements()),
+            Node::JsonIsPredicate(test) => push!(test.expr()),
+            Node::A_Const(_)
+            | Node::ParamRef(_)
+            | Node::SQLValueFunction(_)
+            | Node::SetToDefault(_)
+            | Node::A_Star(_)
+            | Node::String(_)
+            | Node::CurrentOfExpr(_)
+            | Node::MergeSupportFunc(_)
+            | Node::Integer(_) => {}
+            _ => {
+                return Err(Refusal::new(
+                    Code::Policy,
+                    "a part of this statement is not on the list of what may run",
+                )
+                .hint(
+                    "rewrite it with plainer SQL; SQL/JSON constructors and JSON_TABLE are not supported yet",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn select(&mut self, select: &'t nodes::SelectStmt, depth: usize, scope: usize) -> Verdict {
+        if select.into_clause().is_some() {
+            return Err(Refusal::new(Code::Policy, "SELECT INTO is not allowed")
+                .hint("creating tables needs a workspace grant"));
+        }
+        let scope = self.with(select.with_clause(), depth, scope);
+        let table_command = is_table_command(select);
+        for from in select.from_clause().iter() {
+            match from {
+                Node::RangeVar(relation)
+                    if table_command
+                        && !(relation.schemaname().is_none()
+                            && self.is_cte(relation.relname().unwrap_or_default(), scope)) =>
+                {
+                    self.relation(relation, Operation::Read, true)?;
+                }
+                node => self.push(node, depth, scope),
+            }
+        }
+        for list in
+            [select.distinct_clause(), select.group_clause(), select.window_clause(), select.values_lists()]
+        {
+            for node in list.iter() {
+                self.push(node, depth, scope);
+            }
+        }
+        for target in select.target_list().iter() {
+            self.push(target.into(), depth, scope);
+        }
+        for sort in select.sort_clause().iter() {
+            self.push(sort.into(), depth, scope);
+        }
+        // The relations a locking clause names are aliases of this level, never new references.
+        for node in
+            [select.where_clause(), select.having_clause(), select.limit_offset(), select.limit_count()]
+        {
+            self.push(node, depth, scope);
+        }
+        for arm in [select.larg(), select.rarg()].into_iter().flatten() {
+            self.push(arm.into(), depth, scope);
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, relation: Option<&'t nodes::RangeVar>) -> Verdict {
+        match relation {
+            Some(relation) => self.relation(relation, Operation::Write, false),
+            None => Err(not_spliced()),
+        }
+    }
+
+    fn on_conflict(&mut self, conflict: &'t nodes::OnConflictClause, depth: usize, scope: usize) {
+        if let Some(infer) = conflict.infer() {
+            for element in infer.index_elems().iter() {
+                if let Node::IndexElem(element) = element {
+                    self.push(element.expr(), depth, scope);
+                } else {
+                    self.push(element, depth, scope);
+                }
+            }
+            self.push(infer.where_clause(), depth, scope);
+        }
+        for target in conflict.target_list().iter() {
+            self.push(target.into(), depth, scope);
+        }
+        self.push(conflict.where_clause(), depth, scope);
+    }
+
+    fn returning(&mut self, clause: Option<&'t nodes::ReturningClause>, depth: usize, scope: usize) {
+        for expression in clause.into_iter().flat_map(|c| c.exprs().iter()) {
+            self.push(expression, depth, scope);
+        }
+    }
+
+    fn window(&mut self, window: &'t nodes::WindowDef, depth: usize, scope: usize) {
+        for node in window.partition_clause().iter() {
+            self.push(node, depth, scope);
+        }
+        for sort in window.order_clause().iter() {
+            self.push(sort.into(), depth, scope);
+        }
+        self.push(window.start_offset(), depth, scope);
+        self.push(window.end_offset(), depth, scope);
+    }
+}
+
+fn word(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Read => "read",
+        Operation::Write => "write",
+    }
+}
+
+fn object_use(access: &Access, operation: Operation) -> ObjectUse {
+    let filters = match &access.rows {
+        RowRule::All => Vec::new(),
+        RowRule::Filtered { policies, .. } => policies.clone(),
+    };
+    let masks = access
+        .columns
+        .iter()
+        .filter_map(|(column, rule)| match rule {
+            ColumnRule::Masked { mask, policy } => Some(format!("{column}: {mask} ({policy})")),
+            ColumnRule::Clear | ColumnRule::Denied { .. } => None,
+        })
+        .collect();
+    ObjectUse { relation: access.relation.to_string(), operation: word(operation), filters, masks }
+}
+
+pub(super) fn parts(relation: &nodes::RangeVar) -> usize {
+    1 + usize::from(relation.schemaname().is_some()) + usize::from(relation.catalogname().is_some())
+}
+
+pub(super) fn offset(location: i32) -> Result<usize, Refusal> {
+    usize::try_from(location).map_err(|_| not_spliced())
+}
+
+fn too_large(what: &str, limit: usize) -> Refusal {
+    Refusal::new(Code::TooLarge, format!("the statement has more than {limit} {what}"))
+}
+
+/// `TABLE t` is a SELECT whose star has no place in the text.
+fn is_table_command(select: &nodes::SelectStmt) -> bool {
+    let mut targets = select.target_list().iter();
+    match (targets.next().map(nodes::ResTarget::val), targets.next()) {
+        (Some(Node::ColumnRef(column)), None) => {
+            column.location < 0 && matches!(column.fields().first(), Some(Node::A_Star(_)))
+        }
+        _ => false,
+    }
+}
+
+/// The text of a constant argument, also of a bare word as SET takes it.
+pub(super) fn constant_text(node: Node<'_>) -> Option<&str> {
+    match node {
+        Node::A_Const(constant) => literal_text(constant),
+        Node::String(text) => text.sval(),
+        Node::TypeCast(cast) => constant_text(cast.arg()),
+        _ => None,
+    }
+}

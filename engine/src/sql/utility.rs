@@ -1,0 +1,229 @@
+//! Statement kinds: the allow-list, and what each kind that is not plain DML may say.
+//!
+//! The second half of the walk in `statement`; it judges what stands around a query (EXPLAIN, cursors, COPY, SET, SHOW,
+//! transactions) and pushes the query itself.
+
+use pg_raw_parse::{Node, nodes};
+
+use crate::entitlement::Operation;
+use crate::refusal::{Code, Refusal};
+
+use super::edit::Edit;
+use super::judge::{Effect, not_spliced};
+use super::resolve::quote;
+use super::statement::{Change, Verdict, Walk, constant_text, offset, parts};
+use super::{scan, settings};
+
+impl<'t> Walk<'t, '_> {
+    /// Statement kinds: the allow-list.
+    pub(super) fn begin(&mut self, raw: &'t nodes::RawStmt) -> Result<&'static str, Refusal> {
+        let kind = match raw.stmt() {
+            Node::SelectStmt(_) => "SELECT",
+            Node::InsertStmt(_) => "INSERT",
+            Node::UpdateStmt(_) => "UPDATE",
+            Node::DeleteStmt(_) => "DELETE",
+            Node::MergeStmt(_) => "MERGE",
+            Node::ExplainStmt(explain) => return self.explain(explain),
+            Node::DeclareCursorStmt(cursor) => return self.declare(cursor),
+            Node::CopyStmt(copy) => return self.copy(copy),
+            Node::VariableSetStmt(set) => return self.set(raw, set),
+            Node::VariableShowStmt(show) => return show_setting(show),
+            Node::TransactionStmt(transaction) => return transaction_kind(transaction),
+            Node::FetchStmt(_) => return Ok("FETCH"),
+            Node::ClosePortalStmt(_) => return Ok("CLOSE"),
+            Node::UnlistenStmt(_) => return Ok("UNLISTEN"),
+            Node::DiscardStmt(_) => {
+                self.plan.effects.push(Effect::DeallocateAll);
+                return Ok("DISCARD");
+            }
+            Node::DeallocateStmt(statement) => {
+                self.plan.effects.push(match statement.name() {
+                    Some(name) => Effect::Deallocate(name.to_owned()),
+                    None => Effect::DeallocateAll,
+                });
+                return Ok("DEALLOCATE");
+            }
+            Node::PrepareStmt(_) | Node::ExecuteStmt(_) => {
+                return Err(Refusal::new(Code::Unsupported, "PREPARE and EXECUTE as SQL are not supported")
+                    .hint("use the protocol's prepared statements, as drivers do"));
+            }
+            _ => {
+                return Err(Refusal::new(Code::Policy, "this kind of statement is not allowed")
+                    .hint("SELECT, INSERT, UPDATE, DELETE, COPY … TO STDOUT, EXPLAIN, cursors, transactions and some SETs are"));
+            }
+        };
+        self.push(raw.stmt(), 0, 0);
+        Ok(kind)
+    }
+
+    fn explain(&mut self, explain: &'t nodes::ExplainStmt) -> Result<&'static str, Refusal> {
+        for option in explain.options().iter() {
+            let name = option.defname().unwrap_or_default().to_ascii_lowercase();
+            match name.as_str() {
+                "costs" | "settings" | "summary" | "format" | "generic_plan" => {}
+                "analyze" | "verbose" | "buffers" | "timing" | "wal" | "memory" | "serialize" => {
+                    if !is_off(option.arg()) {
+                        return Err(Refusal::new(Code::Policy, format!("EXPLAIN ({name}) is not allowed"))
+                            .hint("its counts and outputs would show what policy hides; plain EXPLAIN is allowed"));
+                    }
+                }
+                _ => {
+                    return Err(Refusal::new(
+                        Code::Syntax,
+                        format!("unrecognized EXPLAIN option \"{name}\""),
+                    ));
+                }
+            }
+        }
+        match explain.query() {
+            node @ (Node::SelectStmt(_)
+            | Node::InsertStmt(_)
+            | Node::UpdateStmt(_)
+            | Node::DeleteStmt(_)
+            | Node::MergeStmt(_)) => self.push(node, 1, 0),
+            _ => {
+                return Err(Refusal::new(Code::Policy, "EXPLAIN of this kind of statement is not allowed"));
+            }
+        }
+        Ok("EXPLAIN")
+    }
+
+    fn declare(&mut self, cursor: &'t nodes::DeclareCursorStmt) -> Result<&'static str, Refusal> {
+        const CURSOR_OPT_HOLD: i32 = 0x0020;
+        if cursor.options & CURSOR_OPT_HOLD != 0 {
+            return Err(Refusal::new(Code::Unsupported, "cursors WITH HOLD are not supported")
+                .hint("they would outlive a change of policy; declare the cursor inside a transaction"));
+        }
+        self.push(cursor.query(), 1, 0);
+        Ok("DECLARE CURSOR")
+    }
+
+    fn copy(&mut self, copy: &'t nodes::CopyStmt) -> Result<&'static str, Refusal> {
+        if copy.is_program || copy.filename().is_some() {
+            return Err(Refusal::new(Code::Policy, "COPY with a file or program is not allowed")
+                .hint("use COPY … TO STDOUT"));
+        }
+        if copy.is_from {
+            return Err(Refusal::new(Code::Unsupported, "COPY FROM is not supported").hint("use INSERT"));
+        }
+        for option in copy.options().iter() {
+            let name = option.defname().unwrap_or_default();
+            let known = ["format", "delimiter", "null", "header", "quote", "escape", "force_quote"];
+            let utf8 = name == "encoding"
+                && option.arg().as_str().is_some_and(|v| settings::says(v, &["utf8", "utf-8"]));
+            if !known.contains(&name) && !utf8 {
+                return Err(Refusal::new(Code::Policy, format!("COPY option \"{name}\" is not allowed")));
+            }
+        }
+        if !matches!(copy.query(), Node::None) {
+            self.push(copy.query(), 1, 0);
+        } else if let Some(relation) = copy.relation() {
+            self.copy_relation(copy, relation)?;
+        } else {
+            return Err(not_spliced());
+        }
+        Ok("COPY")
+    }
+
+    /// `COPY t (a, b) TO STDOUT` -> `COPY (SELECT a, b FROM view AS t) TO STDOUT`: COPY does not read views.
+    fn copy_relation(&mut self, copy: &'t nodes::CopyStmt, relation: &'t nodes::RangeVar) -> Verdict {
+        let (schema, name) = self.target(relation, Operation::Read)?;
+        let columns: Vec<String> = copy.attlist().iter().filter_map(|n| n.as_str().map(quote)).collect();
+        let list = if columns.is_empty() { "*".to_owned() } else { columns.join(", ") };
+        let query = format!(
+            "SELECT {list} FROM {}.{} AS {}",
+            quote(&schema),
+            quote(&name),
+            quote(relation.relname().unwrap_or_default())
+        );
+        let at = offset(relation.location)?;
+        let mut end = self.name_end(at, parts(relation))?;
+        if !columns.is_empty() {
+            end = scan::parenthesis_end(self.text, end).ok_or_else(not_spliced)?;
+        }
+        self.plan.edits.push(Edit::new(at..end, format!("({query})")));
+        self.plan.changes.push(Change::CopyQuery { at, query });
+        Ok(())
+    }
+
+    fn set(
+        &mut self,
+        raw: &'t nodes::RawStmt,
+        set: &'t nodes::VariableSetStmt,
+    ) -> Result<&'static str, Refusal> {
+        const VAR_SET_MULTI: u32 = 3;
+        const VAR_RESET_ALL: u32 = 5;
+        if set.kind == VAR_RESET_ALL {
+            return Ok("RESET");
+        }
+        let name = set.name().unwrap_or_default();
+        if set.kind == VAR_SET_MULTI {
+            // SET TRANSACTION and SET SESSION CHARACTERISTICS; a snapshot could be another session's.
+            return match name {
+                "TRANSACTION" | "SESSION CHARACTERISTICS" => Ok("SET"),
+                _ => Err(Refusal::new(Code::Policy, format!("SET {name} is not allowed"))),
+            };
+        }
+        let values: Vec<&str> = set.args().iter().filter_map(constant_text).collect();
+        match settings::setting(name) {
+            None => Err(Refusal::new(Code::Policy, format!("setting \"{name}\" may not be changed here"))
+                .hint("the session's identity, search path and parsing are Lanyard's")),
+            Some(settings::Setting::Free) => Ok("SET"),
+            Some(settings::Setting::Only(allowed)) => {
+                if values.iter().all(|v| settings::says(v, allowed)) && values.len() == set.args().len() {
+                    Ok("SET")
+                } else {
+                    Err(Refusal::new(Code::Policy, format!("setting \"{name}\" must stay as it is")))
+                }
+            }
+            Some(settings::Setting::Ours) => {
+                let (start, end) = self.statement_range(raw)?;
+                let text = "SET application_name TO DEFAULT";
+                self.plan.edits.push(Edit::new(start..end, format!(" {text} ")));
+                self.plan.changes.push(Change::Statement { index: self.index, text });
+                Ok("SET")
+            }
+        }
+    }
+
+    fn statement_range(&self, raw: &nodes::RawStmt) -> Result<(usize, usize), Refusal> {
+        let start = offset(raw.stmt_location)?;
+        let length = offset(raw.stmt_len)?;
+        let end = if length == 0 { self.text.len() } else { start + length };
+        Ok((start, end))
+    }
+}
+
+fn is_off(argument: Node<'_>) -> bool {
+    match argument {
+        Node::String(text) => {
+            text.sval().is_some_and(|v| matches!(v.to_ascii_lowercase().as_str(), "off" | "false" | "0"))
+        }
+        Node::Integer(number) => number.ival == 0,
+        _ => false,
+    }
+}
+
+fn show_setting(show: &nodes::VariableShowStmt) -> Result<&'static str, Refusal> {
+    let name = show.name().unwrap_or_default();
+    if settings::may_show(name) {
+        Ok("SHOW")
+    } else {
+        Err(Refusal::new(Code::Policy, format!("setting \"{name}\" may not be shown")))
+    }
+}
+
+fn transaction_kind(transaction: &nodes::TransactionStmt) -> Result<&'static str, Refusal> {
+    Ok(match transaction.kind {
+        0 => "BEGIN",
+        1 => "START TRANSACTION",
+        2 => "COMMIT",
+        3 => "ROLLBACK",
+        4 => "SAVEPOINT",
+        5 => "RELEASE",
+        6 => "ROLLBACK TO",
+        _ => {
+            return Err(Refusal::new(Code::Unsupported, "two-phase commit is not supported"));
+        }
+    })
+}

@@ -1,0 +1,400 @@
+//! `tree(new) == expected(tree(old))`, on every rewrite.
+//!
+//! Shares no code with the splicing: it reads the planned changes, walks both trees' printed forms in lockstep, and
+//! demands that they differ in exactly those places and in exactly that way. Any surprise refuses the statement.
+//! Positions in the text are left out of the comparison, because splicing moves them.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use pg_raw_parse::nodes;
+
+use crate::refusal::{Code, Refusal};
+
+use super::judge::not_spliced;
+use super::parse::{self, Tree};
+use super::statement::{Change, Plan};
+
+/// Parses the spliced text and compares.
+///
+/// # Errors
+/// 0A000 when the new tree is not what the plan says; XX000 when the spliced text does not parse.
+pub(super) fn check(old: &Tree, spliced: &str, plan: &Plan) -> Result<(), Refusal> {
+    let new = parse::parse(spliced).map_err(|_| not_spliced())?;
+    if new.len() != old.len() {
+        return Err(not_spliced());
+    }
+    let mut changes: HashMap<usize, &Change> = HashMap::new();
+    let mut constants: HashMap<usize, &'static str> = HashMap::new();
+    for change in &plan.changes {
+        match change {
+            Change::Statement { index, text } => {
+                constants.insert(*index, text);
+            }
+            Change::Relation { at, .. }
+            | Change::Function { at, .. }
+            | Change::Column { at, .. }
+            | Change::Literal { at, .. }
+            | Change::CopyQuery { at, .. } => {
+                if changes.insert(*at, change).is_some() {
+                    return Err(not_spliced());
+                }
+            }
+        }
+    }
+    let (mut old_print, mut new_print) = (String::new(), String::new());
+    for (index, (before, after)) in old.iter().zip(new.iter()).enumerate() {
+        print(&mut new_print, after)?;
+        match constants.get(&index) {
+            Some(text) => constant(text, &new_print)?,
+            None => {
+                print(&mut old_print, before)?;
+                let mut lockstep = Lockstep {
+                    old: Tokens::read(&old_print),
+                    new: Tokens::read(&new_print),
+                    changes: &mut changes,
+                };
+                lockstep.run().ok_or_else(not_spliced)?;
+            }
+        }
+    }
+    // Every planned change must have been found.
+    if changes.is_empty() { Ok(()) } else { Err(not_spliced()) }
+}
+
+fn print(into: &mut String, statement: &nodes::RawStmt) -> Result<(), Refusal> {
+    into.clear();
+    write!(into, "{:?}", statement.stmt())
+        .map_err(|_| Refusal::new(Code::Internal, "the statement could not be judged"))
+}
+
+fn constant(text: &str, new_print: &str) -> Result<(), Refusal> {
+    let tree = parse::parse(text)?;
+    let mut expected = String::new();
+    for statement in tree.iter() {
+        print(&mut expected, statement)?;
+    }
+    if Tokens::read(&expected).items == Tokens::read(new_print).items { Ok(()) } else { Err(not_spliced()) }
+}
+
+/// A piece of a printed tree. Strings stay in their escaped form, quotes included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Token<'a> {
+    Word(&'a str),
+    Text(&'a str),
+    Mark(u8),
+}
+
+struct Tokens<'a> {
+    items: Vec<Token<'a>>,
+    /// Byte position of the struct that the brace at this index opens; absent where it has none.
+    places: HashMap<usize, usize>,
+}
+
+/// Fields that say where in the text something stands.
+const PLACE_FIELDS: [&str; 7] =
+    ["location", "stmt_location", "stmt_len", "rexpr_list_start", "rexpr_list_end", "list_start", "list_end"];
+
+impl<'a> Tokens<'a> {
+    fn read(print: &'a str) -> Self {
+        let mut tokens = Self { items: Vec::with_capacity(print.len() / 5), places: HashMap::new() };
+        let mut open = Vec::new();
+        let bytes = print.as_bytes();
+        let mut at = 0;
+        while let Some(&byte) = bytes.get(at) {
+            let end = match byte {
+                b' ' => {
+                    at += 1;
+                    continue;
+                }
+                b'"' => text_end(bytes, at),
+                b'{' | b'}' | b'[' | b']' | b'(' | b')' | b',' | b':' => at + 1,
+                _ => word_end(bytes, at),
+            };
+            let piece = print.get(at..end).unwrap_or_default();
+            at = end;
+            match byte {
+                b'"' => tokens.items.push(Token::Text(piece)),
+                b'{' => {
+                    open.push(tokens.items.len());
+                    tokens.items.push(Token::Mark(byte));
+                }
+                b'}' => {
+                    open.pop();
+                    tokens.items.push(Token::Mark(byte));
+                }
+                b'[' | b']' | b'(' | b')' | b',' | b':' => tokens.items.push(Token::Mark(byte)),
+                _ if PLACE_FIELDS.contains(&piece) => {
+                    at = tokens.place(print, at, piece, open.last().copied());
+                }
+                _ => tokens.items.push(Token::Word(piece)),
+            }
+        }
+        tokens
+    }
+
+    /// Skips `: 14, ` and remembers a `location`.
+    fn place(&mut self, print: &'a str, at: usize, field: &str, struct_open: Option<usize>) -> usize {
+        let rest = print.get(at..).unwrap_or_default();
+        let after = rest.strip_prefix(": ").unwrap_or(rest);
+        let length = after.bytes().position(|b| !(b.is_ascii_digit() || b == b'-')).unwrap_or(after.len());
+        let number = after.get(..length).unwrap_or_default();
+        if let (Some(open), Ok(place), "location") = (struct_open, number.parse(), field) {
+            self.places.insert(open, place);
+        }
+        let mut end = at + (rest.len() - after.len()) + length;
+        if print.get(end..).is_some_and(|r| r.starts_with(", ")) {
+            end += 2;
+        }
+        end
+    }
+}
+
+fn text_end(bytes: &[u8], from: usize) -> usize {
+    let mut at = from + 1;
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'\\' => at += 2,
+            b'"' => return at + 1,
+            _ => at += 1,
+        }
+    }
+    bytes.len()
+}
+
+fn word_end(bytes: &[u8], from: usize) -> usize {
+    let stops = b" \"{}[](),:";
+    bytes.iter().skip(from).position(|b| stops.contains(b)).map_or(bytes.len(), |n| from + n)
+}
+
+struct Lockstep<'t, 'm, 'p> {
+    old: Tokens<'t>,
+    new: Tokens<'t>,
+    changes: &'m mut HashMap<usize, &'p Change>,
+}
+
+impl Lockstep<'_, '_, '_> {
+    /// `None` at the first surprise.
+    fn run(&mut self) -> Option<()> {
+        let (mut i, mut j) = (0, 0);
+        while i < self.old.items.len() {
+            let opens = self.old.items.get(i) == Some(&Token::Mark(b'{'));
+            let name = i.checked_sub(1).and_then(|before| self.old.items.get(before).copied());
+            if self.old.items.get(i) != self.new.items.get(j) {
+                return None;
+            }
+            i += 1;
+            j += 1;
+            if let (true, Some(Token::Word(kind))) = (opens, name) {
+                (i, j) = self.enter(kind, i, j)?;
+            }
+        }
+        (j == self.new.items.len()).then_some(())
+    }
+
+    /// Just inside the brace of a struct: applies the change planned for it, if any.
+    fn enter(&mut self, kind: &str, i: usize, j: usize) -> Option<(usize, usize)> {
+        let place = if kind == "CopyStmt" {
+            // Its relation's place: CopyStmt { relation: Some(RangeVar {
+            self.old.places.get(&(i + 5))
+        } else {
+            self.old.places.get(&(i - 1))
+        };
+        let Some(place) = place.copied() else {
+            return Some((i, j));
+        };
+        let next = match (kind, self.changes.get(&place).copied()) {
+            ("RangeVar", Some(Change::Relation { schema, name, alias, .. })) => {
+                self.relation(i, j, schema, name, alias.as_deref())?
+            }
+            ("FuncCall", Some(Change::Function { schema, name, .. })) => self.function(i, j, schema, name)?,
+            ("ColumnRef", Some(Change::Column { dropped, .. })) => self.column(i, j, *dropped)?,
+            ("A_Const", Some(Change::Literal { text, .. })) => self.literal(i, j, text)?,
+            ("CopyStmt", Some(Change::CopyQuery { query, .. })) => self.copy(i, j, query)?,
+            _ => return Some((i, j)),
+        };
+        self.changes.remove(&place);
+        Some(next)
+    }
+
+    /// Demands these tokens in the new tree.
+    fn expect(&self, j: usize, print: &str) -> Option<usize> {
+        let wanted = Tokens::read(print).items;
+        let end = j + wanted.len();
+        (self.new.items.get(j..end)? == wanted.as_slice()).then_some(end)
+    }
+
+    /// Demands these tokens in the old tree.
+    fn skip_exact(&self, i: usize, print: &str) -> Option<usize> {
+        let wanted = Tokens::read(print).items;
+        let end = i + wanted.len();
+        (self.old.items.get(i..end)? == wanted.as_slice()).then_some(end)
+    }
+
+    /// The index of this field's name at the level of `i`.
+    fn skip_to(&self, mut i: usize, field: &str) -> Option<usize> {
+        let mut depth = 0usize;
+        loop {
+            match self.old.items.get(i)? {
+                Token::Word(word) if depth == 0 && *word == field => return Some(i),
+                Token::Mark(b'{' | b'[' | b'(') => depth += 1,
+                Token::Mark(b'}' | b']' | b')') => depth = depth.checked_sub(1)?,
+                Token::Word(_) | Token::Text(_) | Token::Mark(_) => {}
+            }
+            i += 1;
+        }
+    }
+
+    fn relation(
+        &self,
+        i: usize,
+        j: usize,
+        schema: &str,
+        name: &str,
+        alias: Option<&str>,
+    ) -> Option<(usize, usize)> {
+        let mut j = self.expect(
+            j,
+            &format!("catalogname: None, schemaname: Some({schema:?}), relname: Some({name:?}), "),
+        )?;
+        let mut i = self.skip_to(i, "inh")?;
+        let Some(alias) = alias else {
+            return Some((i, j));
+        };
+        let end = self.skip_to(i, "alias")?;
+        if self.old.items.get(i..end)? != self.new.items.get(j..j + (end - i))? {
+            return None;
+        }
+        j += end - i;
+        i = self.skip_exact(end, "alias: None,")?;
+        j = self
+            .expect(j, &format!("alias: Some(Alias {{ aliasname: Some({alias:?}), colnames: [], .. }}),"))?;
+        Some((i, j))
+    }
+
+    fn function(&self, i: usize, j: usize, schema: &str, name: &str) -> Option<(usize, usize)> {
+        let j = self.expect(
+            j,
+            &format!(
+                "funcname: [String(String {{ sval: Some({schema:?}), .. }}), String(String {{ sval: Some({name:?}), .. }})], "
+            ),
+        )?;
+        // The old name's last part must be the new one's.
+        let args = self.skip_to(i, "args")?;
+        let same = self.old.items.get(i..args)?.iter().rev().find_map(|token| match token {
+            Token::Text(text) => Some(*text == format!("{name:?}")),
+            Token::Word(_) | Token::Mark(_) => None,
+        });
+        (same == Some(true)).then_some((args, j))
+    }
+
+    fn column(&self, i: usize, j: usize, dropped: usize) -> Option<(usize, usize)> {
+        let mut i = self.skip_exact(i, "fields: [")?;
+        let j = self.expect(j, "fields: [")?;
+        for _ in 0..dropped {
+            i = self.skip_exact(i, "String(String { sval: Some(")?;
+            matches!(self.old.items.get(i)?, Token::Text(_)).then_some(())?;
+            i = self.skip_exact(i + 1, "), .. }), ")?;
+        }
+        Some((i, j))
+    }
+
+    fn literal(&self, i: usize, j: usize, text: &str) -> Option<(usize, usize)> {
+        let i = self.skip_exact(i, "val: Some(String(")?;
+        matches!(self.old.items.get(i)?, Token::Text(_)).then_some(())?;
+        let i = self.skip_exact(i + 1, ")), ")?;
+        let j = self.expect(j, &format!("val: Some(String({text:?})), "))?;
+        Some((i, j))
+    }
+
+    fn copy(&self, i: usize, j: usize, query: &str) -> Option<(usize, usize)> {
+        let tree = parse::parse(query).ok()?;
+        let mut print = String::new();
+        for statement in tree.iter() {
+            write!(print, "{:?}", statement.stmt()).ok()?;
+        }
+        let j = self.expect(j, &format!("relation: None, query: {print}, attlist: [], "))?;
+        Some((self.skip_to(i, "is_from")?, j))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::edit::Edit;
+
+    fn plan(changes: Vec<Change>) -> Plan {
+        Plan { changes, edits: vec![Edit::new(0..0, "")], ..Plan::default() }
+    }
+
+    fn verdict(old: &str, new: &str, changes: Vec<Change>) -> bool {
+        let tree = parse::parse(old).expect("parses");
+        check(&tree, new, &plan(changes)).is_ok()
+    }
+
+    fn relation(at: usize) -> Change {
+        Change::Relation { at, schema: "s".into(), name: "v".into(), alias: Some("t".into()) }
+    }
+
+    #[test]
+    fn the_planned_change_passes_and_nothing_else_does() {
+        assert!(verdict("SELECT a FROM t", "SELECT a FROM s.v AS t", vec![relation(14)]));
+        for (new, why) in [
+            ("SELECT a FROM t", "not applied"),
+            ("SELECT a FROM s.v", "alias missing"),
+            ("SELECT a FROM s.w AS t", "other view"),
+            ("SELECT a FROM x.v AS t", "other schema"),
+            ("SELECT b FROM s.v AS t", "other column"),
+            ("SELECT a FROM s.v AS t WHERE true", "more"),
+            ("SELECT a FROM s.v AS t; SELECT 1", "another statement"),
+            ("SELECT a FROM ONLY s.v AS t", "inheritance"),
+            ("SELECT a FROM s.v AS t, s.v AS t", "twice"),
+            ("SELECT a FROM s.v AS \"T\"", "alias case"),
+        ] {
+            assert!(!verdict("SELECT a FROM t", new, vec![relation(14)]), "{why}");
+        }
+        assert!(!verdict("SELECT a FROM t", "SELECT a FROM s.v AS t", vec![]), "unplanned");
+        assert!(!verdict("SELECT a FROM t", "SELECT a FROM t", vec![relation(14)]), "planned, not found");
+    }
+
+    #[test]
+    fn functions_columns_literals_and_copies_are_followed() {
+        let function = Change::Function { at: 7, schema: "pg_catalog".into(), name: "f".into() };
+        assert!(verdict("SELECT f(x)", "SELECT pg_catalog.f(x)", vec![function.clone()]));
+        assert!(!verdict("SELECT f(x)", "SELECT pg_catalog.g(x)", vec![function.clone()]));
+        assert!(!verdict("SELECT f(x)", "SELECT pg_catalog.f(y)", vec![function]));
+        let column = Change::Column { at: 7, dropped: 1 };
+        assert!(verdict("SELECT s.t.x", "SELECT t.x", vec![column.clone()]));
+        assert!(!verdict("SELECT s.t.x", "SELECT t.y", vec![column.clone()]));
+        assert!(!verdict("SELECT s.t.x", "SELECT x", vec![column]));
+        let literal = Change::Literal { at: 7, text: "9".into() };
+        assert!(verdict("SELECT 't'::regclass", "SELECT '9'::regclass", vec![literal.clone()]));
+        assert!(!verdict("SELECT 't'::regclass", "SELECT '8'::regclass", vec![literal]));
+        let copy = Change::CopyQuery { at: 5, query: "SELECT a FROM s.v AS t".into() };
+        assert!(verdict(
+            "COPY t (a) TO STDOUT CSV",
+            "COPY (SELECT a FROM s.v AS t) TO STDOUT CSV",
+            vec![copy.clone()]
+        ));
+        assert!(!verdict(
+            "COPY t (a) TO STDOUT CSV",
+            "COPY (SELECT b FROM s.v AS t) TO STDOUT CSV",
+            vec![copy.clone()]
+        ));
+        assert!(!verdict("COPY t (a) TO STDOUT CSV", "COPY (SELECT a FROM s.v AS t) TO STDOUT", vec![copy]));
+    }
+
+    #[test]
+    fn strings_that_look_like_trees_stay_strings() {
+        assert!(verdict(
+            "SELECT 'RangeVar { location: 14, }' FROM t",
+            "SELECT 'RangeVar { location: 14, }' FROM s.v AS t",
+            vec![relation(41)],
+        ));
+        assert!(!verdict(
+            "SELECT 'location: 1, ' FROM t",
+            "SELECT 'location: 2, ' FROM s.v AS t",
+            vec![relation(28)],
+        ));
+    }
+}

@@ -1,0 +1,108 @@
+//! Accepts connections: a permit first, then the login under its clock, then the session.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use lanyard_engine::refusal::{Code, Refusal};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::timeout;
+
+use crate::net::stream::ClientStream;
+use crate::server::Shared;
+use crate::session::login::{self, Contact};
+use crate::session::serve;
+
+/// Most connections that have not logged in yet.
+const LOGINS_MAX: usize = 256;
+
+/// Accepts until told to stop.
+pub async fn listen(listener: TcpListener, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+    let sessions = Arc::new(Semaphore::new(shared.clients_max));
+    let logins = Arc::new(Semaphore::new(LOGINS_MAX));
+    loop {
+        // A permit before accept: a flood of strangers waits in the kernel's queue, not in our memory.
+        let Ok(login_permit) = Arc::clone(&logins).acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stopped| *stopped) => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let sessions = Arc::clone(&sessions);
+                tokio::spawn(connection(stream, peer, Arc::clone(&shared), sessions, login_permit));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "accept failed");
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    shared: Arc<Shared>,
+    sessions: Arc<Semaphore>,
+    login_permit: OwnedSemaphorePermit,
+) {
+    // Small messages, each waited for: Nagle's algorithm would hold them back.
+    drop(stream.set_nodelay(true));
+    let login = timeout(shared.login, async {
+        match login::contact(stream, &shared).await {
+            Ok(Contact::Gone) => None,
+            Ok(Contact::Cancel(pid, secret)) => {
+                cancel(&shared, pid, &secret).await;
+                None
+            }
+            Ok(Contact::Startup(mut client, startup)) => {
+                let Ok(permit) = Arc::clone(&sessions).try_acquire_owned() else {
+                    refuse(&mut client, &shared, &too_many(shared.clients_max)).await;
+                    return None;
+                };
+                match login::login(client, startup, peer, &shared).await {
+                    Ok(session) => Some((session, permit)),
+                    Err((mut client, refusal)) => {
+                        refuse(&mut client, &shared, &refusal).await;
+                        None
+                    }
+                }
+            }
+            Err((client, refusal)) => {
+                if let Some(mut client) = client {
+                    refuse(&mut client, &shared, &refusal).await;
+                }
+                None
+            }
+        }
+    })
+    .await;
+    drop(login_permit);
+    if let Ok(Some((session, permit))) = login {
+        shared.metrics.sessions.inc();
+        serve::serve(session, &shared).await;
+        shared.metrics.sessions.dec();
+        drop(permit);
+    }
+}
+
+async fn refuse(client: &mut ClientStream, shared: &Shared, refusal: &Refusal) {
+    shared.metrics.refusal(refusal.code);
+    login::say(client, refusal).await;
+}
+
+fn too_many(clients_max: usize) -> Refusal {
+    Refusal::new(Code::TooManyClients, format!("more than {clients_max} clients"))
+        .hint("try again later, or raise clients_max in [listen]")
+}
+
+/// A cancel request reaches only the backend whose key it names; a wrong key is answered with silence, as PostgreSQL does.
+async fn cancel(shared: &Shared, pid: i32, secret: &[u8]) {
+    let Ok(secret) = <[u8; 4]>::try_from(secret) else { return };
+    if let Some((warehouse, key)) = shared.registry.backend((pid, secret))
+        && let Err(error) = warehouse.cancel(&key).await
+    {
+        tracing::warn!(error = %crate::vend::chain(&error), "a cancel request did not reach the warehouse");
+    }
+}

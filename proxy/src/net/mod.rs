@@ -1,0 +1,6 @@
+//! Sockets: listening, TLS, and the pump between the two sides of a session.
+
+pub mod listen;
+pub mod pump;
+pub mod stream;
+pub mod tls;

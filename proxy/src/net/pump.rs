@@ -1,0 +1,183 @@
+//! Moves bytes between a client and the warehouse, both ways at once, with bounded buffers: a slow reader stops the
+//! reading on the other side instead of filling memory.
+//!
+//! It knows nothing of messages. The session takes bytes from `*_in` and puts bytes into `*_out` between calls.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+
+/// When this much waits to be written to one side, nothing more is read from the other, in bytes.
+const OUT_BYTES_HIGH: usize = 256 << 10;
+/// Room made for one read, in bytes.
+const READ_BYTES: usize = 16 << 10;
+/// Room made for one read while a large result runs, in bytes.
+const READ_BYTES_BULK: usize = 128 << 10;
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// New bytes from the client.
+    Client,
+    /// New bytes from the warehouse.
+    Upstream,
+    /// The client closed its side.
+    ClientClosed,
+    /// The warehouse closed its side.
+    UpstreamClosed,
+}
+
+/// Two streams and their buffers.
+#[derive(Debug)]
+pub struct Pump<C, U> {
+    client: C,
+    upstream: U,
+    /// Bytes from the client, not yet taken.
+    pub client_in: BytesMut,
+    /// Bytes for the client, not yet written.
+    pub client_out: BytesMut,
+    /// Bytes from the warehouse, not yet taken.
+    pub upstream_in: BytesMut,
+    /// Bytes for the warehouse, not yet written.
+    pub upstream_out: BytesMut,
+    /// Most bytes of `client_in` while a frame is not whole.
+    client_in_bytes_max: usize,
+    unflushed: Unflushed,
+}
+
+#[derive(Debug, Default)]
+struct Unflushed {
+    client: bool,
+    upstream: bool,
+}
+
+impl<C, U> Pump<C, U>
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    U: AsyncRead + AsyncWrite + Unpin,
+{
+    /// Joins two streams. `client_in` may hold bytes that came with the login.
+    pub fn new(client: C, client_in: BytesMut, upstream: U, upstream_in: BytesMut, frame_bytes_max: usize) -> Self {
+        Self {
+            client,
+            upstream,
+            client_in,
+            client_out: BytesMut::new(),
+            upstream_in,
+            upstream_out: BytesMut::new(),
+            client_in_bytes_max: frame_bytes_max + READ_BYTES,
+            unflushed: Unflushed::default(),
+        }
+    }
+
+    /// Writes what waits, then reads from whichever side may be read. Cancel-safe: all progress is in `self`.
+    ///
+    /// # Errors
+    /// The first I/O error of either side.
+    pub async fn next(&mut self) -> io::Result<Event> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// Writes all that waits for the client. Cancel-safe.
+    ///
+    /// # Errors
+    /// An I/O error of the client's side.
+    pub async fn flush_client(&mut self) -> io::Result<()> {
+        poll_fn(|cx| {
+            ready!(write(&mut self.client, &mut self.client_out, &mut self.unflushed.client, cx))?;
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+
+    /// Writes all that waits for the warehouse. Cancel-safe.
+    ///
+    /// # Errors
+    /// An I/O error of the warehouse's side.
+    pub async fn flush_upstream(&mut self) -> io::Result<()> {
+        poll_fn(|cx| {
+            ready!(write(&mut self.upstream, &mut self.upstream_out, &mut self.unflushed.upstream, cx))?;
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+
+    /// Gives the client's stream back, to close it properly.
+    pub fn into_client(self) -> C {
+        self.client
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Event>> {
+        // Pending here only means that this side is full; the other direction goes on.
+        if let Poll::Ready(Err(error)) = write(&mut self.upstream, &mut self.upstream_out, &mut self.unflushed.upstream, cx) {
+            return Poll::Ready(Err(error));
+        }
+        if let Poll::Ready(Err(error)) = write(&mut self.client, &mut self.client_out, &mut self.unflushed.client, cx) {
+            return Poll::Ready(Err(error));
+        }
+        if self.client_out.len() < OUT_BYTES_HIGH {
+            let room = if self.client_out.is_empty() { READ_BYTES } else { READ_BYTES_BULK };
+            match read(&mut self.upstream, &mut self.upstream_in, room, cx) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Event::UpstreamClosed)),
+                Poll::Ready(Ok(_)) => return Poll::Ready(Ok(Event::Upstream)),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {}
+            }
+        }
+        if self.upstream_out.len() < OUT_BYTES_HIGH && self.client_in.len() < self.client_in_bytes_max {
+            match read(&mut self.client, &mut self.client_in, READ_BYTES, cx) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Event::ClientClosed)),
+                Poll::Ready(Ok(_)) => return Poll::Ready(Ok(Event::Client)),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {}
+            }
+        }
+        Poll::Pending
+    }
+}
+
+fn read<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    into: &mut BytesMut,
+    room: usize,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    if into.capacity() - into.len() < room / 4 {
+        into.reserve(room);
+    }
+    pin!(stream.read_buf(into)).poll(cx)
+}
+
+fn write<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    from: &mut BytesMut,
+    unflushed: &mut bool,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<()>> {
+    while !from.is_empty() {
+        let written = ready!(Pin::new(&mut *stream).poll_write(cx, from))?;
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        from.advance(written);
+        *unflushed = true;
+    }
+    if *unflushed {
+        ready!(Pin::new(stream).poll_flush(cx))?;
+        *unflushed = false;
+    }
+    Poll::Ready(Ok(()))
+}
+
+/// Moves a piece to an output buffer: by swapping when it is empty, so that large results are not copied.
+pub fn pass(out: &mut BytesMut, piece: BytesMut) {
+    if out.is_empty() {
+        *out = piece;
+    } else {
+        out.extend_from_slice(&piece);
+    }
+}

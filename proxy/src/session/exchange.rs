@@ -1,0 +1,307 @@
+//! What is under way between one client and its backend: statements and portals by the client's names, and the queue of
+//! answers still to come, in order.
+//!
+//! No I/O here but the ledger's. Used by `inbound` (which adds) and `outbound` (which takes away).
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use lanyard_adapters::ledger::Shard;
+use lanyard_engine::record::{Attempt, Disposition, Outcome, RulingId, SessionFacts, Status, VERSION};
+use lanyard_engine::refusal::{Code, Refusal};
+use lanyard_engine::released::{Enforced, Ledger as _, LedgerFull, RawSql, Released};
+use lanyard_engine::sql::{self, Judged};
+
+use crate::observe::{Direction, Metrics};
+use crate::vend::Granted;
+
+/// A prepared statement.
+#[derive(Debug)]
+pub(super) struct Statement {
+    /// Its name in the warehouse: ours, never reused, so that an Execute can only run what its record says.
+    pub(super) upstream: String,
+    /// The client's text, for records and error positions.
+    pub(super) text: Arc<str>,
+    pub(super) judged: Arc<Judged>,
+}
+
+/// A statement that was sent and not yet answered.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) ruling: RulingId,
+    pub(super) text: Arc<str>,
+    pub(super) judged: Arc<Judged>,
+    pub(super) sent: Instant,
+    pub(super) rows: u64,
+    pub(super) bytes: u64,
+    /// SQLSTATE of the error it ended with.
+    pub(super) failed: Option<String>,
+}
+
+/// An answer to come.
+#[derive(Debug)]
+pub(super) enum Pending {
+    Query(Run),
+    Execute(Run),
+    /// Name (the client's) and the text it stands for, for error positions.
+    Parse { name: String, statement: Arc<Statement> },
+    Bind,
+    Describe,
+    Close,
+    Sync,
+    /// A refusal in place of an answer.
+    Refused { in_query: bool, refusal: Refusal, ruling: Option<RulingId>, text: Arc<str>, answered: bool },
+}
+
+/// The state of the session's transaction, as ReadyForQuery says it.
+pub(super) const IDLE: u8 = b'I';
+
+/// See the module's words.
+pub(super) struct Exchange {
+    pub(super) granted: Arc<Granted>,
+    pub(super) facts: Arc<SessionFacts>,
+    pub(super) stamp: String,
+    pub(super) node: Arc<str>,
+    pub(super) shard: Shard,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) record_text: RecordText,
+    pub(super) statements: HashMap<String, Arc<Statement>>,
+    pub(super) portals: HashMap<String, Arc<Statement>>,
+    pub(super) pending: VecDeque<Pending>,
+    pub(super) transaction: u8,
+    /// Notices this session has seen, so that each comes once.
+    pub(super) noticed: HashSet<String>,
+    /// Bytes of a pass-through message that have not come yet.
+    pub(super) passing: usize,
+    names: u64,
+    rulings: Rulings,
+}
+
+/// What of a statement's text goes into the record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordText {
+    /// The text.
+    Whole,
+    /// SHA-256 of it.
+    Fingerprint,
+}
+
+impl Exchange {
+    #[expect(clippy::too_many_arguments, reason = "made in one place, named fields")]
+    pub(super) fn new(
+        granted: Arc<Granted>,
+        facts: Arc<SessionFacts>,
+        stamp: String,
+        node: Arc<str>,
+        shard: Shard,
+        metrics: Arc<Metrics>,
+        record_text: RecordText,
+        random: u64,
+    ) -> Self {
+        Self {
+            granted,
+            facts,
+            stamp,
+            node,
+            shard,
+            metrics,
+            record_text,
+            statements: HashMap::new(),
+            portals: HashMap::new(),
+            pending: VecDeque::new(),
+            transaction: IDLE,
+            noticed: HashSet::new(),
+            passing: 0,
+            names: 0,
+            rulings: Rulings { random, counter: 0 },
+        }
+    }
+
+    /// Nothing is under way and no transaction is open.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.pending.is_empty() && self.transaction == IDLE
+    }
+
+    pub(super) fn statement_name(&mut self) -> String {
+        self.names += 1;
+        format!("lanyard_{}", self.names)
+    }
+
+    /// Judges, or remembers that it did for this very text.
+    pub(super) fn judge(&self, text: &str) -> (Result<Arc<Judged>, Refusal>, u64) {
+        let start = Instant::now();
+        let judged = self.granted.judge(RawSql::new(text));
+        (judged, micros(start))
+    }
+
+    /// Files the record and releases a statement for one run.
+    pub(super) fn release(
+        &mut self,
+        text: &Arc<str>,
+        judged: &Arc<Judged>,
+        enforced: &Enforced,
+        protocol: &'static str,
+        judge_us: u64,
+    ) -> Result<(Run, Released), Refusal> {
+        let ruling = self.rulings.next();
+        let shown = self.record_text.of(text);
+        let sent = self.record_text.of(enforced.for_record());
+        let attempt = Attempt {
+            event: "attempt",
+            v: VERSION,
+            ruling,
+            time_us: now_us(),
+            node: &self.node,
+            session: &self.facts,
+            protocol,
+            operation: &judged.operation,
+            statement: &shown,
+            sent: Some(&sent),
+            objects: &judged.objects,
+            disposition: judged.disposition,
+            sqlstate: None,
+            reason: None,
+            snapshot: self.granted.snapshot,
+            judge_us,
+        };
+        let released = enforced.release(&mut self.shard, &attempt).map_err(|LedgerFull| ledger_full())?;
+        self.metrics.judged(judged.disposition, Duration::from_micros(judge_us));
+        let run = Run {
+            ruling,
+            text: Arc::clone(text),
+            judged: Arc::clone(judged),
+            sent: Instant::now(),
+            rows: 0,
+            bytes: 0,
+            failed: None,
+        };
+        Ok((run, released))
+    }
+
+    /// Files the record of a refusal; where even that fails, the refusal says so.
+    pub(super) fn refuse(&mut self, text: &str, refusal: Refusal, protocol: &'static str, judge_us: u64) -> (Refusal, RulingId) {
+        let ruling = self.rulings.next();
+        let shown = self.record_text.of(text);
+        let attempt = Attempt {
+            event: "attempt",
+            v: VERSION,
+            ruling,
+            time_us: now_us(),
+            node: &self.node,
+            session: &self.facts,
+            protocol,
+            operation: "",
+            statement: &shown,
+            sent: None,
+            objects: &[],
+            disposition: Disposition::Refused,
+            sqlstate: Some(refusal.code.sqlstate()),
+            reason: Some(&refusal.message),
+            snapshot: self.granted.snapshot,
+            judge_us,
+        };
+        let filed = self.shard.file(&attempt);
+        self.metrics.judged(Disposition::Refused, Duration::from_micros(judge_us));
+        self.metrics.refusal(refusal.code);
+        match filed {
+            Ok(filed) => {
+                drop(filed);
+                (refusal, ruling)
+            }
+            Err(LedgerFull) => (ledger_full(), ruling),
+        }
+    }
+
+    /// Closes the record of a run.
+    pub(super) fn complete(&mut self, run: &Run, status: Status) {
+        let outcome = Outcome {
+            event: "outcome",
+            v: VERSION,
+            ruling: run.ruling,
+            time_us: now_us(),
+            status,
+            sqlstate: run.failed.as_deref(),
+            rows: run.rows,
+            bytes: run.bytes,
+            warehouse_us: micros(run.sent),
+        };
+        self.shard.complete(&outcome);
+        self.metrics.relayed(Direction::ToClient, run.bytes);
+    }
+
+    /// The connection ends: what was sent and not answered is unknown.
+    pub(super) fn abandon(&mut self) {
+        let pending = std::mem::take(&mut self.pending);
+        for one in pending {
+            if let Pending::Query(run) | Pending::Execute(run) = one {
+                self.complete(&run, Status::Unknown);
+            }
+        }
+    }
+
+    /// The run whose answer is coming now.
+    pub(super) fn current_run(&mut self) -> Option<&mut Run> {
+        match self.pending.front_mut()? {
+            Pending::Query(run) | Pending::Execute(run) => Some(run),
+            Pending::Parse { .. } | Pending::Bind | Pending::Describe | Pending::Close | Pending::Sync
+            | Pending::Refused { .. } => None,
+        }
+    }
+
+    /// What a finished statement did to the session.
+    pub(super) fn follow(&mut self, judged: &Judged) {
+        for effect in &judged.effects {
+            match effect {
+                sql::Effect::Deallocate(name) => {
+                    self.statements.remove(name);
+                }
+                sql::Effect::DeallocateAll => self.statements.clear(),
+            }
+        }
+    }
+}
+
+impl RecordText {
+    fn of(self, text: &str) -> std::borrow::Cow<'_, str> {
+        match self {
+            Self::Whole => text.into(),
+            Self::Fingerprint => {
+                let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+                let hex: String = digest.as_ref().iter().map(|b| format!("{b:02x}")).collect();
+                format!("sha256:{hex}").into()
+            }
+        }
+    }
+}
+
+/// UUIDs of version 7 (RFC 9562, section 5.7) without a system call each: time, then a counter over random bits drawn
+/// once per session.
+struct Rulings {
+    random: u64,
+    counter: u64,
+}
+
+impl Rulings {
+    fn next(&mut self) -> RulingId {
+        self.counter += 1;
+        let millis = u128::from(now_us() / 1000) & 0xffff_ffff_ffff;
+        let low = u128::from(self.random.wrapping_add(self.counter) & 0x3fff_ffff_ffff_ffff);
+        let counter = u128::from(self.counter & 0xfff);
+        RulingId(millis << 80 | 7 << 76 | counter << 64 | 2 << 62 | low)
+    }
+}
+
+fn ledger_full() -> Refusal {
+    Refusal::new(Code::LedgerFull, "the audit record cannot be written, so nothing runs")
+        .hint("an operator has to make room in the audit folder")
+}
+
+/// Microseconds since 1970.
+pub(super) fn now_us() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_micros()).unwrap_or(u64::MAX))
+}
+
+fn micros(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
+}

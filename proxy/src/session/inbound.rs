@@ -1,0 +1,199 @@
+//! From the client: each message is decoded, judged where it carries SQL, put on record where it runs something, and
+//! sent on. A refusal takes the message's place in the pipeline.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use lanyard_engine::refusal::{Code, Refusal};
+use lanyard_engine::released::Enforced;
+use lanyard_engine::sql::{self, Effect, Judged};
+
+use crate::wire::frame::Frame;
+use crate::wire::inbound::{self, Inbound, Malformed, Object};
+use crate::wire::outgoing::{Outgoing, write};
+
+use super::exchange::{Exchange, Pending, Statement};
+
+/// What the loop does next.
+#[derive(Debug)]
+pub(super) enum Flow {
+    /// Go on.
+    Continue,
+    /// The client said goodbye.
+    Goodbye,
+    /// The connection cannot be trusted: say this and end.
+    End(Refusal),
+}
+
+impl Exchange {
+    /// Handles one frame of the client; what goes to the warehouse is appended to `out`.
+    pub(super) fn from_client(&mut self, frame: Frame, out: &mut BytesMut) -> Flow {
+        let message = match inbound::decode(frame) {
+            Ok(message) => message,
+            Err(Malformed::Fatal(refusal)) => return Flow::End(refusal),
+            Err(Malformed::Refused(kind, refusal)) => {
+                self.refused_message(kind == b'Q', "", refusal, 0, out);
+                return Flow::Continue;
+            }
+        };
+        match message {
+            Inbound::Query(text) => self.query(text.into(), out),
+            Inbound::Parse { name, text, types } => self.parse(name, text.into(), &types, out),
+            Inbound::Bind { portal, statement, rest } => self.bind(portal, &statement, &rest, out),
+            Inbound::Describe(object, name) => self.describe(object, &name, out),
+            Inbound::Execute { portal, rows_max } => self.execute(&portal, rows_max, out),
+            Inbound::Close(object, name) => self.close(object, &name, out),
+            Inbound::Flush => write(out, Outgoing::Flush),
+            Inbound::Sync => {
+                write(out, Outgoing::Sync);
+                self.pending.push_back(Pending::Sync);
+            }
+            Inbound::FunctionCall => {
+                let refusal = Refusal::new(Code::Unsupported, "function calls outside SQL are not supported")
+                    .hint("use SELECT function(…)");
+                self.refused_message(true, "", refusal, 0, out);
+            }
+            Inbound::CopyOutside => {}
+            Inbound::Terminate => return Flow::Goodbye,
+        }
+        Flow::Continue
+    }
+
+    fn query(&mut self, text: Arc<str>, out: &mut BytesMut) {
+        // A simple Query destroys the unnamed statement and portal.
+        self.statements.remove("");
+        self.portals.remove("");
+        let (judged, judge_us) = self.judge(&text);
+        let released = judged.and_then(|judged| {
+            let renamed = self.renamed_deallocate(&judged)?;
+            let enforced = renamed.as_ref().unwrap_or(&judged.enforced);
+            self.release(&text, &judged, enforced, "simple", judge_us)
+        });
+        match released {
+            Ok((run, released)) => {
+                write(out, Outgoing::Query { stamp: &self.stamp, text: released });
+                self.pending.push_back(Pending::Query(run));
+            }
+            Err(refusal) => self.refused_message(true, &text, refusal, judge_us, out),
+        }
+    }
+
+    /// DEALLOCATE of a statement the protocol prepared: its name in the warehouse is ours.
+    fn renamed_deallocate(&self, judged: &Judged) -> Result<Option<Enforced>, Refusal> {
+        let Some(name) = judged.effects.iter().find_map(|effect| match effect {
+            Effect::Deallocate(name) => Some(name),
+            Effect::DeallocateAll => None,
+        }) else {
+            return Ok(None);
+        };
+        if judged.statements > 1 {
+            return Err(Refusal::new(Code::Unsupported, "DEALLOCATE by name must be sent alone"));
+        }
+        match self.statements.get(name) {
+            Some(statement) => Ok(Some(sql::deallocate(&statement.upstream))),
+            None => Err(unknown_statement(name)),
+        }
+    }
+
+    fn parse(&mut self, name: String, text: Arc<str>, types: &[u8], out: &mut BytesMut) {
+        if !name.is_empty() && self.statements.contains_key(&name) {
+            let refusal =
+                Refusal::new(Code::DuplicateStatement, format!("prepared statement \"{name}\" already exists"));
+            return self.refused_message(false, &text, refusal, 0, out);
+        }
+        let (judged, judge_us) = self.judge(&text);
+        let judged = judged.and_then(|judged| match judged.effects.as_slice() {
+            [Effect::Deallocate(_), ..] => {
+                Err(Refusal::new(Code::Unsupported, "DEALLOCATE by name cannot be prepared").hint("use Close"))
+            }
+            _ => Ok(judged),
+        });
+        match judged {
+            Ok(judged) => {
+                let upstream = if name.is_empty() { String::new() } else { self.statement_name() };
+                let text_for_parse = judged.enforced.for_parse();
+                write(out, Outgoing::Parse { name: &upstream, stamp: &self.stamp, text: text_for_parse, types });
+                let statement = Arc::new(Statement { upstream, text, judged });
+                self.statements.insert(name.clone(), Arc::clone(&statement));
+                self.pending.push_back(Pending::Parse { name, statement });
+            }
+            Err(refusal) => {
+                if name.is_empty() {
+                    self.statements.remove("");
+                }
+                self.refused_message(false, &text, refusal, judge_us, out);
+            }
+        }
+    }
+
+    fn bind(&mut self, portal: String, name: &str, rest: &[u8], out: &mut BytesMut) {
+        let Some(statement) = self.statements.get(name).map(Arc::clone) else {
+            return self.refused_message(false, "", unknown_statement(name), 0, out);
+        };
+        write(out, Outgoing::Bind { portal: &portal, statement: &statement.upstream, rest });
+        self.portals.insert(portal, statement);
+        self.pending.push_back(Pending::Bind);
+    }
+
+    fn describe(&mut self, object: Object, name: &str, out: &mut BytesMut) {
+        match object {
+            Object::Statement => {
+                let Some(statement) = self.statements.get(name) else {
+                    return self.refused_message(false, "", unknown_statement(name), 0, out);
+                };
+                write(out, Outgoing::Describe(object, &statement.upstream));
+            }
+            // A portal may be a cursor that a judged DECLARE made.
+            Object::Portal => write(out, Outgoing::Describe(object, name)),
+        }
+        self.pending.push_back(Pending::Describe);
+    }
+
+    fn execute(&mut self, portal: &str, rows_max: [u8; 4], out: &mut BytesMut) {
+        let Some(statement) = self.portals.get(portal).map(Arc::clone) else {
+            let refusal = Refusal::new(Code::UnknownStatement, format!("portal \"{portal}\" does not exist"))
+                .hint("read a cursor made by DECLARE with FETCH");
+            return self.refused_message(false, "", refusal, 0, out);
+        };
+        match self.release(&statement.text, &statement.judged, &statement.judged.enforced, "extended", 0) {
+            Ok((run, released)) => {
+                write(out, Outgoing::Execute { portal, rows_max, released });
+                self.pending.push_back(Pending::Execute(run));
+            }
+            Err(refusal) => self.refused_message(false, &statement.text, refusal, 0, out),
+        }
+    }
+
+    fn close(&mut self, object: Object, name: &str, out: &mut BytesMut) {
+        match object {
+            Object::Statement => {
+                // Closing what does not exist is no error in PostgreSQL either.
+                let upstream = self.statements.remove(name).map(|s| s.upstream.clone()).unwrap_or_default();
+                write(out, Outgoing::Close(object, &upstream));
+            }
+            Object::Portal => {
+                self.portals.remove(name);
+                write(out, Outgoing::Close(object, name));
+            }
+        }
+        self.pending.push_back(Pending::Close);
+    }
+
+    /// Puts a refusal in the message's place, and on record.
+    fn refused_message(&mut self, in_query: bool, text: &str, refusal: Refusal, judge_us: u64, out: &mut BytesMut) {
+        let protocol = if in_query { "simple" } else { "extended" };
+        let (refusal, ruling) = self.refuse(text, refusal, protocol, judge_us);
+        write(out, Outgoing::Refused { in_query, stamp: &self.stamp, code: refusal.code });
+        self.pending.push_back(Pending::Refused {
+            in_query,
+            refusal,
+            ruling: Some(ruling),
+            text: text.into(),
+            answered: false,
+        });
+    }
+}
+
+fn unknown_statement(name: &str) -> Refusal {
+    Refusal::new(Code::UnknownStatement, format!("prepared statement \"{name}\" does not exist"))
+}

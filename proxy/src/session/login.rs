@@ -1,0 +1,677 @@
+//! From the first byte to ReadyForQuery: encryption, who it is, proof, entitlement, role, backend.
+//!
+//! Identity is read from the startup message once and proven before anything else happens; nothing the client can
+//! write later changes it. Called by the listener under the login clock.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::{BufMut, BytesMut};
+use lanyard_adapters::store::Who;
+use lanyard_adapters::warehouse::postgres::{Upstream, Warehouse};
+use lanyard_engine::identity::{AgentId, Principal, RoleName, SessionId, UserId};
+use lanyard_engine::record::{Attempt, Disposition, Outcome, RulingId, SessionFacts, Status, VERSION};
+use lanyard_engine::refusal::{Code, Refusal};
+use lanyard_engine::released::{Filed, Ledger as _, LedgerFull};
+use lanyard_engine::sql;
+use ring::rand::SecureRandom as _;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use crate::net::stream::ClientStream;
+use crate::net::tls;
+use crate::server::{Shared, TlsPolicy};
+use crate::vend::{self, Ending, Governor, Lease, Live};
+use crate::wire::backend::{self, Severity, message};
+use crate::wire::frame;
+use crate::wire::startup::{self, First, Startup};
+
+use super::exchange::{Exchange, now_us};
+use super::scram;
+
+/// Largest message during authentication, in bytes.
+const AUTHENTICATION_BYTES_MAX: usize = 4096;
+/// Longest application name and task that go to the audit, in bytes.
+const LABEL_BYTES_MAX: usize = 128;
+
+/// What a new connection turns out to be.
+pub enum Contact {
+    /// A cancel request, for this key.
+    Cancel(i32, Vec<u8>),
+    /// A client that wants to log in.
+    Startup(Box<ClientStream>, Startup),
+    /// It went away before saying anything, as port probes do.
+    Gone,
+}
+
+/// A session ready to be served. Dropping it ends its lease.
+pub struct Session {
+    pub(super) exchange: Exchange,
+    pub(super) client: ClientStream,
+    pub(super) client_in: BytesMut,
+    pub(super) upstream: Upstream,
+    pub(super) end: watch::Receiver<Option<Ending>>,
+    pub(super) expires: Instant,
+    pub(super) id: SessionId,
+    pub(super) key: (i32, [u8; 4]),
+    pub(super) lease: Lease,
+}
+
+/// Reads first packets until one says what the connection is.
+///
+/// # Errors
+/// A refusal to say before closing, with the stream to say it on where there is one.
+pub async fn contact(mut stream: TcpStream, shared: &Shared) -> Result<Contact, (Option<Box<ClientStream>>, Refusal)> {
+    let mut first = [0u8; 1];
+    match stream.peek(&mut first).await {
+        Ok(0) | Err(_) => return Ok(Contact::Gone),
+        Ok(_) => {}
+    }
+    let mut client = if first[0] == 0x16 {
+        let client = handshake(stream, shared).await.map_err(|refusal| (None, refusal))?;
+        if let ClientStream::Tls(tls) = &client
+            && tls.get_ref().1.alpn_protocol() != Some(tls::ALPN)
+        {
+            return Err((Some(Box::new(client)), protocol("direct TLS must offer ALPN \"postgresql\"")));
+        }
+        client
+    } else {
+        match plain_requests(&mut stream, shared).await {
+            Ok(Asked::Nothing(contact)) => return finish(ClientStream::Plain(stream), contact, shared),
+            Ok(Asked::Gone) => return Ok(Contact::Gone),
+            Ok(Asked::Tls) => handshake(stream, shared).await.map_err(|refusal| (None, refusal))?,
+            Err(refusal) => return Err((Some(Box::new(ClientStream::Plain(stream))), refusal)),
+        }
+    };
+    match packet(&mut client).await {
+        Ok(Some(First::Tls | First::Gss)) => {
+            Err((Some(Box::new(client)), protocol("the connection is encrypted already")))
+        }
+        Ok(Some(contact)) => finish(client, contact, shared),
+        Ok(None) => Ok(Contact::Gone),
+        Err(refusal) => Err((Some(Box::new(client)), refusal)),
+    }
+}
+
+enum Asked {
+    Nothing(First),
+    Tls,
+    Gone,
+}
+
+/// SSLRequest and GSSENCRequest in any order, each at most once. Packets are read to the byte, so nothing that a peer
+/// slips behind a request can be taken for what comes after the handshake (CVE-2021-23214).
+async fn plain_requests(stream: &mut TcpStream, shared: &Shared) -> Result<Asked, Refusal> {
+    let (mut asked_tls, mut asked_gss) = (false, false);
+    loop {
+        let answer: &[u8] = match packet(stream).await? {
+            None => return Ok(Asked::Gone),
+            Some(First::Tls) if asked_tls => return Err(protocol("SSLRequest twice")),
+            Some(First::Gss) if asked_gss => return Err(protocol("GSSENCRequest twice")),
+            Some(First::Tls) => {
+                asked_tls = true;
+                if shared.tls.is_some() { b"S" } else { b"N" }
+            }
+            Some(First::Gss) => {
+                asked_gss = true;
+                b"N"
+            }
+            Some(other) => return Ok(Asked::Nothing(other)),
+        };
+        if stream.write_all(answer).await.is_err() {
+            return Ok(Asked::Gone);
+        }
+        if answer == b"S" {
+            return Ok(Asked::Tls);
+        }
+    }
+}
+
+fn finish(
+    client: ClientStream,
+    contact: First,
+    shared: &Shared,
+) -> Result<Contact, (Option<Box<ClientStream>>, Refusal)> {
+    match contact {
+        First::Cancel(pid, secret) => Ok(Contact::Cancel(pid, secret)),
+        First::Startup(startup) => {
+            if shared.tls_policy == TlsPolicy::Require && !client.is_tls() {
+                let refusal = Refusal::new(Code::NoIdentity, "this server takes connections under TLS only")
+                    .hint("connect with sslmode=require");
+                return Err((Some(Box::new(client)), refusal));
+            }
+            Ok(Contact::Startup(Box::new(client), startup))
+        }
+        First::Tls | First::Gss => Err((Some(Box::new(client)), protocol("an encryption request out of place"))),
+    }
+}
+
+async fn handshake(stream: TcpStream, shared: &Shared) -> Result<ClientStream, Refusal> {
+    let tls = shared.tls.as_ref().ok_or_else(|| protocol("TLS is not offered here"))?;
+    let stream = tls.acceptor.accept(stream).await.map_err(|_| protocol("the TLS handshake failed"))?;
+    Ok(ClientStream::Tls(Box::new(stream)))
+}
+
+/// One first packet, read to the byte. `None` when the peer is gone.
+async fn packet<S: AsyncReadExt + Unpin>(stream: &mut S) -> Result<Option<First>, Refusal> {
+    let mut head = [0u8; 4];
+    if stream.read_exact(&mut head).await.is_err() {
+        return Ok(None);
+    }
+    let Some(length) = startup::length(&head)? else { return Ok(None) };
+    let mut whole = vec![0u8; length];
+    if let Some((front, rest)) = whole.split_first_chunk_mut::<4>() {
+        *front = head;
+        if stream.read_exact(rest).await.is_err() {
+            return Ok(None);
+        }
+    }
+    startup::decode(&whole).map(Some)
+}
+
+/// What the startup message asks for.
+struct Wish {
+    principal: Principal,
+    prover: Prover,
+    database: String,
+    application: String,
+    task: Option<String>,
+    lease: Option<Duration>,
+    /// Settings for the warehouse.
+    settings: Vec<(String, String)>,
+}
+
+enum Prover {
+    Agent(AgentId),
+    User(UserId),
+}
+
+/// Logs a client in. On success everything up to ReadyForQuery has been written.
+///
+/// # Errors
+/// The refusal to say, with the stream to say it on.
+pub async fn login(
+    mut client: Box<ClientStream>,
+    startup: Startup,
+    peer: SocketAddr,
+    shared: &Arc<Shared>,
+) -> Result<Session, (Box<ClientStream>, Refusal)> {
+    match try_login(&mut client, startup, peer, shared).await {
+        Ok(parts) => Ok(parts.into_session(*client)),
+        Err(refusal) => Err((client, refusal)),
+    }
+}
+
+/// A session but for its client's stream.
+struct Parts {
+    exchange: Exchange,
+    client_in: BytesMut,
+    upstream: Upstream,
+    end: watch::Receiver<Option<Ending>>,
+    expires: Instant,
+    id: SessionId,
+    key: (i32, [u8; 4]),
+    lease: Lease,
+}
+
+impl Parts {
+    fn into_session(self, client: ClientStream) -> Session {
+        let Self { exchange, client_in, upstream, end, expires, id, key, lease } = self;
+        Session { exchange, client, client_in, upstream, end, expires, id, key, lease }
+    }
+}
+
+async fn try_login(
+    client: &mut ClientStream,
+    startup: Startup,
+    peer: SocketAddr,
+    shared: &Arc<Shared>,
+) -> Result<Parts, Refusal> {
+    let (minor, unknown_options) = (startup.minor, startup.unknown_options.clone());
+    let (governor, wish) = read_wish(startup, shared)?;
+    let id = SessionId::from_u128(uuid::Uuid::new_v4().as_u128());
+    let mut facts = facts(&wish, id, peer, &governor);
+
+    let mut out = BytesMut::with_capacity(1024);
+    if minor > 2 || !unknown_options.is_empty() {
+        negotiate(&mut out, &unknown_options);
+    }
+    let mut client_in = BytesMut::with_capacity(1024);
+    let proof = prove(client, &mut client_in, out, &wish, &governor, shared).await;
+    let authentication = proof.inspect_err(|refusal| record_login(shared, &facts, Some(refusal)))?;
+    facts.authentication = authentication;
+
+    let opened = open(&wish, &mut facts, id, &governor, shared).await;
+    let opened = opened.inspect_err(|refusal| record_login(shared, &facts, Some(refusal)))?;
+    record_login(shared, &facts, None);
+
+    let key = register(shared, id, &governor, &wish, &opened)?;
+    let mut out = BytesMut::with_capacity(1024);
+    greet(&mut out, &wish, &opened, &governor, key.0);
+    if client.write_all(&out).await.is_err() || client.flush().await.is_err() {
+        shared.registry.remove(id, key.0);
+        return Err(protocol("the client went away"));
+    }
+    let stamp = sql::stamp(&wish.principal, id);
+    let shard = shared.ledger.shard(shared.next_shard.fetch_add(1, Ordering::Relaxed));
+    let exchange = Exchange::new(
+        opened.granted,
+        Arc::new(facts),
+        stamp,
+        Arc::clone(&shared.node),
+        shard,
+        Arc::clone(&shared.metrics),
+        shared.record_text,
+        random_u64()?,
+    );
+    Ok(Parts {
+        exchange,
+        client_in,
+        upstream: opened.upstream,
+        end: key.1,
+        expires: opened.expires,
+        id,
+        key: key.0,
+        lease: opened.lease,
+    })
+}
+
+fn read_wish(startup: Startup, shared: &Shared) -> Result<(Arc<Governor>, Wish), Refusal> {
+    let mut parameters = startup.parameters;
+    let user = parameters
+        .remove("user")
+        .filter(|u| !u.is_empty())
+        .ok_or_else(|| Refusal::new(Code::NoIdentity, "no user name is given in the startup packet"))?;
+    let database = parameters.remove("database").unwrap_or_else(|| user.clone());
+    let governor = shared.governors.get(&database).map(Arc::clone).ok_or_else(|| {
+        Refusal::new(Code::UnknownDatabase, format!("database \"{database}\" is not configured here"))
+            .hint("name an entry [databases.NAME] of lanyard.toml")
+    })?;
+    let mut wish = Wish {
+        principal: Principal::Direct { user: UserId::parse("nobody").map_err(|_| no_identity(&user))? },
+        prover: Prover::User(UserId::parse("nobody").map_err(|_| no_identity(&user))?),
+        database,
+        application: String::new(),
+        task: None,
+        lease: None,
+        settings: Vec::new(),
+    };
+    let mut on_behalf_of = None;
+    let options = match parameters.remove("options") {
+        Some(text) => startup::options(&text)?,
+        None => Vec::new(),
+    };
+    for (name, value) in parameters.into_iter().chain(options) {
+        match name.as_str() {
+            "application_name" => wish.application = label(&value),
+            "lanyard.user" => on_behalf_of = Some(value),
+            "lanyard.task" => wish.task = Some(label(&value)),
+            "lanyard.lease_seconds" => wish.lease = Some(seconds(&value)?),
+            "replication" if matches!(value.as_str(), "false" | "off" | "no" | "0") => {}
+            "replication" => return Err(Refusal::new(Code::Unsupported, "replication connections are not served")),
+            _ => setting(&mut wish.settings, name, value, governor.search_path())?,
+        }
+    }
+    (wish.principal, wish.prover) = who(&user, on_behalf_of.as_deref(), &governor)?;
+    Ok((governor, wish))
+}
+
+fn setting(
+    settings: &mut Vec<(String, String)>,
+    name: String,
+    value: String,
+    search_path: &[String],
+) -> Result<(), Refusal> {
+    let same_path = || value.split(',').map(|s| s.trim().trim_matches('"')).eq(search_path.iter().map(String::as_str));
+    match sql::setting(&name) {
+        Some(sql::Setting::Free) => {
+            settings.push((name, value));
+            Ok(())
+        }
+        Some(sql::Setting::Only(allowed)) if sql::says(&value, allowed) => Ok(()),
+        None if name.eq_ignore_ascii_case("search_path") && same_path() => Ok(()),
+        Some(sql::Setting::Only(_) | sql::Setting::Ours) | None => Err(Refusal::new(
+            Code::Policy,
+            format!("startup option \"{name}\" may not be set to this here"),
+        )
+        .hint("leave it out of the connection string")),
+    }
+}
+
+fn seconds(value: &str) -> Result<Duration, Refusal> {
+    match value.parse::<u64>() {
+        Ok(seconds @ 1..=86_400) => Ok(Duration::from_secs(seconds)),
+        _ => Err(Refusal::new(Code::Syntax, "lanyard.lease_seconds takes 1 to 86400")),
+    }
+}
+
+/// A label for the audit: cut to a length, control characters out.
+fn label(text: &str) -> String {
+    let mut label: String = text.chars().filter(|c| !c.is_control()).collect();
+    while label.len() > LABEL_BYTES_MAX {
+        label.pop();
+    }
+    label
+}
+
+/// `agent~user`, `agent` (with `lanyard.user`, or autonomous), or `user`.
+fn who(name: &str, option: Option<&str>, governor: &Governor) -> Result<(Principal, Prover), Refusal> {
+    let (first, behalf) = match (name.split_once('~'), option) {
+        (Some((_, user)), Some(option)) if user != option => {
+            return Err(Refusal::new(
+                Code::NoIdentity,
+                "the user name and the option lanyard.user name different users",
+            ));
+        }
+        (Some((agent, user)), _) => (agent, Some(user)),
+        (None, option) => (name, option),
+    };
+    let agent = AgentId::parse(first).map_err(|_| no_identity(name))?;
+    if let Some(user) = behalf {
+        let user = UserId::parse(user).map_err(|_| no_identity(name))?;
+        return Ok((Principal::OnBehalfOf { agent: agent.clone(), user }, Prover::Agent(agent)));
+    }
+    let user = UserId::parse(first).map_err(|_| no_identity(name))?;
+    let known = governor
+        .with(|snapshot, _| (snapshot.identities.agents.contains_key(&agent), snapshot.identities.users.contains_key(&user)));
+    match known {
+        (true, true) => Err(Refusal::new(
+            Code::NoIdentity,
+            format!("\"{first}\" names an agent and a user: one of them must be renamed"),
+        )),
+        (true, false) => Ok((Principal::Autonomous { agent: agent.clone() }, Prover::Agent(agent))),
+        // An unknown name goes through the same exchange as a known one, and fails at its end.
+        (false, _) => Ok((Principal::Direct { user: user.clone() }, Prover::User(user))),
+    }
+}
+
+fn no_identity(name: &str) -> Refusal {
+    Refusal::new(Code::NoIdentity, format!("\"{name}\" is not a name of the form agent~user, agent or user"))
+        .hint("ids have letters, digits, '.', '_', '-' and '@'")
+}
+
+fn facts(wish: &Wish, id: SessionId, peer: SocketAddr, governor: &Governor) -> SessionFacts {
+    let owner = wish.principal.agent().and_then(|agent| {
+        governor.with(|snapshot, _| snapshot.identities.agents.get(agent).map(|a| a.owner.to_string()))
+    });
+    SessionFacts {
+        session: id.to_string(),
+        role: String::new(),
+        mode: wish.principal.mode(),
+        agent: wish.principal.agent().map(ToString::to_string),
+        agent_owner: owner,
+        user: wish.principal.user().map(ToString::to_string),
+        user_proof: match wish.principal {
+            Principal::OnBehalfOf { .. } => "asserted",
+            Principal::Autonomous { .. } => "none",
+            Principal::Direct { .. } => "password",
+        },
+        authentication: "none",
+        client_address: peer.to_string(),
+        client_application: wish.application.clone(),
+        database: wish.database.clone(),
+        task: wish.task.clone(),
+        expires: 0,
+    }
+}
+
+/// NegotiateProtocolVersion: 3.2 is the newest we speak; options we do not know are listed back.
+fn negotiate(out: &mut BytesMut, unknown: &[String]) {
+    message(out, b'v', |out| {
+        out.put_i32(2);
+        out.put_i32(i32::try_from(unknown.len()).unwrap_or(i32::MAX));
+        for option in unknown {
+            backend::cstring(out, option);
+        }
+    });
+}
+
+/// The SCRAM exchange. `out` is what has to be written first.
+async fn prove(
+    client: &mut ClientStream,
+    client_in: &mut BytesMut,
+    mut out: BytesMut,
+    wish: &Wish,
+    governor: &Governor,
+    shared: &Shared,
+) -> Result<&'static str, Refusal> {
+    let (shown, verifier) = governor.with(|_, credentials| match &wish.prover {
+        Prover::Agent(agent) => (agent.to_string(), credentials.of(Who::Agent(agent)).cloned()),
+        Prover::User(user) => (user.to_string(), credentials.of(Who::User(user)).cloned()),
+    });
+    let verifier = verifier.unwrap_or_else(|| scram::nobody(&shown, &shared.secret));
+    let certificate = if client.is_tls() { shared.tls.as_ref().map(|tls| tls.certificate_pem.as_slice()) } else { None };
+    let offer = scram::Offer::new(certificate);
+    offer.ask(&mut out);
+    send(client, &mut out).await?;
+    let (waiting, mechanism) = offer.first(answer(client, client_in).await?, &verifier, &mut out)?;
+    send(client, &mut out).await?;
+    let body = answer(client, client_in).await?;
+    scram::last(&waiting, &body, &mut out).ok_or_else(|| {
+        Refusal::new(Code::BadLogin, format!("authentication failed for \"{shown}\""))
+            .hint("the key or password does not fit this agent or user; \"lanyard agent key\" makes a new key")
+    })?;
+    send(client, &mut out).await?;
+    Ok(mechanism)
+}
+
+async fn send(client: &mut ClientStream, out: &mut BytesMut) -> Result<(), Refusal> {
+    let gone = |_| protocol("the client went away");
+    client.write_all(out).await.map_err(gone)?;
+    client.flush().await.map_err(gone)?;
+    out.clear();
+    Ok(())
+}
+
+/// One password message.
+async fn answer(client: &mut ClientStream, buffer: &mut BytesMut) -> Result<BytesMut, Refusal> {
+    loop {
+        let cut = frame::cut(buffer, AUTHENTICATION_BYTES_MAX).map_err(|error| protocol(&error.to_string()))?;
+        match cut {
+            Some(frame) if frame.kind == b'p' => return Ok(frame.body),
+            Some(_) => return Err(protocol("expected a password message")),
+            None => {}
+        }
+        match client.read_buf(buffer).await {
+            Ok(0) | Err(_) => return Err(protocol("the client went away")),
+            Ok(_) => {}
+        }
+    }
+}
+
+/// What a proven principal is given.
+struct Opened {
+    granted: Arc<vend::Granted>,
+    upstream: Upstream,
+    lease: Lease,
+    expires: Instant,
+}
+
+async fn open(
+    wish: &Wish,
+    facts: &mut SessionFacts,
+    id: SessionId,
+    governor: &Governor,
+    shared: &Shared,
+) -> Result<Opened, Refusal> {
+    let (agent, user) = short_ids(wish, governor)?;
+    let granted = governor.granted(&wish.principal).await?;
+    let role = RoleName::of(agent, user, id);
+    let lifetime = wish.lease.map_or(shared.lease, |wished| wished.min(shared.lease));
+    let expires = SystemTime::now() + lifetime;
+    facts.role = role.to_string();
+    facts.expires = expires.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+
+    let start = Instant::now();
+    let warehouse = governor.warehouse();
+    let alive = shared.alive()?;
+    let attributes = &granted.entitlement.session_attributes;
+    let (lease, login) = vend::vend(warehouse, role, &granted.prepared.bundle, attributes, expires, alive)
+        .await
+        .map_err(|error| unreachable_warehouse(governor, &error))?;
+    let upstream = open_backend(warehouse, &login, &wish.settings, governor, id).await?;
+    shared.metrics.vended(start.elapsed());
+    Ok(Opened { granted, upstream, lease, expires: Instant::now() + lifetime })
+}
+
+/// The numbers in the role's name; also the moment an unknown person is refused, after the agent proved itself.
+fn short_ids(
+    wish: &Wish,
+    governor: &Governor,
+) -> Result<(Option<lanyard_engine::identity::ShortId>, Option<lanyard_engine::identity::ShortId>), Refusal> {
+    governor.with(|snapshot, _| {
+        let agent = match wish.principal.agent() {
+            Some(id) => Some(snapshot.identities.agents.get(id).ok_or_else(|| unknown("agent", id.as_str()))?.short),
+            None => None,
+        };
+        let user = match wish.principal.user() {
+            Some(id) => Some(snapshot.identities.users.get(id).ok_or_else(|| unknown("user", id.as_str()))?.short),
+            None => None,
+        };
+        Ok((agent, user))
+    })
+}
+
+fn unknown(what: &str, id: &str) -> Refusal {
+    Refusal::new(Code::NoIdentity, format!("{what} \"{id}\" is not known"))
+        .hint(format!("an administrator registers one with: lanyard {what} add {id}"))
+}
+
+async fn open_backend(
+    warehouse: &Warehouse,
+    login: &lanyard_adapters::warehouse::postgres::Login,
+    wished: &[(String, String)],
+    governor: &Governor,
+    id: SessionId,
+) -> Result<Upstream, Refusal> {
+    // The search path and the settings enforcement needs are the warehouse's own business (`Warehouse::open`).
+    let application = format!("lanyard:{id}");
+    let mut settings = vec![("application_name", application.as_str())];
+    settings.extend(wished.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    warehouse.open(login, &settings).await.map_err(|error| unreachable_warehouse(governor, &error))
+}
+
+fn unreachable_warehouse(governor: &Governor, error: &lanyard_adapters::warehouse::postgres::WarehouseError) -> Refusal {
+    tracing::error!(database = governor.name(), error = %vend::chain(error), "the warehouse refused a session");
+    Refusal::new(Code::UpstreamLost, format!("the warehouse of \"{}\" cannot be reached now", governor.name()))
+        .hint("try again; if it persists, an operator finds the cause in Lanyard's log")
+}
+
+type Key = ((i32, [u8; 4]), watch::Receiver<Option<Ending>>);
+
+/// Makes the cancel key the client holds (4 bytes, as protocol 3.0 has it) and enters the session.
+fn register(shared: &Shared, id: SessionId, governor: &Governor, wish: &Wish, opened: &Opened) -> Result<Key, Refusal> {
+    let entitlement = &opened.granted.entitlement;
+    for _ in 0..8 {
+        let random = random_u64()?.to_be_bytes();
+        let (Some(pid), Some(secret)) = (random.first_chunk::<4>(), random.last_chunk::<4>()) else { break };
+        let key = (i32::from_be_bytes(*pid) & i32::MAX, *secret);
+        let (end, ended) = watch::channel(None);
+        let live = Live {
+            database: governor.name().to_owned(),
+            principal: wish.principal.clone(),
+            fingerprint: entitlement.fingerprint,
+            attributes: entitlement.session_attributes.clone(),
+            warehouse: governor.warehouse().clone(),
+            upstream: opened.upstream.key.clone(),
+            end,
+        };
+        if shared.registry.add(id, key, live) {
+            return Ok((key, ended));
+        }
+    }
+    Err(Refusal::new(Code::Internal, "no cancel key could be made"))
+}
+
+/// AuthenticationOk to ReadyForQuery. Parameters are the warehouse's, but for those that are the principal's.
+fn greet(out: &mut BytesMut, wish: &Wish, opened: &Opened, governor: &Governor, key: (i32, [u8; 4])) {
+    message(out, b'R', |out| out.put_i32(0));
+    let own = match &wish.principal {
+        Principal::OnBehalfOf { agent, .. } | Principal::Autonomous { agent } => agent.as_str(),
+        Principal::Direct { user } => user.as_str(),
+    };
+    for (name, value) in &opened.upstream.parameters {
+        let value = match name.as_str() {
+            "session_authorization" => own,
+            "is_superuser" => "off",
+            "application_name" => wish.application.as_str(),
+            "search_path" => &governor.search_path().join(", "),
+            _ => value,
+        };
+        backend::parameter_status(out, name, value);
+    }
+    message(out, b'K', |out| {
+        out.put_i32(key.0);
+        out.extend_from_slice(&key.1);
+    });
+    backend::ready(out, b'I');
+}
+
+/// One record per login, refused ones included.
+fn record_login(shared: &Shared, facts: &SessionFacts, refusal: Option<&Refusal>) {
+    let mut shard = shared.ledger.shard(0);
+    let ruling = RulingId(uuid::Uuid::now_v7().as_u128());
+    let attempt = Attempt {
+        event: "attempt",
+        v: VERSION,
+        ruling,
+        time_us: now_us(),
+        node: &shared.node,
+        session: facts,
+        protocol: "login",
+        operation: "LOGIN",
+        statement: "",
+        sent: None,
+        objects: &[],
+        disposition: if refusal.is_some() { Disposition::Refused } else { Disposition::Allowed },
+        sqlstate: refusal.map(|r| r.code.sqlstate()),
+        reason: refusal.map(|r| r.message.as_str()),
+        snapshot: 0,
+        judge_us: 0,
+    };
+    match shard.file(&attempt) {
+        Ok(filed) => finish_login(&mut shard, filed, ruling, refusal.is_none()),
+        Err(LedgerFull) => tracing::error!("a login could not be recorded"),
+    }
+}
+
+fn finish_login(shard: &mut lanyard_adapters::ledger::Shard, filed: Filed, ruling: RulingId, ok: bool) {
+    drop(filed);
+    if ok {
+        shard.complete(&Outcome {
+            event: "outcome",
+            v: VERSION,
+            ruling,
+            time_us: now_us(),
+            status: Status::Ok,
+            sqlstate: None,
+            rows: 0,
+            bytes: 0,
+            warehouse_us: 0,
+        });
+    }
+}
+
+fn random_u64() -> Result<u64, Refusal> {
+    let mut bytes = [0; 8];
+    ring::rand::SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| Refusal::new(Code::Internal, "no randomness"))?;
+    Ok(u64::from_be_bytes(bytes))
+}
+
+fn protocol(message: &str) -> Refusal {
+    Refusal::new(Code::Protocol, message)
+}
+
+/// Says a refusal and closes. Errors on the way are the client's business.
+pub async fn say(client: &mut ClientStream, refusal: &Refusal) {
+    let mut out = BytesMut::new();
+    backend::refusal(&mut out, Severity::Fatal, refusal, None, "");
+    if client.write_all(&out).await.is_ok() && client.flush().await.is_ok() {
+        drop(client.shutdown().await);
+    }
+}

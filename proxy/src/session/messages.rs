@@ -1,0 +1,130 @@
+//! Errors and notices on their way to the client: values, positions and names of ours are taken out or put right.
+
+use bytes::{BufMut, BytesMut};
+use lanyard_engine::entitlement::Entitlement;
+use lanyard_engine::record::{Disposition, ObjectUse};
+use lanyard_engine::sql::{Judged, original_offset};
+
+use crate::wire::backend::{field, fields, message};
+
+/// What an upstream error is about.
+pub(super) struct About<'a> {
+    pub(super) text: &'a str,
+    pub(super) judged: &'a Judged,
+    pub(super) stamp: &'a str,
+}
+
+/// SQLSTATE of an ErrorResponse body.
+pub(super) fn sqlstate(body: &[u8]) -> String {
+    fields(body)
+        .find(|(code, _)| *code == b'C')
+        .map(|(_, value)| String::from_utf8_lossy(value).into_owned())
+        .unwrap_or_default()
+}
+
+/// Rewrites an ErrorResponse or NoticeResponse of the warehouse for the client.
+pub(super) fn relay(
+    out: &mut BytesMut,
+    kind: u8,
+    body: &[u8],
+    about: Option<&About<'_>>,
+    entitlement: &Entitlement,
+) {
+    let state = sqlstate(body);
+    let shaped = about.is_some_and(|a| a.judged.disposition != Disposition::Allowed);
+    message(out, kind, |out| {
+        for (code, value) in fields(body) {
+            let value = String::from_utf8_lossy(value);
+            match code {
+                b'S' | b'V' | b'C' => field(out, code, &value),
+                b'M' => match generic_message(&state).filter(|_| shaped) {
+                    Some(text) => field(out, code, text),
+                    None => field(out, code, &with_our_names_replaced(&value, entitlement)),
+                },
+                b'P' => {
+                    if let Some(position) = about.and_then(|a| position(a, &value)) {
+                        field(out, code, &position.to_string());
+                    }
+                }
+                b'D' | b'H' | b'W' | b'n' | b'c' | b'd' if !shaped && !value.contains("lanyard") => {
+                    field(out, code, &with_our_names_replaced(&value, entitlement));
+                }
+                b'F' | b'L' | b'R' => field(out, code, &value),
+                // DETAIL, HINT, CONTEXT and object names of a shaped statement may carry values; internal queries
+                // and positions are ours; unknown fields are not passed.
+                _ => {}
+            }
+        }
+        out.put_u8(0);
+    });
+}
+
+/// Words for errors whose message carries values: data exceptions (class 22) and constraint violations (class 23).
+fn generic_message(state: &str) -> Option<&'static str> {
+    match state {
+        "22012" => Some("division by zero"),
+        "23505" => Some("duplicate key value violates a unique constraint"),
+        "23503" => Some("a foreign key constraint is violated"),
+        "23502" => Some("null value in a column that takes none"),
+        "23514" => Some("a check constraint is violated"),
+        "44000" => Some("the row is outside what policy lets you write"),
+        _ if state.starts_with("22") => Some("a value is not valid for this operation"),
+        _ if state.starts_with("23") => Some("a constraint is violated"),
+        _ => None,
+    }
+}
+
+/// Names of secured views become the tables they stand for.
+fn with_our_names_replaced(text: &str, entitlement: &Entitlement) -> String {
+    let mut text = text.to_owned();
+    if text.contains("v_") {
+        for access in entitlement.iter() {
+            if text.contains(&access.view.name) {
+                text = text.replace(&access.view.name, &access.relation.name);
+            }
+        }
+    }
+    text
+}
+
+/// A 1-based character position in what we sent -> in what the client wrote.
+fn position(about: &About<'_>, sent: &str) -> Option<usize> {
+    let sent: usize = sent.parse().ok()?;
+    let in_enforced = sent.checked_sub(about.stamp.chars().count() + 1)?;
+    let enforced = about.judged.enforced.for_record();
+    let byte = enforced.char_indices().nth(in_enforced).map_or(enforced.len(), |(at, _)| at);
+    let original = original_offset(&about.judged.edits, byte);
+    Some(about.text.get(..original)?.chars().count() + 1)
+}
+
+/// The words of the completeness notice (wire.md, "To an agent"), where policy shaped a result.
+pub(super) fn completeness(objects: &[ObjectUse], rows: u64) -> Option<String> {
+    let mut said: Vec<String> = Vec::new();
+    for object in objects {
+        for policy in &object.filters {
+            said.push(format!("rows of {} limited by policy {policy}", object.relation));
+        }
+        for mask in &object.masks {
+            let (column, by) = mask.split_once(": ").unwrap_or((mask, ""));
+            said.push(format!("column {column} of {} masked: {by}", object.relation));
+        }
+    }
+    if said.is_empty() {
+        return None;
+    }
+    if rows == 0 && objects.iter().any(|o| !o.filters.is_empty()) {
+        said.push("rows may exist that you cannot see".into());
+    }
+    Some(said.join("; "))
+}
+
+/// A NoticeResponse of class 01L01.
+pub(super) fn notice(out: &mut BytesMut, text: &str) {
+    message(out, b'N', |out| {
+        field(out, b'S', "NOTICE");
+        field(out, b'V', "NOTICE");
+        field(out, b'C', "01L01");
+        field(out, b'M', text);
+        out.put_u8(0);
+    });
+}

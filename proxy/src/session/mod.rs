@@ -1,0 +1,14 @@
+//! One client's session: login, then statements until it ends.
+//!
+//! One task owns both sockets. `login` proves who it is and vends the role; `exchange` holds what is under way;
+//! `inbound` judges and sends what the client says; `outbound` relays what the warehouse answers; `serve` is the loop.
+
+mod exchange;
+mod inbound;
+pub mod login;
+mod messages;
+mod outbound;
+mod scram;
+pub mod serve;
+
+pub use exchange::RecordText;

@@ -1,0 +1,267 @@
+//! From the warehouse: rows pass in the largest runs available, never decoded; control messages move the queue of
+//! answers forward, and errors, notices and parameters are put right on the way.
+
+use bytes::{BufMut, BytesMut};
+use lanyard_engine::record::Status;
+use lanyard_engine::refusal::{Code, Refusal};
+
+use crate::net::pump::pass;
+use crate::wire::backend::{self, Severity};
+use crate::wire::frame::{self, Frame};
+
+use super::exchange::{Exchange, Pending};
+use super::messages::{self, About};
+
+/// Largest control message taken from the warehouse, in bytes.
+const CONTROL_BYTES_MAX: usize = 16 << 20;
+
+impl Exchange {
+    /// Takes what has come from the warehouse and appends what the client gets.
+    ///
+    /// # Errors
+    /// A refusal that ends the session: the warehouse left the protocol, or changed a setting that enforcement needs.
+    pub(super) fn from_warehouse(&mut self, input: &mut BytesMut, out: &mut BytesMut) -> Result<(), Refusal> {
+        loop {
+            let run = self.passing_run(input)?;
+            if run > 0 {
+                pass(out, input.split_to(run));
+                continue;
+            }
+            match frame::cut(input, CONTROL_BYTES_MAX).map_err(|e| Refusal::new(Code::UpstreamLost, e.to_string()))? {
+                Some(frame) => self.control(frame, out)?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// How many bytes from the front are rows or COPY data.
+    fn passing_run(&mut self, input: &BytesMut) -> Result<usize, Refusal> {
+        let mut run = self.passing.min(input.len());
+        self.passing -= run;
+        let mut bytes = run;
+        while self.passing == 0 {
+            let rest = input.get(run..).unwrap_or_default();
+            match frame::header(rest).map_err(|e| Refusal::new(Code::UpstreamLost, e.to_string()))? {
+                Some((b'D' | b'd', total)) => {
+                    let take = total.min(rest.len());
+                    run += take;
+                    bytes += take;
+                    self.passing = total - take;
+                }
+                _ => break,
+            }
+        }
+        if bytes > 0 && let Some(current) = self.current_run() {
+            current.bytes += bytes as u64;
+        }
+        Ok(run)
+    }
+
+    fn control(&mut self, frame: Frame, out: &mut BytesMut) -> Result<(), Refusal> {
+        let Frame { kind, mut body } = frame;
+        match kind {
+            b'1' | b'2' | b'3' | b'n' => {
+                self.answered(kind)?;
+                send(out, kind, &body);
+            }
+            b'T' => {
+                self.row_description(&mut body)?;
+                if matches!(self.pending.front(), Some(Pending::Describe)) {
+                    self.pending.pop_front();
+                }
+                send(out, kind, &body);
+            }
+            b't' | b'H' | b'c' => send(out, kind, &body),
+            b'C' => {
+                self.command_complete(&body, out);
+                send(out, kind, &body);
+            }
+            b'I' | b's' => {
+                self.finish_execute(Status::Ok);
+                send(out, kind, &body);
+            }
+            b'Z' => self.ready(&body, out)?,
+            b'E' => self.error(&body, out),
+            b'N' => {
+                let about = self.about();
+                messages::relay(out, kind, &body, about.as_ref(), &self.granted.entitlement);
+            }
+            b'S' => self.parameter(&body, out)?,
+            // LISTEN is refused, so nothing can be signalled to this session but by the warehouse's own doing.
+            b'A' => {}
+            other => {
+                return Err(Refusal::new(
+                    Code::UpstreamLost,
+                    format!("unexpected message type {other} from the warehouse"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// ParseComplete, BindComplete, CloseComplete, NoData: the front of the queue must be what they answer.
+    fn answered(&mut self, kind: u8) -> Result<(), Refusal> {
+        let fits = matches!(
+            (kind, self.pending.front()),
+            (b'1', Some(Pending::Parse { .. }))
+                | (b'2', Some(Pending::Bind))
+                | (b'3', Some(Pending::Close))
+                | (b'n', Some(Pending::Describe))
+        );
+        if !fits {
+            return Err(out_of_step());
+        }
+        self.pending.pop_front();
+        Ok(())
+    }
+
+    /// Table OIDs and column numbers of secured views become those the catalog shows.
+    fn row_description(&self, body: &mut [u8]) -> Result<(), Refusal> {
+        let views = &self.granted.prepared.views;
+        backend::each_column(body, |table, number| {
+            let view = views.get(&u32::from_be_bytes(*table));
+            let base = view.and_then(|view| {
+                let index = usize::try_from(i16::from_be_bytes(*number)).ok()?.checked_sub(1)?;
+                Some((view.base_oid, *view.columns.get(index)?))
+            });
+            let (oid, column) = base.unwrap_or((0, 0));
+            *table = oid.to_be_bytes();
+            *number = column.to_be_bytes();
+        })
+        .ok_or_else(|| Refusal::new(Code::UpstreamLost, "malformed RowDescription from the warehouse"))
+    }
+
+    fn command_complete(&mut self, body: &[u8], out: &mut BytesMut) {
+        let rows = backend::tag_rows(body);
+        let notice = self.current_run().and_then(|run| {
+            run.rows += rows;
+            messages::completeness(&run.judged.objects, rows)
+        });
+        if let Some(text) = notice
+            && self.noticed.insert(text.clone())
+        {
+            messages::notice(out, &text);
+        }
+        self.finish_execute(Status::Ok);
+    }
+
+    /// An Execute is over; a Query goes on to its ReadyForQuery.
+    fn finish_execute(&mut self, status: Status) {
+        if !matches!(self.pending.front(), Some(Pending::Execute(_))) {
+            return;
+        }
+        if let Some(Pending::Execute(run)) = self.pending.pop_front() {
+            if status == Status::Ok {
+                self.follow(&run.judged);
+            }
+            self.complete(&run, status);
+        }
+    }
+
+    fn ready(&mut self, body: &[u8], out: &mut BytesMut) -> Result<(), Refusal> {
+        self.transaction = body.first().copied().unwrap_or(b'E');
+        match self.pending.pop_front() {
+            Some(Pending::Query(run)) => {
+                let status = if run.failed.is_some() { Status::Failed } else { Status::Ok };
+                if status == Status::Ok {
+                    self.follow(&run.judged);
+                }
+                self.complete(&run, status);
+            }
+            Some(Pending::Refused { in_query: true, .. } | Pending::Sync) => {}
+            Some(_) | None => return Err(out_of_step()),
+        }
+        if self.is_quiet() {
+            // Portals do not outlive their transaction; while more is under way, one may be newer than it.
+            self.portals.clear();
+        }
+        send(out, b'Z', body);
+        Ok(())
+    }
+
+    fn error(&mut self, body: &[u8], out: &mut BytesMut) {
+        match self.pending.front_mut() {
+            Some(Pending::Refused { in_query, refusal, ruling, text, answered }) if !*answered => {
+                *answered = true;
+                backend::refusal(out, Severity::Error, refusal, *ruling, text);
+                if !*in_query {
+                    self.skip_to_sync();
+                }
+            }
+            Some(Pending::Query(run)) => {
+                run.failed = Some(messages::sqlstate(body));
+                let about = self.about();
+                messages::relay(out, b'E', body, about.as_ref(), &self.granted.entitlement);
+            }
+            _ => {
+                let about = self.about();
+                messages::relay(out, b'E', body, about.as_ref(), &self.granted.entitlement);
+                let state = messages::sqlstate(body);
+                if let Some(run) = self.current_run() {
+                    run.failed = Some(state);
+                }
+                self.finish_execute(Status::Failed);
+                self.skip_to_sync();
+            }
+        }
+    }
+
+    /// After an error in the extended protocol the warehouse skips to the next Sync; so does the queue.
+    fn skip_to_sync(&mut self) {
+        while let Some(front) = self.pending.front() {
+            if matches!(front, Pending::Sync) {
+                break;
+            }
+            match self.pending.pop_front() {
+                Some(Pending::Execute(run) | Pending::Query(run)) => self.complete(&run, Status::Skipped),
+                Some(Pending::Parse { name, statement }) => {
+                    let same = self.statements.get(&name).is_some_and(|s| std::sync::Arc::ptr_eq(s, &statement));
+                    if same {
+                        self.statements.remove(&name);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// What an error that comes now is about.
+    fn about(&self) -> Option<About<'_>> {
+        let (text, judged) = match self.pending.front()? {
+            Pending::Query(run) | Pending::Execute(run) => (&run.text, &run.judged),
+            Pending::Parse { statement, .. } => (&statement.text, &statement.judged),
+            Pending::Bind | Pending::Describe | Pending::Close | Pending::Sync | Pending::Refused { .. } => return None,
+        };
+        Some(About { text, judged, stamp: &self.stamp })
+    }
+
+    /// Parameters are the principal's; those that enforcement needs must not move.
+    fn parameter(&mut self, body: &[u8], out: &mut BytesMut) -> Result<(), Refusal> {
+        let mut parts = body.split(|b| *b == 0).map(String::from_utf8_lossy);
+        let (name, value) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        match &*name {
+            "standard_conforming_strings" if value != "on" => {
+                Err(Refusal::new(Code::Protocol, "the warehouse turned standard_conforming_strings off"))
+            }
+            "client_encoding" if value != "UTF8" => {
+                Err(Refusal::new(Code::Protocol, "the warehouse changed client_encoding"))
+            }
+            "session_authorization" | "is_superuser" | "application_name" | "search_path" => Ok(()),
+            _ => {
+                send(out, b'S', body);
+                Ok(())
+            }
+        }
+    }
+}
+
+fn out_of_step() -> Refusal {
+    Refusal::new(Code::UpstreamLost, "the warehouse's answers are out of step")
+}
+
+/// Appends a message as it came.
+fn send(out: &mut BytesMut, kind: u8, body: &[u8]) {
+    out.put_u8(kind);
+    out.put_u32(u32::try_from(body.len() + 4).unwrap_or(u32::MAX));
+    out.extend_from_slice(body);
+}

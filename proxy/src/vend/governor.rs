@@ -1,0 +1,189 @@
+//! One database's governance: the current snapshot, and what each principal is granted under it.
+//!
+//! A new snapshot replaces the old one whole. Used by logins (`granted`) and by the reload task (`publish`).
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use dashmap::DashMap;
+use lanyard_adapters::store::{Credentials, Governance};
+use lanyard_adapters::warehouse::postgres::{Warehouse, WarehouseError};
+use lanyard_engine::catalog::Catalog;
+use lanyard_engine::entitlement::Entitlement;
+use lanyard_engine::identity::Principal;
+use lanyard_engine::policy::{self, PolicySet, Source};
+use lanyard_engine::refusal::{Code, Refusal};
+use lanyard_engine::snapshot::Snapshot;
+use thiserror::Error;
+
+use super::Granted;
+
+/// Why a snapshot cannot be made.
+#[derive(Debug, Error)]
+pub enum GovernorError {
+    /// Policies do not parse, or name what does not exist.
+    #[error("{0}")]
+    Policy(String),
+    /// The warehouse cannot be read.
+    #[error("cannot read the warehouse of database \"{0}\"")]
+    Warehouse(String, #[source] WarehouseError),
+}
+
+/// A snapshot, with the credentials of the same moment.
+struct State {
+    snapshot: Snapshot,
+    credentials: Credentials,
+    granted: DashMap<Principal, Arc<Granted>>,
+}
+
+/// See the module's words.
+pub struct Governor {
+    name: String,
+    warehouse: Warehouse,
+    database: String,
+    search_path: Vec<String>,
+    state: RwLock<Arc<State>>,
+}
+
+impl Governor {
+    /// Reads the warehouse and makes the first snapshot.
+    ///
+    /// # Errors
+    /// [`GovernorError`] says what is wrong; nothing is served then.
+    pub async fn start(
+        name: &str,
+        warehouse: Warehouse,
+        database: &str,
+        search_path: Vec<String>,
+        governance: &Governance,
+    ) -> Result<Self, GovernorError> {
+        let catalog = read(&warehouse, name).await?;
+        let state = State {
+            snapshot: snapshot(1, governance, catalog)?,
+            credentials: governance.credentials.clone(),
+            granted: DashMap::new(),
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            warehouse,
+            database: database.to_owned(),
+            search_path,
+            state: RwLock::new(Arc::new(state)),
+        })
+    }
+
+    /// The `[databases.NAME]` entry this is.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The warehouse behind it.
+    #[must_use]
+    pub fn warehouse(&self) -> &Warehouse {
+        &self.warehouse
+    }
+
+    /// Schemas unqualified names are looked up in.
+    #[must_use]
+    pub fn search_path(&self) -> &[String] {
+        &self.search_path
+    }
+
+    fn state(&self) -> Arc<State> {
+        Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads something of the current snapshot and its credentials.
+    pub fn with<T>(&self, read: impl FnOnce(&Snapshot, &Credentials) -> T) -> T {
+        let state = self.state();
+        read(&state.snapshot, &state.credentials)
+    }
+
+    /// Makes a new snapshot from what governance and the warehouse say now, when that differs. `true` when it did.
+    ///
+    /// # Errors
+    /// [`GovernorError`]; the old snapshot stays.
+    pub async fn refresh(&self, governance: &Governance, changed: bool) -> Result<bool, GovernorError> {
+        let catalog = read(&self.warehouse, &self.name).await?;
+        let old = self.state();
+        let new = snapshot(old.snapshot.version + 1, governance, catalog)?;
+        if !changed && new.catalog == old.snapshot.catalog {
+            return Ok(false);
+        }
+        let state =
+            State { snapshot: new, credentials: governance.credentials.clone(), granted: DashMap::new() };
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
+        Ok(true)
+    }
+
+    /// What a principal may do under the current snapshot, without touching the warehouse.
+    #[must_use]
+    pub fn entitlement(&self, principal: &Principal) -> Option<Entitlement> {
+        policy::entitle(&self.state().snapshot, principal).ok()
+    }
+
+    /// Compiles and builds what a principal is granted, or remembers that it did under this snapshot.
+    ///
+    /// # Errors
+    /// A refusal: no identity, or a warehouse that cannot carry it.
+    pub async fn granted(&self, principal: &Principal) -> Result<Arc<Granted>, Refusal> {
+        let state = self.state();
+        if let Some(known) = state.granted.get(principal) {
+            return Ok(Arc::clone(&known));
+        }
+        let entitlement = policy::entitle(&state.snapshot, principal)?;
+        let prepared = self.warehouse.prepare(&entitlement).await.map_err(|error| {
+            tracing::error!(database = %self.name, error = %chain(&error), "the warehouse cannot carry an entitlement");
+            Refusal::new(Code::UpstreamLost, "the warehouse cannot carry your access now")
+                .hint("try again; if it persists, an operator finds the cause in Lanyard's log")
+        })?;
+        let granted = Arc::new(Granted::new(
+            state.snapshot.version,
+            entitlement,
+            prepared,
+            self.search_path.clone(),
+            self.database.clone(),
+        ));
+        state.granted.insert(principal.clone(), Arc::clone(&granted));
+        Ok(granted)
+    }
+}
+
+/// An error and its causes, for logs.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text.push_str(": ");
+        text.push_str(&next.to_string());
+        cause = next.source();
+    }
+    text
+}
+
+async fn read(warehouse: &Warehouse, name: &str) -> Result<Catalog, GovernorError> {
+    warehouse.catalog().await.map_err(|error| GovernorError::Warehouse(name.to_owned(), error))
+}
+
+/// Compiles policies over a catalog. Errors in them stop it; warnings go to the log.
+fn snapshot(version: u64, governance: &Governance, mut catalog: Catalog) -> Result<Snapshot, GovernorError> {
+    governance.tags.apply(&mut catalog);
+    let sources: Vec<Source<'_>> =
+        governance.policies.iter().map(|(file, text)| Source { file, text }).collect();
+    let list = |diagnostics: Vec<policy::Diagnostic>| {
+        GovernorError::Policy(diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    };
+    let policies: PolicySet = PolicySet::parse(&sources).map_err(list)?;
+    let snapshot = Snapshot {
+        version,
+        identities: governance.identities.clone(),
+        tags: governance.tags.clone(),
+        policies,
+        catalog,
+    };
+    let errors: Vec<policy::Diagnostic> = policy::check(&snapshot)
+        .into_iter()
+        .filter(|d| d.severity == policy::Severity::Error)
+        .collect();
+    if errors.is_empty() { Ok(snapshot) } else { Err(list(errors)) }
+}

@@ -1,0 +1,67 @@
+//! One ephemeral role, from its creation to its end. It is dropped even when the session is.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime};
+
+use lanyard_adapters::warehouse::postgres::{self, Login, Warehouse, WarehouseError};
+use lanyard_engine::identity::RoleName;
+use tokio::sync::mpsc;
+
+/// How often an end that failed is tried again.
+const END_TRIES: u32 = 5;
+
+/// A vended role. Dropping the value ends it, in a task of its own.
+#[derive(Debug)]
+pub struct Lease {
+    warehouse: Warehouse,
+    role: RoleName,
+    /// Held until the role is gone, so that a shutdown can wait for it.
+    alive: Option<mpsc::Sender<()>>,
+}
+
+/// Creates the role in one round trip.
+///
+/// # Errors
+/// What the warehouse said.
+pub async fn vend(
+    warehouse: &Warehouse,
+    role: RoleName,
+    bundle: &str,
+    attributes: &BTreeMap<String, BTreeSet<String>>,
+    expires: SystemTime,
+    alive: mpsc::Sender<()>,
+) -> Result<(Lease, Login), WarehouseError> {
+    // The guard exists before the role does: a login that is cancelled here leaves nothing behind.
+    let lease = Lease { warehouse: warehouse.clone(), role: role.clone(), alive: Some(alive) };
+    let login = warehouse
+        .vend(&postgres::Lease {
+            role,
+            bundle: bundle.to_owned(),
+            expires,
+            connections: 1,
+            attributes: attributes.clone(),
+        })
+        .await?;
+    Ok((lease, login))
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let (warehouse, role, alive) = (self.warehouse.clone(), self.role.clone(), self.alive.take());
+        // Outside a runtime (a test's end) the reaper of the next start does it.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn(async move {
+            for attempt in 1..=END_TRIES {
+                match warehouse.end(&role).await {
+                    Ok(()) => break,
+                    Err(error) if attempt == END_TRIES => {
+                        tracing::error!(%role, error = %super::governor::chain(&error), "a vended role is left for the reaper");
+                    }
+                    Err(_) => tokio::time::sleep(Duration::from_millis(200 * u64::from(attempt))).await,
+                }
+            }
+            drop(alive);
+        });
+    }
+}

@@ -1,0 +1,185 @@
+//! What a client sends after login, decoded from one whole frame. Leftover bytes, a missing NUL and bytes that are not
+//! UTF-8 are errors, never guesses.
+
+use bytes::BytesMut;
+use lanyard_engine::refusal::{Code, Refusal};
+
+use super::frame::Frame;
+
+/// A statement or a portal, in Describe and Close.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Object {
+    /// `S`.
+    Statement,
+    /// `P`.
+    Portal,
+}
+
+/// A decoded message.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "fields are named as in the manual's Message Formats")]
+pub enum Inbound {
+    /// `Q`.
+    Query(String),
+    /// `P`: name, text, and the parameter types as they came.
+    Parse { name: String, text: String, types: BytesMut },
+    /// `B`: portal, statement, and the rest as it came.
+    Bind { portal: String, statement: String, rest: BytesMut },
+    /// `D`.
+    Describe(Object, String),
+    /// `E`: portal and row limit.
+    Execute { portal: String, rows_max: [u8; 4] },
+    /// `C`.
+    Close(Object, String),
+    /// `H`.
+    Flush,
+    /// `S`.
+    Sync,
+    /// `F`: refused always.
+    FunctionCall,
+    /// `d`, `c`, `f` outside COPY: PostgreSQL ignores them.
+    CopyOutside,
+    /// `X`.
+    Terminate,
+}
+
+/// What is wrong with a message.
+#[derive(Debug)]
+pub enum Malformed {
+    /// The connection is out of step: it ends.
+    Fatal(Refusal),
+    /// The message stands for itself: it is refused and the session goes on. The kind says how to answer.
+    Refused(u8, Refusal),
+}
+
+fn out_of_step(what: &str) -> Malformed {
+    Malformed::Fatal(Refusal::new(Code::Protocol, format!("malformed {what} message")))
+}
+
+fn bad_bytes(kind: u8) -> Malformed {
+    Malformed::Refused(kind, Refusal::new(Code::BadBytes, "invalid byte sequence for encoding \"UTF8\""))
+}
+
+/// Takes a NUL-terminated string off the front.
+fn text(body: &mut BytesMut, kind: u8, what: &str) -> Result<String, Malformed> {
+    let end = body.iter().position(|b| *b == 0).ok_or_else(|| out_of_step(what))?;
+    let bytes = body.split_to(end);
+    let rest = body.split_off(1);
+    *body = rest;
+    std::str::from_utf8(&bytes).map(str::to_owned).map_err(|_| bad_bytes(kind))
+}
+
+fn object(body: &mut BytesMut, kind: u8, what: &str) -> Result<(Object, String), Malformed> {
+    if body.is_empty() {
+        return Err(out_of_step(what));
+    }
+    let object = match body.split_to(1).first() {
+        Some(b'S') => Object::Statement,
+        Some(b'P') => Object::Portal,
+        _ => return Err(out_of_step(what)),
+    };
+    let name = text(body, kind, what)?;
+    if body.is_empty() { Ok((object, name)) } else { Err(out_of_step(what)) }
+}
+
+/// Decodes one frame.
+///
+/// # Errors
+/// [`Malformed`] says whether the session may go on.
+pub fn decode(frame: Frame) -> Result<Inbound, Malformed> {
+    let Frame { kind, mut body } = frame;
+    let empty = |message: Inbound, body: &BytesMut, what: &str| {
+        if body.is_empty() { Ok(message) } else { Err(out_of_step(what)) }
+    };
+    match kind {
+        b'Q' => {
+            // One NUL, at the end: a second statement behind it is an attack on parsers that stop at the first.
+            if body.iter().position(|b| *b == 0) != body.len().checked_sub(1) {
+                return Err(out_of_step("Query"));
+            }
+            Ok(Inbound::Query(text(&mut body, kind, "Query")?))
+        }
+        b'P' => {
+            let name = text(&mut body, kind, "Parse")?;
+            let sql = text(&mut body, kind, "Parse")?;
+            let count = body.first_chunk::<2>().map(|c| usize::from(u16::from_be_bytes(*c)));
+            if count.map(|n| 2 + 4 * n) != Some(body.len()) {
+                return Err(out_of_step("Parse"));
+            }
+            Ok(Inbound::Parse { name, text: sql, types: body })
+        }
+        b'B' => {
+            let portal = text(&mut body, kind, "Bind")?;
+            let statement = text(&mut body, kind, "Bind")?;
+            Ok(Inbound::Bind { portal, statement, rest: body })
+        }
+        b'D' => object(&mut body, kind, "Describe").map(|(o, name)| Inbound::Describe(o, name)),
+        b'C' => object(&mut body, kind, "Close").map(|(o, name)| Inbound::Close(o, name)),
+        b'E' => {
+            let portal = text(&mut body, kind, "Execute")?;
+            match <[u8; 4]>::try_from(&body[..]) {
+                Ok(rows_max) => Ok(Inbound::Execute { portal, rows_max }),
+                Err(_) => Err(out_of_step("Execute")),
+            }
+        }
+        b'H' => empty(Inbound::Flush, &body, "Flush"),
+        b'S' => empty(Inbound::Sync, &body, "Sync"),
+        b'X' => empty(Inbound::Terminate, &body, "Terminate"),
+        b'F' => Ok(Inbound::FunctionCall),
+        b'd' | b'c' | b'f' => Ok(Inbound::CopyOutside),
+        other => Err(Malformed::Fatal(Refusal::new(
+            Code::Protocol,
+            format!("invalid frontend message type {other}"),
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, body: &[u8]) -> Result<Inbound, Malformed> {
+        decode(Frame { kind, body: BytesMut::from(body) })
+    }
+
+    #[test]
+    fn leftovers_and_missing_ends_are_fatal() {
+        for (kind, body) in [
+            (b'Q', &b"SELECT 1"[..]),
+            (b'Q', b"SELECT 1\0SELECT 2\0"),
+            (b'Q', b"SELECT 1\0\0"),
+            (b'Q', b""),
+            (b'P', b"s\0SELECT 1\0"),
+            (b'P', b"s\0SELECT 1\0\0\x01"),
+            (b'P', b"s\0SELECT 1\0\0\0x"),
+            (b'B', b"p\0s"),
+            (b'E', b"p\0\0\0\0"),
+            (b'E', b"p\0\0\0\0\0\0"),
+            (b'D', b"Xname\0"),
+            (b'D', b""),
+            (b'C', b"Sname\0x"),
+            (b'S', b"x"),
+            (b'H', b"x"),
+            (b'X', b"x"),
+            (b'p', b"secret\0"),
+            (b'\0', b""),
+        ] {
+            assert!(matches!(frame(kind, body), Err(Malformed::Fatal(_))), "{} {body:?}", char::from(kind));
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_are_refused_and_the_session_goes_on() {
+        for (kind, body) in [(b'Q', &b"SELECT '\xff'\0"[..]), (b'P', b"s\0\xc3\x28\0\0\0"), (b'B', b"\xff\0s\0")] {
+            assert!(matches!(frame(kind, body), Err(Malformed::Refused(k, _)) if k == kind));
+        }
+    }
+
+    #[test]
+    fn whole_messages_decode() {
+        assert!(matches!(frame(b'Q', b"SELECT 1\0"), Ok(Inbound::Query(q)) if q == "SELECT 1"));
+        assert!(matches!(frame(b'P', b"s\0q\0\0\x01\0\0\0\x17"), Ok(Inbound::Parse { types, .. }) if types.len() == 6));
+        assert!(matches!(frame(b'E', b"\0\0\0\0\x05"), Ok(Inbound::Execute { rows_max: [0, 0, 0, 5], .. })));
+        assert!(matches!(frame(b'D', b"Sx\0"), Ok(Inbound::Describe(Object::Statement, n)) if n == "x"));
+    }
+}

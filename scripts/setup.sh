@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# Installs what is missing and nothing else:  scripts/setup.sh [demo|test|bench]
+#
+#   demo   PostgreSQL's server binaries, libclang, a C compiler; checks the Rust toolchain
+#   test   that, and a Python environment with the drivers the tests speak through (target/venv)
+#   bench  what demo needs, and PgBouncer
+#
+# Through apt-get: directly as root, through sudo otherwise, and when neither is possible it says what to install.
+# Does nothing, and asks no network, when everything is there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+purpose=${1:-demo}
+case $purpose in demo | test | bench) ;; *)
+    echo "usage: scripts/setup.sh [demo|test|bench]" >&2
+    exit 2
+    ;;
+esac
+rust_needed=1.95
+export PATH="$PATH:$HOME/.cargo/bin"
+
+say() { printf 'setup: %s\n' "$*"; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+have_server() {
+    have initdb && have postgres && return
+    if have pg_config && [ -x "$(pg_config --bindir)/initdb" ]; then return; fi
+    compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && return
+    compgen -G '/opt/homebrew/opt/postgresql@*/bin/initdb' >/dev/null && return
+    compgen -G '/usr/local/opt/postgresql@*/bin/initdb' >/dev/null
+}
+
+have_libclang() {
+    [ -n "${LIBCLANG_PATH:-}" ] && return
+    compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null && return
+    compgen -G '/usr/lib/*/libclang*.so*' >/dev/null && return
+    [ -e /Library/Developer/CommandLineTools/usr/lib/libclang.dylib ]
+}
+
+# A compiler without the C library's headers is the usual trap of minimal images.
+have_c() { have cc && echo '#include <stdlib.h>' | cc -E - >/dev/null 2>&1; }
+have_venv() { have python3 && python3 -c 'import ensurepip, venv' >/dev/null 2>&1; }
+have_pgbouncer() { have pgbouncer || [ -x /usr/sbin/pgbouncer ]; }
+
+missing=()
+have_server || missing+=(postgresql)
+have_libclang || missing+=(libclang-dev)
+have clang || have_libclang || missing+=(clang)
+have_c || missing+=(gcc libc6-dev)
+have make || missing+=(make)
+if [ "$purpose" = test ]; then have_venv || missing+=(python3 python3-venv); fi
+if [ "$purpose" = bench ]; then have_pgbouncer || missing+=(pgbouncer); fi
+
+# Packages of servers start them when they are installed; we only want their programs. The two files that prevent it are
+# there only while apt-get runs, and only when nobody has such a file already.
+install_packages() {
+    local root=("$@") made=()
+    local quiet=/usr/sbin/policy-rc.d no_cluster=/etc/postgresql-common/createcluster.d/lanyard.conf
+    if [ ! -e "$quiet" ]; then
+        printf '#!/bin/sh\nexit 101\n' | "${root[@]}" tee "$quiet" >/dev/null
+        "${root[@]}" chmod 755 "$quiet"
+        made+=("$quiet")
+    fi
+    if [ ! -e /etc/postgresql-common ]; then
+        "${root[@]}" mkdir -p "${no_cluster%/*}"
+        echo 'create_main_cluster = false' | "${root[@]}" tee "$no_cluster" >/dev/null
+        made+=("$no_cluster")
+    fi
+    local code=0
+    {
+        "${root[@]}" apt-get update -q &&
+            "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
+    } </dev/null || code=$?
+    if [ ${#made[@]} -gt 0 ]; then "${root[@]}" rm -f "${made[@]}"; fi
+    return $code
+}
+
+if [ ${#missing[@]} -gt 0 ]; then
+    say "missing: ${missing[*]}"
+    if ! have apt-get; then
+        say "this machine has no apt-get; please install what the packages above stand for with your own package manager"
+        exit 1
+    elif [ "$(id -u)" = 0 ]; then
+        install_packages env
+    elif have sudo && { [ -t 0 ] || sudo -n true 2>/dev/null; }; then
+        install_packages sudo
+    else
+        say "not root and no sudo; please have somebody run:"
+        say "  apt-get update && apt-get install ${missing[*]}"
+        exit 1
+    fi
+fi
+
+if ! have cargo || ! have rustc; then
+    say "no Rust toolchain; install one (version $rust_needed or later) with rustup, see https://rustup.rs, then run this again"
+    exit 1
+fi
+rust_found=$(rustc --version | cut -d' ' -f2)
+oldest=$(printf '%s\n%s\n' "$rust_needed" "${rust_found%%-*}" | sort -V | head -n1)
+if [ "$oldest" != "$rust_needed" ]; then
+    say "rustc is $rust_found, $rust_needed or later is needed: rustup update stable"
+    exit 1
+fi
+
+# The drivers the whole-system tests speak through.
+if [ "$purpose" = test ]; then
+    venv=${CARGO_TARGET_DIR:-target}/venv
+    drivers_work() { "$venv/bin/python" -c 'import psycopg, psycopg2, sqlalchemy' >/dev/null 2>&1; }
+    if ! drivers_work; then
+        say "making $venv with psycopg, psycopg2 and SQLAlchemy"
+        python3 -m venv --clear "$venv"
+        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+            'psycopg[binary]' psycopg2-binary sqlalchemy </dev/null
+        if ! drivers_work; then
+            say "the drivers were installed into $venv and cannot be imported"
+            exit 1
+        fi
+    fi
+fi

@@ -1,0 +1,26 @@
+//! Waiting for a state, with a deadline instead of a guess.
+
+use std::time::{Duration, Instant};
+
+use crate::Outcome;
+
+/// How long anything may take in a test, in seconds. The machine may be busy with ten others.
+pub const PATIENCE_SECONDS: u64 = 30;
+const POLL_MILLISECONDS: u64 = 20;
+
+/// Asks until the answer is `Some`, and gives it.
+///
+/// # Errors
+/// What the question failed with, or that `what` did not come true in [`PATIENCE_SECONDS`].
+pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Outcome<Option<T>>) -> Outcome<T> {
+    let deadline = Instant::now() + Duration::from_secs(PATIENCE_SECONDS);
+    loop {
+        if let Some(answer) = ask().await? {
+            return Ok(answer);
+        }
+        if Instant::now() > deadline {
+            return Err(format!("{what}: not within {PATIENCE_SECONDS} s").into());
+        }
+        tokio::time::sleep(Duration::from_millis(POLL_MILLISECONDS)).await;
+    }
+}
