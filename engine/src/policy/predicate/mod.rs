@@ -4,8 +4,11 @@
 //! us. Read by `read`, printed as policy text by `print`, turned into SQL for one table by `compile`.
 
 pub(crate) mod compile;
+mod fitting;
 pub(crate) mod print;
 pub(crate) mod read;
+mod values;
+pub(crate) mod vocabulary;
 
 use super::model::Place;
 use crate::catalog::TagPath;
@@ -123,17 +126,6 @@ pub enum Comparison {
 }
 
 impl Comparison {
-    pub(crate) const ALL: [Self; 8] = [
-        Self::Equal,
-        Self::Unequal,
-        Self::Less,
-        Self::LessOrEqual,
-        Self::Greater,
-        Self::GreaterOrEqual,
-        Self::Distinct,
-        Self::NotDistinct,
-    ];
-
     pub(crate) fn sql(self) -> &'static str {
         match self {
             Self::Equal => "=",
