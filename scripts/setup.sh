@@ -69,7 +69,7 @@ install_packages() {
     local code=0
     {
         "${root[@]}" apt-get update -q &&
-            "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
+            "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-upgrade --no-install-recommends "${missing[@]}"
     } </dev/null || code=$?
     if [ ${#made[@]} -gt 0 ]; then "${root[@]}" rm -f "${made[@]}"; fi
     return $code

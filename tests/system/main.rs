@@ -1,3 +1,4 @@
 //! Whole-system tests against a real PostgreSQL.
 
+mod scenario;
 mod support;

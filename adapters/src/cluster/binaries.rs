@@ -84,8 +84,8 @@ mod tests {
     }
 
     #[test]
-    fn newest_version_first_by_number() -> std::io::Result<()> {
-        let root = std::env::temp_dir().join(format!("lanyard-versions-{}", std::process::id()));
+    fn newest_version_first_by_number() -> Result<(), Box<dyn std::error::Error>> {
+        let root = crate::cluster::scratch_folder("lanyard-versions")?;
         for name in ["9", "15", "100", "x", "16beta"] {
             std::fs::create_dir_all(root.join(name))?;
         }

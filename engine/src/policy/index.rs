@@ -39,18 +39,22 @@ impl Index {
                 (State::Shadow, _) => &mut index.shadows,
                 (State::Draft | State::Staged | State::Disabled, _) => continue,
             };
-            match &policy.rule {
-                Rule::Grant(grant) => lane.add_tables(&grant.on, number),
-                Rule::Guardrail(guardrail) => lane.add_tables(&guardrail.on, number),
-                Rule::Rows(rows) => lane.add_tables(&rows.of, number),
-                Rule::Mask(mask) => lane.add_columns(&mask.columns, number),
-            }
+            lane.add(policy, number);
         }
         index
     }
 }
 
 impl Lane {
+    pub(crate) fn add(&mut self, policy: &Policy, number: u32) {
+        match &policy.rule {
+            Rule::Grant(grant) => self.add_tables(&grant.on, number),
+            Rule::Guardrail(guardrail) => self.add_tables(&guardrail.on, number),
+            Rule::Rows(rows) => self.add_tables(&rows.of, number),
+            Rule::Mask(mask) => self.add_columns(&mask.columns, number),
+        }
+    }
+
     fn add_tables(&mut self, tables: &Tables, number: u32) {
         for one in &tables.any {
             match one {

@@ -47,7 +47,7 @@ pub(crate) fn rows_say<'a>(rows: &'a Rows, person: &Person<'_>) -> Say<'a> {
     }
 }
 
-fn in_scope(scope: &Scope, person: &Person<'_>) -> bool {
+pub(crate) fn in_scope(scope: &Scope, person: &Person<'_>) -> bool {
     match scope {
         Scope::Everyone => true,
         Scope::Except(these) => !person.is(these),
@@ -169,6 +169,42 @@ impl<'a> Session<'a> {
             condition,
             reads,
         })
+    }
+
+    /// What each matching row policy says, with the values filled in, for people to read.
+    pub(crate) fn rows_in_words(
+        &self,
+        relation: &'a Relation,
+        subject: &Person<'a>,
+    ) -> Vec<(String, String)> {
+        let candidates = self.policies.index().rows.candidates(relation);
+        let filled = |attribute: &Attribute, as_type: SqlType| self.values(attribute, as_type);
+        let values = Values::Filled(&filled);
+        let mut said = Vec::new();
+        for policy in self.lane(candidates, relation) {
+            let (Rule::Rows(rows), Some(person)) = (&policy.rule, self.watched(policy, subject))
+            else {
+                continue;
+            };
+            let text = match rows_say(rows, &person) {
+                Say::All => "all rows".to_owned(),
+                Say::None => "no rows".to_owned(),
+                Say::Where(one) => match compile(&one.expr, relation, &values) {
+                    Err(problem) => format!("does not compile: {}", problem.message),
+                    Ok(compiled) => {
+                        let empty = compiled.reads.iter().find(|(_, read)| {
+                            self.values(&read.attribute, read.as_type).is_empty()
+                        });
+                        match empty {
+                            Some((key, _)) => format!("no rows: '{key}' is empty"),
+                            None => compiled.sql,
+                        }
+                    }
+                },
+            };
+            said.push((policy.name.clone(), text));
+        }
+        said
     }
 
     /// An empty attribute makes the whole predicate FALSE; else its values are noted.

@@ -73,7 +73,11 @@ pub fn bootstrap_sql(options: &BootstrapOptions) -> String {
 ///
 /// # Errors
 /// [`WarehouseError::Refused`] with the server's reason, or no connection.
-pub async fn bootstrap(endpoint: &Endpoint, dba: &Login, options: &BootstrapOptions) -> Result<(), WarehouseError> {
+pub async fn bootstrap(
+    endpoint: &Endpoint,
+    dba: &Login,
+    options: &BootstrapOptions,
+) -> Result<(), WarehouseError> {
     let connector = Connector::new(endpoint.clone())?;
     let client = client::connect(&connector, dba, "lanyard bootstrap").await?;
     client::within(BOOTSTRAP_SECONDS_MAX, "bootstrapping", async {
@@ -115,7 +119,10 @@ mod tests {
             names::CATALOG_SCHEMA,
             names::INFORMATION_SCHEMA,
         ] {
-            assert!(OBJECTS.contains(&format!("CREATE SCHEMA IF NOT EXISTS {name} ")), "{name}");
+            assert!(
+                OBJECTS.contains(&format!("CREATE SCHEMA IF NOT EXISTS {name} ")),
+                "{name}"
+            );
         }
         for name in [
             names::OWNER_ROLE,
@@ -127,7 +134,10 @@ mod tests {
             assert!(OBJECTS.contains(&format!("CREATE ROLE {name};")), "{name}");
         }
         for name in [names::SESSION_ATTRIBUTE_TABLE, names::MASK_KEY_TABLE] {
-            assert!(OBJECTS.contains(&format!("CREATE TABLE IF NOT EXISTS lanyard.{name} (")), "{name}");
+            assert!(
+                OBJECTS.contains(&format!("CREATE TABLE IF NOT EXISTS lanyard.{name} (")),
+                "{name}"
+            );
         }
         assert!(OBJECTS.contains(&format!("'^{}[0-9a-f]{{32}}$'", names::BUNDLE_PREFIX)));
     }
@@ -135,7 +145,10 @@ mod tests {
     #[test]
     fn every_definer_function_pins_its_search_path() {
         for part in OBJECTS.split("CREATE OR REPLACE FUNCTION").skip(1) {
-            assert!(part.contains("SET search_path = pg_catalog, pg_temp"), "{part:.80}");
+            assert!(
+                part.contains("SET search_path = pg_catalog, pg_temp"),
+                "{part:.80}"
+            );
         }
     }
 }

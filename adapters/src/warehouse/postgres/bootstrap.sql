@@ -233,7 +233,7 @@ BEGIN
 END
 $create_bundle$;
 
--- Drops a bundle that no role carries any more.
+-- Drops a bundle that no role carries any more. Its rights are taken back before, by who granted them.
 CREATE OR REPLACE FUNCTION lanyard.drop_bundle(name text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $drop_bundle$
@@ -248,12 +248,6 @@ BEGIN
                  AND m.member <> to_regrole('lanyard_definer')) THEN
       RAISE EXCEPTION 'the bundle is in use' USING ERRCODE = '55006';
     END IF;
-    IF current_setting('server_version_num')::int >= 160000 THEN
-      EXECUTE format('GRANT %I TO lanyard_definer WITH INHERIT TRUE, SET FALSE', name);
-    ELSE
-      EXECUTE format('GRANT %I TO lanyard_definer', name);
-    END IF;
-    EXECUTE format('DROP OWNED BY %I', name);
     EXECUTE format('DROP ROLE %I', name);
   END IF;
   DELETE FROM lanyard.bundle_column c WHERE c.bundle = drop_bundle.name;
@@ -264,7 +258,18 @@ $drop_bundle$;
 DO $lanyard$
 DECLARE
   f regprocedure;
+  r name;
 BEGIN
+  -- Roles made under PostgreSQL 15 have no administrator: after an upgrade the definer could neither vend nor end them.
+  IF current_setting('server_version_num')::int >= 160000 THEN
+    FOR r IN
+      SELECT rolname FROM pg_roles p WHERE (lanyard.is_bundle(rolname) OR lanyard.is_vended(rolname))
+        AND NOT EXISTS (SELECT FROM pg_auth_members m
+                        WHERE m.roleid = p.oid AND m.member = 'lanyard_definer'::regrole AND m.admin_option)
+    LOOP
+      EXECUTE format('GRANT %I TO lanyard_definer WITH ADMIN TRUE, INHERIT FALSE, SET FALSE', r);
+    END LOOP;
+  END IF;
   FOR f IN SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'lanyard'::regnamespace LOOP
     EXECUTE format('ALTER FUNCTION %s OWNER TO lanyard_definer', f);
     EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', f);

@@ -33,7 +33,11 @@ pub(super) async fn within<T>(
 }
 
 /// Logs in. Cancel-safe: the socket closes.
-pub(super) async fn connect(connector: &Connector, login: &Login, purpose: &str) -> Result<Client, WarehouseError> {
+pub(super) async fn connect(
+    connector: &Connector,
+    login: &Login,
+    purpose: &str,
+) -> Result<Client, WarehouseError> {
     within(CONNECT_SECONDS_MAX, "connecting", async {
         let stream = connector.connect().await?;
         let mut config = tokio_postgres::Config::new();
@@ -137,7 +141,10 @@ impl Lent<'_> {
     }
 
     /// Gives it back, unless what happened on it says that it is of no more use.
-    pub(super) fn give_back<T>(mut self, done: Result<T, WarehouseError>) -> Result<T, WarehouseError> {
+    pub(super) fn give_back<T>(
+        mut self,
+        done: Result<T, WarehouseError>,
+    ) -> Result<T, WarehouseError> {
         self.clean = !done.as_ref().is_err_and(WarehouseError::is_fatal);
         done
     }

@@ -6,12 +6,12 @@ use std::fmt;
 
 use tokio_postgres::Client;
 
+use super::bundles::{UpsertHole, probe_upsert_hole};
 use super::client::{self, within};
 use super::endpoint::{Endpoint, Login};
 use super::error::WarehouseError;
 use super::exposure::EXPOSED;
 use super::stream::Connector;
-use super::views::{UpsertHole, probe_upsert_hole};
 
 const DOING: &str = "examining the warehouse";
 /// Longest examination, in seconds.
@@ -59,7 +59,8 @@ struct Check {
     sql: &'static str,
 }
 
-const GOVERNED: &str = "(n.nspname !~ '^(pg_|lanyard$|lanyard_)' AND n.nspname <> 'information_schema'
+const GOVERNED: &str =
+    "(n.nspname !~ '^(pg_|lanyard$|lanyard_)' AND n.nspname <> 'information_schema'
     AND coalesce(has_table_privilege(to_regrole('lanyard_owner')::oid, c.oid, 'SELECT'), true))";
 
 const CHECKS: &[Check] = &[
@@ -191,6 +192,17 @@ const CHECKS: &[Check] = &[
     },
 ];
 
+const TRUSTING_LINES: Check = Check {
+    severity: Severity::Warning,
+    why: "who reaches the server there is taken for any role by its name alone, or shows its password to the network",
+    sql: "SELECT format('line %s of pg_hba.conf lets %s log in with \"%s\"', line_number,
+                        array_to_string(user_name, ', '), auth_method),
+                 format('-- make line %s say scram-sha-256, then: SELECT pg_reload_conf();', line_number)
+          FROM pg_hba_file_rules
+          WHERE auth_method IN ('trust', 'password', 'md5', 'ident') AND type <> 'local'
+             OR auth_method IN ('trust', 'password') ORDER BY line_number",
+};
+
 /// Examines a database, with a superuser's or the builder's login. Worst first.
 ///
 /// # Errors
@@ -203,6 +215,7 @@ pub async fn doctor(endpoint: &Endpoint, login: &Login) -> Result<Vec<Finding>, 
         for check in CHECKS {
             findings.extend(run(&client, check).await?);
         }
+        findings.extend(trusting_lines(&client).await?);
         findings.extend(upsert_hole(&mut client).await?);
         findings.sort_by_key(|f| f.severity);
         Ok(findings)
@@ -233,6 +246,18 @@ async fn run(client: &Client, check: &Check) -> Result<Vec<Finding>, WarehouseEr
         .map_err(failed)
 }
 
+/// Lines of pg_hba.conf that ask for no proof, or for less than SCRAM. Only a superuser may read them.
+async fn trusting_lines(client: &Client) -> Result<Vec<Finding>, WarehouseError> {
+    let may = "SELECT has_table_privilege('pg_hba_file_rules', 'SELECT')
+                  AND has_function_privilege('pg_hba_file_rules()', 'EXECUTE')";
+    let failed = |e| WarehouseError::from_client(e, DOING);
+    let row = client.query_typed_one(may, &[]).await.map_err(failed)?;
+    if !row.try_get::<_, bool>(0).map_err(failed)? {
+        return Ok(Vec::new());
+    }
+    run(client, &TRUSTING_LINES).await
+}
+
 /// Only where Lanyard's roles are there to try it with.
 async fn upsert_hole(client: &mut Client) -> Result<Option<Finding>, WarehouseError> {
     let failed = |e| WarehouseError::from_client(e, DOING);
@@ -251,7 +276,9 @@ async fn upsert_hole(client: &mut Client) -> Result<Option<Finding>, WarehouseEr
         UpsertHole::Closed => None,
         UpsertHole::Open => Some(Finding {
             severity: Severity::Warning,
-            what: format!("PostgreSQL {version} lets INSERT ... ON CONFLICT DO UPDATE through a view reach hidden rows"),
+            what: format!(
+                "PostgreSQL {version} lets INSERT ... ON CONFLICT DO UPDATE through a view reach hidden rows"
+            ),
             why: "until it is updated, Lanyard vends filtered views without UPDATE".to_owned(),
             fix: "-- update the server to its latest minor version".to_owned(),
         }),

@@ -9,7 +9,6 @@ use thiserror::Error;
 
 /// What can go wrong with a PostgreSQL warehouse.
 #[derive(Debug, Error)]
-#[non_exhaustive]
 pub enum WarehouseError {
     /// No connection.
     #[error("cannot reach the warehouse at {endpoint:?}")]
@@ -85,7 +84,9 @@ pub enum WarehouseError {
         sqlstate: Option<String>,
     },
     /// Lanyard's objects are missing or older than this program.
-    #[error("database {database:?} is not prepared for this version of Lanyard (run \"lanyard bootstrap\")")]
+    #[error(
+        "database {database:?} is not prepared for this version of Lanyard (run \"lanyard bootstrap\")"
+    )]
     NotBootstrapped {
         /// Database.
         database: String,
@@ -93,14 +94,6 @@ pub enum WarehouseError {
     /// The virtual catalog could not be built.
     #[error("the virtual catalog cannot be built")]
     VirtualCatalog(#[from] super::virtual_catalog::VirtualCatalogError),
-    /// The role still has sessions although they were told to end.
-    #[error("role {role:?} still has {sessions} session(s) in the warehouse")]
-    StillConnected {
-        /// Vended role.
-        role: String,
-        /// Sessions left.
-        sessions: i64,
-    },
     /// The system gave no randomness.
     #[error("the system gives no random bytes")]
     Random,
@@ -121,7 +114,6 @@ impl WarehouseError {
             | Self::Client { .. }
             | Self::Changed { .. }
             | Self::NotBootstrapped { .. }
-            | Self::StillConnected { .. }
             | Self::Random
             | Self::VirtualCatalog(_) => None,
         }
@@ -148,17 +140,19 @@ impl WarehouseError {
     /// Is the connection it happened on of no more use?
     pub(super) fn is_fatal(&self) -> bool {
         match self {
-            Self::Lost { .. } | Self::Deadline { .. } | Self::Protocol(_) | Self::Client { .. } => true,
+            Self::Lost { .. } | Self::Deadline { .. } | Self::Protocol(_) | Self::Client { .. } => {
+                true
+            }
             Self::Refused { sqlstate, .. } => {
                 // admin_shutdown, crash_shutdown, cannot_connect_now, and connection exceptions.
-                matches!(sqlstate.as_str(), "57P01" | "57P02" | "57P03") || sqlstate.starts_with("08")
+                matches!(sqlstate.as_str(), "57P01" | "57P02" | "57P03")
+                    || sqlstate.starts_with("08")
             }
             Self::Unreachable { .. }
             | Self::Tls { .. }
             | Self::Changed { .. }
             | Self::View { .. }
             | Self::NotBootstrapped { .. }
-            | Self::StillConnected { .. }
             | Self::Random
             | Self::VirtualCatalog(_) => false,
         }

@@ -4,12 +4,14 @@
 //! are handed out raw, before their first query). Called by the proxy.
 
 mod bootstrap;
+mod bundles;
 mod catalog;
 mod client;
 mod doctor;
 mod endpoint;
 mod error;
 mod exposure;
+mod garbage;
 mod roles;
 mod stream;
 #[cfg(test)]
@@ -22,6 +24,7 @@ pub use bootstrap::{BootstrapOptions, bootstrap, bootstrap_sql};
 pub use doctor::{Finding, Severity, doctor};
 pub use endpoint::{Endpoint, Login, Secret, TlsMode};
 pub use error::WarehouseError;
+pub use garbage::Collected;
 pub use roles::Lease;
 pub use stream::UpstreamStream;
 pub use upstream::{CancelKey, Upstream};
@@ -37,9 +40,9 @@ use lanyard_engine::catalog::{Catalog, RelationName};
 use lanyard_engine::entitlement::{Entitlement, Fingerprint};
 use lanyard_engine::identity::RoleName;
 
+use bundles::UpsertHole;
 use client::{Kept, within};
 use stream::Connector;
-use views::UpsertHole;
 
 /// Longest catalog read, in seconds.
 const CATALOG_SECONDS_MAX: u64 = 60;
@@ -113,13 +116,16 @@ impl Warehouse {
             let mut lent = builder.exclusive().await?;
             let client = lent.client()?;
             let failed = |e| WarehouseError::from_client(e, "connecting");
-            let row = client.query_typed_one(BOOTSTRAPPED, &[]).await.map_err(failed)?;
+            let row = client
+                .query_typed_one(BOOTSTRAPPED, &[])
+                .await
+                .map_err(failed)?;
             if !row.try_get::<_, bool>(0).map_err(failed)? {
                 return Err(WarehouseError::NotBootstrapped {
                     database: connector.endpoint.database.clone(),
                 });
             }
-            let hole = views::probe_upsert_hole(client).await;
+            let hole = bundles::probe_upsert_hole(client).await;
             lent.give_back(hole)
         })
         .await?;
@@ -166,7 +172,10 @@ impl Warehouse {
     /// # Errors
     /// [`WarehouseError::Changed`] where the catalog must be read again, [`WarehouseError::View`] where the server refuses
     /// a view, or no connection. Nothing is left behind.
-    pub async fn prepare(&self, entitlement: &Entitlement) -> Result<Arc<Prepared>, WarehouseError> {
+    pub async fn prepare(
+        &self,
+        entitlement: &Entitlement,
+    ) -> Result<Arc<Prepared>, WarehouseError> {
         let cell = self.memo(entitlement);
         let prepared = cell
             .get_or_try_init(|| {
@@ -184,6 +193,22 @@ impl Warehouse {
     /// says that a view is gone.
     pub fn forget(&self, fingerprint: &Fingerprint) {
         lock(&self.inner.memo).remove(fingerprint);
+    }
+
+    /// Drops bundles whose fingerprint is not in `keep` and that no lease carries, and views that no bundle shows. What is
+    /// in use stays. A node that prepared such a bundle and vends it afterwards gets `22023`: [`Self::forget`] and
+    /// [`Self::prepare`] mend that.
+    ///
+    /// # Errors
+    /// No connection, or the server refuses.
+    pub async fn collect(&self, keep: &HashSet<Fingerprint>) -> Result<Collected, WarehouseError> {
+        lock(&self.inner.memo).retain(|fingerprint, _| keep.contains(fingerprint));
+        within(PREPARE_SECONDS_MAX, "collecting garbage", async {
+            let mut lent = self.inner.builder.exclusive().await?;
+            let collected = garbage::collect(lent.client()?, keep).await;
+            lent.give_back(collected)
+        })
+        .await
     }
 
     /// Creates the role of a lease with a new secret. One round trip. Dropped half-way, the role is a leftover.
@@ -208,7 +233,11 @@ impl Warehouse {
     ///
     /// # Errors
     /// [`WarehouseError::Refused`] with the server's SQLSTATE, or no connection.
-    pub async fn open(&self, login: &Login, settings: &[(&str, &str)]) -> Result<Upstream, WarehouseError> {
+    pub async fn open(
+        &self,
+        login: &Login,
+        settings: &[(&str, &str)],
+    ) -> Result<Upstream, WarehouseError> {
         let ours = [
             ("search_path", self.inner.search_path.as_str()),
             ("standard_conforming_strings", "on"),
@@ -220,7 +249,11 @@ impl Warehouse {
                 .chain(ours.iter().map(|(n, _)| *n))
                 .any(|n| n.eq_ignore_ascii_case(name))
         };
-        let mut all: Vec<(&str, &str)> = settings.iter().copied().filter(|(n, _)| !taken(n)).collect();
+        let mut all: Vec<(&str, &str)> = settings
+            .iter()
+            .copied()
+            .filter(|(n, _)| !taken(n))
+            .collect();
         all.extend(ours);
         upstream::open(&self.inner.connector, login, &all).await
     }
@@ -308,7 +341,10 @@ impl Warehouse {
     ///
     /// # Errors
     /// No connection, or the server refuses.
-    pub async fn public_reads(&self, relations: &[RelationName]) -> Result<Vec<RelationName>, WarehouseError> {
+    pub async fn public_reads(
+        &self,
+        relations: &[RelationName],
+    ) -> Result<Vec<RelationName>, WarehouseError> {
         within(CATALOG_SECONDS_MAX, "looking for public grants", async {
             let mut lent = self.inner.builder.exclusive().await?;
             let found = exposure::public_reads(lent.client()?, relations).await;

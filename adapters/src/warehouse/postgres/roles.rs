@@ -46,7 +46,9 @@ pub(super) fn new_secret() -> Result<Vended, WarehouseError> {
     let random = SystemRandom::new();
     let mut secret = [0_u8; 32];
     let mut salt = [0_u8; 16];
-    random.fill(&mut secret).map_err(|_| WarehouseError::Random)?;
+    random
+        .fill(&mut secret)
+        .map_err(|_| WarehouseError::Random)?;
     random.fill(&mut salt).map_err(|_| WarehouseError::Random)?;
     let secret = base64(&secret, URL_ALPHABET, Padding::Without);
     let verifier = verifier(secret.as_bytes(), &salt);
@@ -104,7 +106,12 @@ fn base64(bytes: &[u8], alphabet: &[u8; 64], padding: Padding) -> String {
 }
 
 /// Makes the role. One round trip.
-pub(super) async fn vend(client: &Client, lease: &Lease, verifier: &str, node: &str) -> Result<(), WarehouseError> {
+pub(super) async fn vend(
+    client: &Client,
+    lease: &Lease,
+    verifier: &str,
+    node: &str,
+) -> Result<(), WarehouseError> {
     let attributes = serde_json::to_string(&lease.attributes)
         .map_err(|e| WarehouseError::Protocol(format!("attributes: {e}")))?;
     // More than the server allows either way.
@@ -160,7 +167,10 @@ pub(super) struct Leftover {
 }
 
 /// Leases of that node, and expired ones of any.
-pub(super) async fn leftovers(client: &Client, node: &str) -> Result<Vec<Leftover>, WarehouseError> {
+pub(super) async fn leftovers(
+    client: &Client,
+    node: &str,
+) -> Result<Vec<Leftover>, WarehouseError> {
     let failed = |e| WarehouseError::from_client(e, "looking for leftovers");
     client
         .query_typed(

@@ -106,9 +106,11 @@ impl Connector {
         let tls = match tls {
             None => None,
             Some(config) => {
-                let name = ServerName::try_from(endpoint.host.clone()).map_err(|e| WarehouseError::Tls {
-                    what: format!("{:?} is neither a host name nor an address", endpoint.host),
-                    source: Some(Box::new(e)),
+                let name = ServerName::try_from(endpoint.host.clone()).map_err(|e| {
+                    WarehouseError::Tls {
+                        what: format!("{:?} is neither a host name nor an address", endpoint.host),
+                        source: Some(Box::new(e)),
+                    }
                 })?;
                 Some((TlsConnector::from(Arc::new(config)), name))
             }
@@ -179,9 +181,11 @@ async fn encrypt(
 }
 
 fn client_config(mode: &TlsMode) -> Result<Option<ClientConfig>, WarehouseError> {
-    let wrong = |what: &str, source: Option<Box<dyn std::error::Error + Send + Sync>>| WarehouseError::Tls {
-        what: what.to_owned(),
-        source,
+    let wrong = |what: &str, source: Option<Box<dyn std::error::Error + Send + Sync>>| {
+        WarehouseError::Tls {
+            what: what.to_owned(),
+            source,
+        }
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -198,10 +202,14 @@ fn client_config(mode: &TlsMode) -> Result<Option<ClientConfig>, WarehouseError>
         TlsMode::VerifyFull { ca_pem } => {
             let mut roots = RootCertStore::empty();
             for certificate in CertificateDer::pem_slice_iter(ca_pem) {
-                let certificate = certificate.map_err(|e| wrong("the CA file is not PEM", Some(Box::new(e))))?;
-                roots
-                    .add(certificate)
-                    .map_err(|e| wrong("a certificate of the CA file cannot be used", Some(Box::new(e))))?;
+                let certificate =
+                    certificate.map_err(|e| wrong("the CA file is not PEM", Some(Box::new(e))))?;
+                roots.add(certificate).map_err(|e| {
+                    wrong(
+                        "a certificate of the CA file cannot be used",
+                        Some(Box::new(e)),
+                    )
+                })?;
             }
             if roots.is_empty() {
                 return Err(wrong("the CA file holds no certificate", None));
@@ -235,7 +243,12 @@ impl ServerCertVerifier for AnyCertificate {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            cert,
+            dss,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -244,7 +257,12 @@ impl ServerCertVerifier for AnyCertificate {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            cert,
+            dss,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -106,7 +106,14 @@ impl Shop {
             ("region", 3, true),
             ("order_total", 4, true),
         ];
-        Ok(access("customer_orders", oid, operations, select, true, &columns))
+        Ok(access(
+            "customer_orders",
+            oid,
+            operations,
+            select,
+            true,
+            &columns,
+        ))
     }
 }
 
@@ -236,7 +243,10 @@ async fn ask(upstream: &mut Upstream, sql: &str) -> Result<Vec<Vec<Option<String
                 rows.push(row.collect());
             }
             b'E' => {
-                let code = frame.as_ref().split(|b| *b == 0).find(|f| f.first() == Some(&b'C'));
+                let code = frame
+                    .as_ref()
+                    .split(|b| *b == 0)
+                    .find(|f| f.first() == Some(&b'C'));
                 error = code.map(|c| String::from_utf8_lossy(&c[1..]).into_owned());
             }
             b'Z' => return error.map_or(Ok(rows), Err),
@@ -247,7 +257,10 @@ async fn ask(upstream: &mut Upstream, sql: &str) -> Result<Vec<Vec<Option<String
 
 /// The SQLSTATE of a refusal, or `00000`.
 async fn state_of(upstream: &mut Upstream, sql: &str) -> String {
-    ask(upstream, sql).await.err().unwrap_or_else(|| "00000".into())
+    ask(upstream, sql)
+        .await
+        .err()
+        .unwrap_or_else(|| "00000".into())
 }
 
 /// Waits until `check` holds, at most ten seconds.

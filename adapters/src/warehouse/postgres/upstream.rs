@@ -139,10 +139,16 @@ async fn authenticate(wire: &mut Wire, login: &Login) -> Result<(), WarehouseErr
             (10, None) => {
                 let mut offered = body.as_ref().split(|b| *b == 0);
                 if !offered.any(|m| m == SCRAM_SHA_256.as_bytes()) {
-                    return Err(WarehouseError::Protocol("SCRAM-SHA-256 is not offered".into()));
+                    return Err(WarehouseError::Protocol(
+                        "SCRAM-SHA-256 is not offered".into(),
+                    ));
                 }
-                let client = ScramSha256::new(login.password.expose().as_bytes(), ChannelBinding::unsupported());
-                frontend::sasl_initial_response(SCRAM_SHA_256, client.message(), &mut out).map_err(proof)?;
+                let client = ScramSha256::new(
+                    login.password.expose().as_bytes(),
+                    ChannelBinding::unsupported(),
+                );
+                frontend::sasl_initial_response(SCRAM_SHA_256, client.message(), &mut out)
+                    .map_err(proof)?;
                 scram = Some(client);
             }
             (11, Some(client)) if !proven => {
@@ -185,7 +191,14 @@ pub(super) async fn cancel(connector: &Connector, key: &CancelKey) -> Result<(),
     match stream.read(&mut end).await {
         Ok(_) => Ok(()),
         // The server closes without a TLS farewell; the request is delivered.
-        Err(e) if matches!(e.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => Ok(()),
+        Err(e)
+            if matches!(
+                e.kind(),
+                io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
+            ) =>
+        {
+            Ok(())
+        }
         Err(e) => Err(lost(e)),
     }
 }
@@ -217,14 +230,14 @@ impl Wire {
                     "more than {LOGIN_BYTES_MAX} bytes before the session was ready"
                 )));
             }
-            let read = self
-                .stream
-                .read_buf(&mut self.buffer)
-                .await
-                .map_err(|e| WarehouseError::Lost {
-                    doing: "logging in",
-                    source: Some(Box::new(e)),
-                })?;
+            let read =
+                self.stream
+                    .read_buf(&mut self.buffer)
+                    .await
+                    .map_err(|e| WarehouseError::Lost {
+                        doing: "logging in",
+                        source: Some(Box::new(e)),
+                    })?;
             if read == 0 {
                 return Err(WarehouseError::Lost {
                     doing: "logging in",
@@ -263,7 +276,8 @@ fn c_string(body: &mut BytesMut) -> Result<String, WarehouseError> {
         .ok_or_else(|| WarehouseError::Protocol("a text without its end".into()))?;
     let text = body.split_to(end);
     body.advance(1);
-    String::from_utf8(text.to_vec()).map_err(|_| WarehouseError::Protocol("a text is not UTF-8".into()))
+    String::from_utf8(text.to_vec())
+        .map_err(|_| WarehouseError::Protocol("a text is not UTF-8".into()))
 }
 
 fn refused(body: &[u8]) -> WarehouseError {
@@ -273,7 +287,9 @@ fn refused(body: &[u8]) -> WarehouseError {
             .map(|f| String::from_utf8_lossy(f.get(1..).unwrap_or_default()).into_owned())
     };
     WarehouseError::Refused {
-        sqlstate: field(b'C').filter(|c| c.len() == 5).unwrap_or_else(|| "XX000".into()),
+        sqlstate: field(b'C')
+            .filter(|c| c.len() == 5)
+            .unwrap_or_else(|| "XX000".into()),
         message: short(&field(b'M').unwrap_or_default()),
     }
 }
@@ -306,7 +322,12 @@ mod tests {
 
     #[test]
     fn errors_are_read_and_cut() {
-        let body = [b"SFATAL\0C28P01\0M".as_slice(), "ä".repeat(2000).as_bytes(), b"\0\0"].concat();
+        let body = [
+            b"SFATAL\0C28P01\0M".as_slice(),
+            "ä".repeat(2000).as_bytes(),
+            b"\0\0",
+        ]
+        .concat();
         match refused(&body) {
             WarehouseError::Refused { sqlstate, message } => {
                 assert_eq!(sqlstate, "28P01");

@@ -1,24 +1,23 @@
-//! Secured views, bundles and mask keys of an entitlement: made when first needed, in one transaction.
+//! Secured views and mask keys of an entitlement: made when first needed, in one transaction.
 //!
 //! Must never replace a view, nor grant anything on a base table; the bundle's rows and rights become visible together
 //! with the views. Called by `Warehouse::prepare`.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fmt::Write as _;
 
-use postgres_protocol::escape::escape_identifier;
 use serde::Serialize;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Transaction};
 
-use lanyard_engine::entitlement::{Access, Entitlement, Fingerprint, Operation};
+use lanyard_engine::entitlement::{Access, Entitlement, Operation};
 use lanyard_engine::names;
 
+use super::bundles::{Rights, UpsertHole, announce, announced_alike, bundle_name, grant};
 use super::error::{WarehouseError, short};
 
 const DOING: &str = "preparing an entitlement";
 /// One preparer at a time in a database; any number will do as long as every node uses it ("lanyard" in ASCII).
-const ADVISORY_LOCK: i64 = 0x6c61_6e79_6172_64;
+pub(super) const ADVISORY_LOCK: i64 = 0x006c_616e_7961_7264;
 
 /// What is in the warehouse for an entitlement.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,18 +37,6 @@ pub struct ViewIdentity {
     pub columns: Vec<i16>,
 }
 
-/// Does `INSERT … ON CONFLICT DO UPDATE` through a barrier view reach hidden rows on this server?
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum UpsertHole {
-    Open,
-    Closed,
-}
-
-/// The bundle role of a fingerprint.
-pub(super) fn bundle_name(fingerprint: Fingerprint) -> String {
-    format!("{}{fingerprint}", names::BUNDLE_PREFIX)
-}
-
 /// Makes what is missing. Idempotent; safe against other nodes doing the same.
 pub(super) async fn prepare(
     client: &mut Client,
@@ -60,9 +47,12 @@ pub(super) async fn prepare(
     let accesses: Vec<&Access> = entitlement.iter().collect();
     let bundle = bundle_name(entitlement.fingerprint);
     let tx = client.transaction().await.map_err(failed)?;
-    tx.execute_typed("SELECT pg_advisory_xact_lock($1)", &[(&ADVISORY_LOCK, Type::INT8)])
-        .await
-        .map_err(failed)?;
+    tx.execute_typed(
+        "SELECT pg_advisory_xact_lock($1)",
+        &[(&ADVISORY_LOCK, Type::INT8)],
+    )
+    .await
+    .map_err(failed)?;
     tx.execute_typed("SELECT lanyard.create_bundle($1)", &[(&bundle, Type::TEXT)])
         .await
         .map_err(failed)?;
@@ -105,12 +95,12 @@ pub(super) async fn prepare(
 }
 
 /// What the server says about one access: the governed relation, and the secured view where it exists.
-struct State {
-    base_oid: Option<u32>,
+pub(super) struct State {
+    pub(super) base_oid: Option<u32>,
     base_kind: Option<String>,
     /// `(attnum, name)` of the governed relation.
     base_columns: Vec<(i16, String)>,
-    view: Option<u32>,
+    pub(super) view: Option<u32>,
     owned: bool,
     barrier: bool,
     check_option: bool,
@@ -129,29 +119,6 @@ impl State {
             && self.may_delete == want.delete
             && self.may_insert == want.insert
             && self.may_update == want.update
-    }
-}
-
-/// What a bundle holds on a view.
-#[derive(Clone, Copy)]
-struct Rights {
-    select: bool,
-    insert: bool,
-    update: bool,
-    delete: bool,
-}
-
-impl Rights {
-    fn of(access: &Access, hole: UpsertHole) -> Self {
-        let write = access.operations.contains(&Operation::Write);
-        let columns = write && access.view.columns.iter().any(|c| c.writable);
-        Self {
-            select: access.operations.contains(&Operation::Read),
-            insert: columns,
-            // Where the hole is open, INSERT and UPDATE together would move hidden rows into sight.
-            update: columns && !(access.view.barrier && hole == UpsertHole::Open),
-            delete: write,
-        }
     }
 }
 
@@ -181,7 +148,11 @@ const LOOK: &str = "
     LEFT JOIN pg_roles b ON b.rolname = $2
     ORDER BY w.place";
 
-async fn look(tx: &Transaction<'_>, accesses: &[&Access], bundle: &str) -> Result<Vec<State>, WarehouseError> {
+async fn look(
+    tx: &Transaction<'_>,
+    accesses: &[&Access],
+    bundle: &str,
+) -> Result<Vec<State>, WarehouseError> {
     #[derive(Serialize)]
     struct Wanted<'a> {
         place: usize,
@@ -206,7 +177,9 @@ async fn look(tx: &Transaction<'_>, accesses: &[&Access], bundle: &str) -> Resul
         .await
         .map_err(failed)?;
     if rows.len() != accesses.len() {
-        return Err(WarehouseError::Protocol("an answer of another length".into()));
+        return Err(WarehouseError::Protocol(
+            "an answer of another length".into(),
+        ));
     }
     rows.iter()
         .map(state)
@@ -269,11 +242,22 @@ fn wants_check_option(access: &Access, state: &State) -> bool {
 }
 
 /// Creates the view unless it is there. True when it did.
-async fn make_view(tx: &Transaction<'_>, access: &Access, state: &State) -> Result<bool, WarehouseError> {
+async fn make_view(
+    tx: &Transaction<'_>,
+    access: &Access,
+    state: &State,
+) -> Result<bool, WarehouseError> {
     let name = &access.view.name;
     let hash = name.strip_prefix("v_").unwrap_or_default();
-    if hash.len() != 32 || !hash.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
-        return Err(wrong(access, "its name is not \"v_\" and 32 hexadecimal digits"));
+    if hash.len() != 32
+        || !hash
+            .bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    {
+        return Err(wrong(
+            access,
+            "its name is not \"v_\" and 32 hexadecimal digits",
+        ));
     }
     if state.view.is_some() {
         // A view follows its table when that is renamed: after a rename-and-swap it reads the old one. Nobody needs it
@@ -288,7 +272,10 @@ async fn make_view(tx: &Transaction<'_>, access: &Access, state: &State) -> Resu
         (true, false) => " WITH (security_barrier=true)",
         (false, _) => "",
     };
-    let sql = format!("CREATE VIEW lanyard_secured.{name}{options} AS {}", access.view.select_sql);
+    let sql = format!(
+        "CREATE VIEW lanyard_secured.{name}{options} AS {}",
+        access.view.select_sql
+    );
     run(tx, access, &sql).await?;
     Ok(true)
 }
@@ -322,7 +309,10 @@ fn check_view(access: &Access, state: &State) -> Result<u32, WarehouseError> {
         .view
         .ok_or_else(|| wrong(access, "the server does not show it"))?;
     if !state.owned {
-        return Err(wrong(access, "a relation of its name is not a view of lanyard_owner"));
+        return Err(wrong(
+            access,
+            "a relation of its name is not a view of lanyard_owner",
+        ));
     }
     if state.barrier != access.view.barrier {
         return Err(wrong(access, "security_barrier is not as it should be"));
@@ -339,7 +329,10 @@ fn check_view(access: &Access, state: &State) -> Result<u32, WarehouseError> {
     }
     let writes = Rights::of(access, UpsertHole::Closed).insert;
     if writes && access.view.barrier && !state.check_option {
-        return Err(wrong(access, "it would let rows be written out of sight (no check option)"));
+        return Err(wrong(
+            access,
+            "it would let rows be written out of sight (no check option)",
+        ));
     }
     Ok(view)
 }
@@ -378,178 +371,7 @@ async fn make_keys(tx: &Transaction<'_>, accesses: &[&Access]) -> Result<(), War
     Ok(())
 }
 
-/// Sequences behind column defaults: the default is evaluated with the rights of who inserts.
-const SEQUENCES: &str = "
-    SELECT DISTINCT format('%I.%I', n.nspname, s.relname)
-    FROM pg_attrdef d
-    JOIN pg_depend p ON p.classid = 'pg_attrdef'::regclass AND p.objid = d.oid AND p.refclassid = 'pg_class'::regclass
-    JOIN pg_class s ON s.oid = p.refobjid
-    JOIN pg_namespace n ON n.oid = s.relnamespace
-    WHERE d.adrelid = ANY ($1)
-      AND CASE WHEN s.relkind = 'S' THEN has_sequence_privilege(s.oid, 'USAGE WITH GRANT OPTION') ELSE false END
-    ORDER BY 1";
-
-/// Sets what the bundle holds on each view, and on the sequences that its inserts draw from.
-async fn grant(
-    tx: &Transaction<'_>,
-    bundle: &str,
-    accesses: &[&Access],
-    states: &[State],
-    hole: UpsertHole,
-) -> Result<(), WarehouseError> {
-    let failed = |e| WarehouseError::from_client(e, "granting to a bundle");
-    let mut sql = String::new();
-    let mut inserts: Vec<u32> = Vec::new();
-    for (access, state) in accesses.iter().zip(states) {
-        let rights = Rights::of(access, hole);
-        let columns: Vec<String> = access
-            .view
-            .columns
-            .iter()
-            .filter(|c| c.writable)
-            .map(|c| escape_identifier(&c.name))
-            .collect();
-        let columns = columns.join(", ");
-        let mut words = Vec::new();
-        words.extend(rights.select.then(|| "SELECT".to_owned()));
-        words.extend(rights.insert.then(|| format!("INSERT ({columns})")));
-        words.extend(rights.update.then(|| format!("UPDATE ({columns})")));
-        words.extend(rights.delete.then(|| "DELETE".to_owned()));
-        let view = &access.view.name;
-        // INVARIANT: writing to a String cannot fail.
-        writeln!(
-            sql,
-            "REVOKE ALL ON lanyard_secured.{view} FROM {bundle};\n\
-             GRANT {} ON lanyard_secured.{view} TO {bundle};",
-            words.join(", ")
-        )
-        .expect("writing to a String");
-        if rights.insert {
-            inserts.extend(state.base_oid);
-        }
-    }
-    if !inserts.is_empty() {
-        for row in tx.query(SEQUENCES, &[&inserts]).await.map_err(failed)? {
-            let sequence: &str = row.try_get(0).map_err(failed)?;
-            writeln!(sql, "GRANT USAGE ON SEQUENCE {sequence} TO {bundle};").expect("writing to a String");
-        }
-    }
-    tx.batch_execute(&sql).await.map_err(failed)
-}
-
-/// A row of `lanyard.bundle_relation` with its columns.
-#[derive(Debug, Serialize)]
-struct Announced<'a> {
-    relid: u32,
-    view: u32,
-    readable: bool,
-    writable: bool,
-    columns: Vec<(i16, &'a str)>,
-}
-
-fn announcement<'a>(accesses: &[&'a Access], states: &[State]) -> Vec<Announced<'a>> {
-    accesses
-        .iter()
-        .zip(states)
-        .map(|(access, state)| Announced {
-            relid: access.oid,
-            view: state.view.unwrap_or_default(),
-            readable: access.operations.contains(&Operation::Read),
-            writable: access.operations.contains(&Operation::Write),
-            columns: access
-                .view
-                .columns
-                .iter()
-                .map(|c| (c.base_number, c.name.as_str()))
-                .collect(),
-        })
-        .collect()
-}
-
-/// Is what the virtual catalog shows for this bundle what it should show?
-const ALIKE: &str = "
-    WITH w AS (SELECT * FROM jsonb_to_recordset($2::jsonb)
-                 AS w(relid oid, view oid, readable bool, writable bool, columns jsonb)),
-    r AS (SELECT relid, view, readable, writable FROM lanyard.bundle_relation WHERE bundle = $1::name),
-    c AS (SELECT relid, attnum, name::text FROM lanyard.bundle_column WHERE bundle = $1::name),
-    wr AS (SELECT relid, view, readable, writable FROM w),
-    wc AS (SELECT w.relid, (e.v ->> 0)::int2, e.v ->> 1 FROM w, jsonb_array_elements(w.columns) AS e(v))
-    SELECT NOT EXISTS ((TABLE r EXCEPT TABLE wr) UNION ALL (TABLE wr EXCEPT TABLE r))
-       AND NOT EXISTS ((TABLE c EXCEPT TABLE wc) UNION ALL (TABLE wc EXCEPT TABLE c))";
-
-async fn announced_alike(
-    tx: &Transaction<'_>,
-    bundle: &str,
-    accesses: &[&Access],
-    states: &[State],
-) -> Result<bool, WarehouseError> {
-    let failed = |e| WarehouseError::from_client(e, DOING);
-    let wanted = json(&announcement(accesses, states))?;
-    tx.query_typed_one(ALIKE, &[(&bundle, Type::TEXT), (&wanted, Type::TEXT)])
-        .await
-        .map_err(failed)?
-        .try_get(0)
-        .map_err(failed)
-}
-
-const ANNOUNCE: &str = "
-    WITH w AS (SELECT * FROM jsonb_to_recordset($2::jsonb)
-                 AS w(relid oid, view oid, readable bool, writable bool, columns jsonb)),
-    r AS (INSERT INTO lanyard.bundle_relation (bundle, relid, view, readable, writable)
-          SELECT $1::name, relid, view, readable, writable FROM w)
-    INSERT INTO lanyard.bundle_column (bundle, relid, attnum, name)
-    SELECT $1::name, w.relid, (e.v ->> 0)::int2, e.v ->> 1 FROM w, jsonb_array_elements(w.columns) AS e(v)";
-
-async fn announce(
-    tx: &Transaction<'_>,
-    bundle: &str,
-    accesses: &[&Access],
-    states: &[State],
-) -> Result<(), WarehouseError> {
-    let failed = |e| WarehouseError::from_client(e, "announcing a bundle");
-    for table in ["bundle_column", "bundle_relation"] {
-        let sql = format!("DELETE FROM lanyard.{table} WHERE bundle = $1::name");
-        tx.execute_typed(&sql, &[(&bundle, Type::TEXT)])
-            .await
-            .map_err(failed)?;
-    }
-    let rows = json(&announcement(accesses, states))?;
-    tx.execute_typed(ANNOUNCE, &[(&bundle, Type::TEXT), (&rows, Type::TEXT)])
-        .await
-        .map_err(failed)?;
-    Ok(())
-}
-
-fn json<T: Serialize>(value: &T) -> Result<String, WarehouseError> {
-    serde_json::to_string(value).map_err(|e| WarehouseError::Protocol(format!("a request of ours: {e}")))
-}
-
-/// Tries it, in a transaction that is rolled back: does an upsert through a filtered view hand out a hidden row?
-pub(super) async fn probe_upsert_hole(client: &mut Client) -> Result<UpsertHole, WarehouseError> {
-    let failed = |e| WarehouseError::from_client(e, "probing ON CONFLICT through a view");
-    let tx = client.transaction().await.map_err(failed)?;
-    tx.batch_execute(
-        "SET LOCAL ROLE lanyard_owner;
-         CREATE TABLE lanyard_secured.probe_table (id int PRIMARY KEY, region text, hidden text);
-         INSERT INTO lanyard_secured.probe_table VALUES (1, 'there', 'hidden');
-         CREATE VIEW lanyard_secured.probe_view WITH (security_barrier=true, check_option=cascaded)
-           AS SELECT id, region, hidden FROM lanyard_secured.probe_table WHERE region = 'here';",
-    )
-    .await
-    .map_err(failed)?;
-    let upsert = tx
-        .execute_typed(
-            "INSERT INTO lanyard_secured.probe_view (id, region) VALUES (1, 'here')
-             ON CONFLICT (id) DO UPDATE SET region = 'here' RETURNING hidden",
-            &[],
-        )
-        .await;
-    let hole = match upsert {
-        // 55000: the server looked at the hidden row and refused.
-        Err(e) if e.code().is_some_and(|c| c.code() == "55000") => UpsertHole::Closed,
-        Err(e) if e.is_closed() => return Err(failed(e)),
-        Ok(_) | Err(_) => UpsertHole::Open,
-    };
-    tx.rollback().await.map_err(failed)?;
-    Ok(hole)
+pub(super) fn json<T: Serialize>(value: &T) -> Result<String, WarehouseError> {
+    serde_json::to_string(value)
+        .map_err(|e| WarehouseError::Protocol(format!("a request of ours: {e}")))
 }

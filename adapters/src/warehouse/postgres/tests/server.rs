@@ -36,7 +36,8 @@ impl Server {
 
     fn start() -> Result<Self, Box<dyn Error>> {
         let bin = binaries()?;
-        let folder = std::env::temp_dir().join(format!("lanyard-test-{}", uuid::Uuid::new_v4().simple()));
+        let folder =
+            std::env::temp_dir().join(format!("lanyard-test-{}", uuid::Uuid::new_v4().simple()));
         std::fs::create_dir(&folder)?;
         let account = account();
         if let Some((uid, gid)) = account {
@@ -44,7 +45,10 @@ impl Server {
         }
         let command = |program: &str| {
             let mut command = Command::new(bin.join(program));
-            command.current_dir(&folder).env_clear().stdin(Stdio::null());
+            command
+                .current_dir(&folder)
+                .env_clear()
+                .stdin(Stdio::null());
             if let Some((uid, gid)) = account {
                 command.uid(uid).gid(gid);
             }
@@ -62,20 +66,47 @@ impl Server {
         };
         write("password", PASSWORD)?;
         let made = command("initdb")
-            .args(["-D", "data", "-U", "postgres", "-A", "scram-sha-256", "-E", "UTF8", "--no-locale", "--no-sync"])
+            .args([
+                "-D",
+                "data",
+                "-U",
+                "postgres",
+                "-A",
+                "scram-sha-256",
+                "-E",
+                "UTF8",
+                "--no-locale",
+                "--no-sync",
+            ])
             .args(["--pwfile", "password"])
             .output()?;
         if !made.status.success() {
             return Err(String::from_utf8_lossy(&made.stderr).into());
         }
-        let ca_pem = certificate(&write)?;
+        let ca_pem = certificate(write)?;
         let port = free_port()?;
         let socket_dir = format!("unix_socket_directories={}", folder.display());
         let log = std::fs::File::create(folder.join("log"))?;
         let child = command("postgres")
             .args(["-D", "data", "-p", &port.to_string()])
-            .args(["-c", &socket_dir, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "ssl=on"])
-            .args(["-c", "ssl_cert_file=../cert.pem", "-c", "ssl_key_file=../key.pem", "-c", "log_statement=all"])
+            .args([
+                "-c",
+                &socket_dir,
+                "-c",
+                "listen_addresses=127.0.0.1",
+                "-c",
+                "fsync=off",
+                "-c",
+                "ssl=on",
+            ])
+            .args([
+                "-c",
+                "ssl_cert_file=../cert.pem",
+                "-c",
+                "ssl_key_file=../key.pem",
+                "-c",
+                "log_statement=all",
+            ])
             .args(["-c", "max_connections=200", "-c", "shared_buffers=32MB"])
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -95,7 +126,9 @@ impl Server {
         let pid_file = self.folder.join("data/postmaster.pid");
         let ready = || {
             let text = std::fs::read_to_string(&pid_file).unwrap_or_default();
-            text.lines().nth(7).is_some_and(|line| line.trim() == "ready")
+            text.lines()
+                .nth(7)
+                .is_some_and(|line| line.trim() == "ready")
         };
         let end = Instant::now() + Duration::from_secs(60);
         while !ready() {
@@ -146,14 +179,17 @@ impl Drop for Server {
 }
 
 /// A certificate for `localhost`, written as `cert.pem` and `key.pem`; answers its authority's.
-fn certificate(write: &dyn Fn(&str, &str) -> Result<(), Box<dyn Error>>) -> Result<Vec<u8>, Box<dyn Error>> {
+fn certificate(
+    write: impl Fn(&str, &str) -> Result<(), Box<dyn Error>>,
+) -> Result<Vec<u8>, Box<dyn Error>> {
     let ca_key = rcgen::KeyPair::generate()?;
     let mut ca = rcgen::CertificateParams::new(Vec::<String>::new())?;
     ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let ca_pem = ca.self_signed(&ca_key)?.pem().into_bytes();
     let issuer = rcgen::Issuer::new(ca, ca_key);
     let key = rcgen::KeyPair::generate()?;
-    let leaf = rcgen::CertificateParams::new(vec!["localhost".to_owned()])?.signed_by(&key, &issuer)?;
+    let leaf =
+        rcgen::CertificateParams::new(vec!["localhost".to_owned()])?.signed_by(&key, &issuer)?;
     write("cert.pem", &leaf.pem())?;
     write("key.pem", &key.serialize_pem())?;
     Ok(ca_pem)
@@ -186,7 +222,10 @@ fn account() -> Option<(u32, u32)> {
     }
     let accounts = std::fs::read_to_string(Path::new("/etc/passwd")).ok()?;
     ["postgres", "nobody"].iter().find_map(|name| {
-        let mut fields = accounts.lines().map(|l| l.split(':')).find_map(|mut f| (f.next()? == *name).then_some(f))?;
+        let mut fields = accounts
+            .lines()
+            .map(|l| l.split(':'))
+            .find_map(|mut f| (f.next()? == *name).then_some(f))?;
         Some((fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?))
     })
 }

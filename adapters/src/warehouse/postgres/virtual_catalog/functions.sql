@@ -1,11 +1,28 @@
 -- Functions that answer in place of pg_catalog's. They run with the session's own rights, read nothing but granted
 -- virtual views and pg_catalog, and are bound at creation (SQL-standard bodies), so no search_path of a client reaches
--- them; PL/pgSQL ones pin it. Built-in objects (OID below 16384) are answered by PostgreSQL itself.
+-- them; PL/pgSQL ones pin it, or qualify every name where they must read the client's.
+--
+-- Clients call them once per row. So what is built in (OID below 16384) is answered by PostgreSQL itself in a body that
+-- the planner inlines (no sub-select, not STRICT), and the rest by PL/pgSQL, which keeps its plans, over the smallest
+-- view that can tell: starting a plan over pg_class's virtual view costs a millisecond.
 
 -- ---- what the session sees -------------------------------------------------------------------------------------
 
-CREATE FUNCTION lanyard_catalog._visible(relid oid) RETURNS boolean LANGUAGE sql STABLE STRICT
-RETURN $1 < 16384 OR EXISTS (SELECT FROM lanyard_catalog._seen s WHERE s.relid = $1);
+CREATE FUNCTION lanyard_catalog._visible_made(relid oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
+SET search_path = pg_catalog AS $$
+DECLARE
+    kind "char";
+    schema oid;
+BEGIN
+    IF lanyard_catalog._sees_relation($1) THEN
+        RETURN true;
+    END IF;
+    SELECT c.relkind, c.relnamespace INTO kind, schema FROM pg_class c WHERE c.oid = $1;
+    RETURN kind IS NOT NULL
+        AND (schema = pg_my_temp_schema() OR kind IN ('i', 'I') AND lanyard_catalog._sees_index($1));
+END $$;
+CREATE FUNCTION lanyard_catalog._visible(relid oid) RETURNS boolean LANGUAGE sql STABLE
+RETURN CASE WHEN $1 < 16384 THEN true ELSE lanyard_catalog._visible_made($1) END;
 
 -- Schemas in the order in which a bare relation name is looked up: the session's temporary schema, pg_catalog unless it
 -- is named, then search_path as written. Names that do not exist match nothing.
@@ -93,8 +110,8 @@ BEGIN
     END IF;
     RETURN true;
 END $$;
-CREATE FUNCTION lanyard_catalog._me(role oid) RETURNS boolean LANGUAGE sql STABLE STRICT
-RETURN EXISTS (SELECT FROM lanyard_catalog._self s WHERE s.oid = $1);
+CREATE FUNCTION lanyard_catalog._me(role oid) RETURNS boolean LANGUAGE sql STABLE
+RETURN pg_catalog.pg_get_userbyid($1) = SESSION_USER;
 
 -- ---- names and visibility --------------------------------------------------------------------------------------
 
@@ -116,7 +133,7 @@ RETURN CASE WHEN lanyard_catalog._visible($1) THEN $1::regclass END;
 CREATE FUNCTION lanyard_catalog.to_regnamespace(name text) RETURNS regnamespace LANGUAGE sql STABLE STRICT
 RETURN (SELECT n.oid FROM lanyard_catalog.pg_namespace n WHERE n.nspname = (pg_catalog.parse_ident($1))[1]::name)::regnamespace;
 CREATE FUNCTION lanyard_catalog.to_regrole(name text) RETURNS regrole LANGUAGE sql STABLE STRICT
-RETURN (SELECT s.oid FROM lanyard_catalog._self s WHERE s.rolname = (pg_catalog.parse_ident($1))[1]::name)::regrole;
+RETURN CASE WHEN (pg_catalog.parse_ident($1))[1] = SESSION_USER THEN pg_catalog.to_regrole($1) END;
 -- A schema in front is looked up among the visible ones, because PostgreSQL's own answer tells whether it exists.
 CREATE FUNCTION lanyard_catalog.to_regtype(name text) RETURNS regtype LANGUAGE sql STABLE STRICT
 RETURN CASE
@@ -137,127 +154,194 @@ CREATE FUNCTION lanyard_catalog.to_regprocedure(name text) RETURNS regprocedure 
 RETURN CASE WHEN $1 !~ '\.' OR $1 ~ '^\s*pg_catalog\s*\.[^.]*$' THEN (
     SELECT r.p FROM (SELECT pg_catalog.to_regprocedure($1) AS p) r WHERE r.p::oid < 16384) END;
 
-CREATE FUNCTION lanyard_catalog.pg_table_is_visible(relid oid) RETURNS boolean LANGUAGE sql STABLE STRICT
-RETURN (
-    SELECT p.rank IS NOT NULL AND NOT EXISTS (
-        SELECT FROM pg_catalog.pg_class o
-        JOIN pg_catalog.pg_namespace s ON s.oid = o.relnamespace
-        WHERE o.relname = c.relname AND o.oid <> c.oid
-          AND pg_catalog.array_position(p.path, s.nspname) < p.rank
-          AND lanyard_catalog._visible(o.oid))
+-- Qualified throughout, because _path reads the client's search_path.
+CREATE FUNCTION lanyard_catalog.pg_table_is_visible(relid oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT AS $$
+DECLARE
+    path pg_catalog.name[];
+    bare pg_catalog.name;
+    rank pg_catalog.int4;
+BEGIN
+    IF NOT lanyard_catalog._visible($1) THEN
+        RETURN NULL;
+    END IF;
+    path := lanyard_catalog._path();
+    SELECT c.relname, pg_catalog.array_position(path, n.nspname) INTO bare, rank
     FROM pg_catalog.pg_class c
-    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    CROSS JOIN LATERAL (
-        SELECT q.path, pg_catalog.array_position(q.path, n.nspname) AS rank
-        FROM (SELECT lanyard_catalog._path() AS path) q
-    ) p
-    WHERE c.oid = $1 AND lanyard_catalog._visible($1));
-CREATE FUNCTION lanyard_catalog.pg_type_is_visible(typid oid) RETURNS boolean LANGUAGE sql STABLE STRICT
-RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_type_is_visible($1) ELSE (
+    JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+    WHERE c.oid OPERATOR(pg_catalog.=) $1;
+    IF bare IS NULL OR rank IS NULL THEN
+        RETURN CASE WHEN bare IS NOT NULL THEN false END;
+    END IF;
+    RETURN NOT EXISTS (
+        SELECT FROM pg_catalog.pg_class o
+        JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) o.relnamespace
+        WHERE o.relname OPERATOR(pg_catalog.=) bare AND o.oid OPERATOR(pg_catalog.<>) $1
+          AND pg_catalog.array_position(path, s.nspname) OPERATOR(pg_catalog.<) rank
+          AND lanyard_catalog._visible(o.oid));
+END $$;
+CREATE FUNCTION lanyard_catalog._pg_type_is_visible(id oid) RETURNS boolean LANGUAGE sql STABLE STRICT
+RETURN (
     SELECT n.nspname = ANY (lanyard_catalog._path())
     FROM lanyard_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
-    WHERE t.oid = $1) END;
-CREATE FUNCTION lanyard_catalog.pg_collation_is_visible(collid oid) RETURNS boolean LANGUAGE sql STABLE STRICT
-RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_collation_is_visible($1) ELSE (
+    WHERE t.oid = $1);
+CREATE FUNCTION lanyard_catalog.pg_type_is_visible(id oid) RETURNS boolean LANGUAGE sql STABLE
+RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_type_is_visible($1) ELSE lanyard_catalog._pg_type_is_visible($1) END;
+CREATE FUNCTION lanyard_catalog._pg_collation_is_visible(id oid) RETURNS boolean LANGUAGE sql STABLE STRICT
+RETURN (
     SELECT n.nspname = ANY (lanyard_catalog._path())
     FROM lanyard_catalog.pg_collation t JOIN pg_catalog.pg_namespace n ON n.oid = t.collnamespace
-    WHERE t.oid = $1) END;
-CREATE FUNCTION lanyard_catalog.pg_opclass_is_visible(opcid oid) RETURNS boolean LANGUAGE sql STABLE STRICT
-RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_opclass_is_visible($1) ELSE (
+    WHERE t.oid = $1);
+CREATE FUNCTION lanyard_catalog.pg_collation_is_visible(id oid) RETURNS boolean LANGUAGE sql STABLE
+RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_collation_is_visible($1) ELSE lanyard_catalog._pg_collation_is_visible($1) END;
+CREATE FUNCTION lanyard_catalog._pg_opclass_is_visible(id oid) RETURNS boolean LANGUAGE sql STABLE STRICT
+RETURN (
     SELECT n.nspname = ANY (lanyard_catalog._path())
     FROM lanyard_catalog.pg_opclass t JOIN pg_catalog.pg_namespace n ON n.oid = t.opcnamespace
-    WHERE t.oid = $1) END;
-CREATE FUNCTION lanyard_catalog.pg_function_is_visible(id oid) RETURNS boolean LANGUAGE sql STABLE STRICT
+    WHERE t.oid = $1);
+CREATE FUNCTION lanyard_catalog.pg_opclass_is_visible(id oid) RETURNS boolean LANGUAGE sql STABLE
+RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_opclass_is_visible($1) ELSE lanyard_catalog._pg_opclass_is_visible($1) END;
+CREATE FUNCTION lanyard_catalog.pg_function_is_visible(id oid) RETURNS boolean LANGUAGE sql STABLE
 RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_function_is_visible($1) END;
-CREATE FUNCTION lanyard_catalog.pg_operator_is_visible(id oid) RETURNS boolean LANGUAGE sql STABLE STRICT
+CREATE FUNCTION lanyard_catalog.pg_operator_is_visible(id oid) RETURNS boolean LANGUAGE sql STABLE
 RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_operator_is_visible($1) END;
-CREATE FUNCTION lanyard_catalog.pg_opfamily_is_visible(id oid) RETURNS boolean LANGUAGE sql STABLE STRICT
+CREATE FUNCTION lanyard_catalog.pg_opfamily_is_visible(id oid) RETURNS boolean LANGUAGE sql STABLE
 RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_opfamily_is_visible($1) END;
-CREATE FUNCTION lanyard_catalog.pg_conversion_is_visible(id oid) RETURNS boolean LANGUAGE sql STABLE STRICT
+CREATE FUNCTION lanyard_catalog.pg_conversion_is_visible(id oid) RETURNS boolean LANGUAGE sql STABLE
 RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_conversion_is_visible($1) END;
 CREATE FUNCTION lanyard_catalog.pg_statistics_obj_is_visible(id oid) RETURNS boolean LANGUAGE sql STABLE STRICT
 RETURN NULL::boolean;
-CREATE FUNCTION lanyard_catalog.pg_ts_config_is_visible(id oid) RETURNS boolean LANGUAGE sql STABLE STRICT
+CREATE FUNCTION lanyard_catalog.pg_ts_config_is_visible(id oid) RETURNS boolean LANGUAGE sql STABLE
 RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_ts_config_is_visible($1) END;
-CREATE FUNCTION lanyard_catalog.pg_ts_dict_is_visible(id oid) RETURNS boolean LANGUAGE sql STABLE STRICT
+CREATE FUNCTION lanyard_catalog.pg_ts_dict_is_visible(id oid) RETURNS boolean LANGUAGE sql STABLE
 RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_ts_dict_is_visible($1) END;
-CREATE FUNCTION lanyard_catalog.pg_ts_parser_is_visible(id oid) RETURNS boolean LANGUAGE sql STABLE STRICT
+CREATE FUNCTION lanyard_catalog.pg_ts_parser_is_visible(id oid) RETURNS boolean LANGUAGE sql STABLE
 RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_ts_parser_is_visible($1) END;
-CREATE FUNCTION lanyard_catalog.pg_ts_template_is_visible(id oid) RETURNS boolean LANGUAGE sql STABLE STRICT
+CREATE FUNCTION lanyard_catalog.pg_ts_template_is_visible(id oid) RETURNS boolean LANGUAGE sql STABLE
 RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_ts_template_is_visible($1) END;
 
--- Not STRICT: the modifier may be NULL.
+-- The modifier may be NULL. The set of all types in use is asked for last.
+CREATE FUNCTION lanyard_catalog._type_visible(typid oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
+SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    IF EXISTS (SELECT FROM lanyard_catalog._typed t WHERE t.typid = $1) THEN
+        RETURN true;
+    END IF;
+    RETURN EXISTS (SELECT FROM lanyard_catalog.pg_type t WHERE t.oid = $1);
+END $$;
 CREATE FUNCTION lanyard_catalog.format_type(typid oid, typmod integer) RETURNS text LANGUAGE sql STABLE
 RETURN CASE
-    WHEN $1 < 16384 OR EXISTS (SELECT FROM lanyard_catalog._typed t WHERE t.typid = $1)
-        OR EXISTS (SELECT FROM lanyard_catalog.pg_type t WHERE t.oid = $1) THEN pg_catalog.format_type($1, $2)
+    WHEN $1 < 16384 THEN pg_catalog.format_type($1, $2)
+    WHEN lanyard_catalog._type_visible($1) THEN pg_catalog.format_type($1, $2)
     WHEN $1 IS NOT NULL THEN '???'
 END;
-CREATE FUNCTION lanyard_catalog.pg_get_userbyid(roleid oid) RETURNS name LANGUAGE sql STABLE STRICT
-RETURN (CASE WHEN lanyard_catalog._me($1) THEN SESSION_USER::text ELSE 'unknown (OID=' || $1 || ')' END)::name;
+CREATE FUNCTION lanyard_catalog.pg_get_userbyid(roleid oid) RETURNS name LANGUAGE sql STABLE
+RETURN CASE WHEN lanyard_catalog._me($1) THEN SESSION_USER ELSE ('unknown (OID=' || $1 || ')')::name END;
 
 -- ---- comments --------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION lanyard_catalog.obj_description(object oid, catalog name) RETURNS text LANGUAGE sql STABLE STRICT
-RETURN (
-    SELECT d.description FROM lanyard_catalog.pg_description d
-    WHERE d.objoid = $1 AND d.objsubid = 0
-      AND d.classoid = (SELECT c.oid FROM pg_catalog.pg_class c WHERE c.relname = $2 AND c.relnamespace = 11));
+CREATE FUNCTION lanyard_catalog._obj_description(object oid, catalog name) RETURNS text LANGUAGE plpgsql STABLE STRICT
+SET search_path = pg_catalog AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_description d WHERE d.objoid = $1) THEN
+        RETURN NULL;
+    END IF;
+    RETURN (
+        SELECT d.description FROM lanyard_catalog.pg_description d
+        WHERE d.objoid = $1 AND d.objsubid = 0
+          AND d.classoid = (SELECT c.oid FROM pg_class c WHERE c.relname = $2 AND c.relnamespace = 11));
+END $$;
+CREATE FUNCTION lanyard_catalog.obj_description(object oid, catalog name) RETURNS text LANGUAGE sql STABLE
+RETURN CASE WHEN $1 < 16384 THEN pg_catalog.obj_description($1, $2) ELSE lanyard_catalog._obj_description($1, $2) END;
 CREATE FUNCTION lanyard_catalog.obj_description(object oid) RETURNS text LANGUAGE sql STABLE STRICT
 RETURN (SELECT d.description FROM lanyard_catalog.pg_description d WHERE d.objoid = $1 AND d.objsubid = 0 LIMIT 1);
-CREATE FUNCTION lanyard_catalog.col_description(relid oid, attnum integer) RETURNS text LANGUAGE sql STABLE STRICT
-RETURN (
-    SELECT d.description FROM lanyard_catalog.pg_description d
-    WHERE d.objoid = $1 AND d.classoid = 'pg_catalog.pg_class'::regclass AND d.objsubid = $2);
+CREATE FUNCTION lanyard_catalog._col_description(relid oid, attnum integer) RETURNS text LANGUAGE plpgsql STABLE STRICT
+SET search_path = pg_catalog AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_description d WHERE d.objoid = $1 AND d.objsubid = $2) THEN
+        RETURN NULL;
+    END IF;
+    RETURN (
+        SELECT d.description FROM lanyard_catalog.pg_description d
+        WHERE d.objoid = $1 AND d.classoid = 'pg_class'::regclass AND d.objsubid = $2);
+END $$;
+CREATE FUNCTION lanyard_catalog.col_description(relid oid, attnum integer) RETURNS text LANGUAGE sql STABLE
+RETURN CASE WHEN $1 < 16384 THEN pg_catalog.col_description($1, $2) ELSE lanyard_catalog._col_description($1, $2) END;
 CREATE FUNCTION lanyard_catalog.shobj_description(object oid, catalog name) RETURNS text LANGUAGE sql STABLE STRICT
 RETURN NULL::text;
 
 -- ---- definitions -----------------------------------------------------------------------------------------------
 
-CREATE FUNCTION lanyard_catalog.pg_get_indexdef(relid oid) RETURNS text LANGUAGE sql STABLE STRICT
+CREATE FUNCTION lanyard_catalog.pg_get_indexdef(relid oid) RETURNS text LANGUAGE sql STABLE
 RETURN CASE WHEN lanyard_catalog._visible($1) THEN pg_catalog.pg_get_indexdef($1) END;
-CREATE FUNCTION lanyard_catalog.pg_get_indexdef(relid oid, attnum integer, pretty boolean) RETURNS text LANGUAGE sql STABLE STRICT
+CREATE FUNCTION lanyard_catalog.pg_get_indexdef(relid oid, attnum integer, pretty boolean) RETURNS text LANGUAGE sql STABLE
 RETURN CASE WHEN lanyard_catalog._visible($1) THEN pg_catalog.pg_get_indexdef($1, $2, $3) END;
-CREATE FUNCTION lanyard_catalog.pg_get_constraintdef(id oid) RETURNS text LANGUAGE sql STABLE STRICT
-RETURN (SELECT pg_catalog.pg_get_constraintdef(n.oid) FROM lanyard_catalog.pg_constraint n WHERE n.oid = $1);
-CREATE FUNCTION lanyard_catalog.pg_get_constraintdef(id oid, pretty boolean) RETURNS text LANGUAGE sql STABLE STRICT
-RETURN (SELECT pg_catalog.pg_get_constraintdef(n.oid, $2) FROM lanyard_catalog.pg_constraint n WHERE n.oid = $1);
+CREATE FUNCTION lanyard_catalog._constraint_visible(id oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
+SET search_path = pg_catalog AS $$
+BEGIN
+    IF lanyard_catalog._sees_constraint($1) THEN
+        RETURN true;
+    END IF;
+    RETURN EXISTS (SELECT FROM lanyard_catalog.pg_constraint n WHERE n.oid = $1);
+END $$;
+CREATE FUNCTION lanyard_catalog.pg_get_constraintdef(id oid) RETURNS text LANGUAGE sql STABLE
+RETURN CASE WHEN lanyard_catalog._constraint_visible($1) THEN pg_catalog.pg_get_constraintdef($1) END;
+CREATE FUNCTION lanyard_catalog.pg_get_constraintdef(id oid, pretty boolean) RETURNS text LANGUAGE sql STABLE
+RETURN CASE WHEN lanyard_catalog._constraint_visible($1) THEN pg_catalog.pg_get_constraintdef($1, $2) END;
 
 -- An expression is read against the relation it belongs to only: against another one it would name that one's columns.
-CREATE FUNCTION lanyard_catalog._belongs(expression pg_node_tree, relid oid) RETURNS boolean LANGUAGE sql STABLE STRICT
-RETURN $2 < 16384
-    OR EXISTS (SELECT FROM lanyard_catalog.pg_attrdef d WHERE d.adrelid = $2 AND d.adbin::text = $1::text)
-    OR EXISTS (SELECT FROM lanyard_catalog.pg_index i
-        WHERE i.indrelid = $2 AND (i.indexprs::text = $1::text OR i.indpred::text = $1::text))
-    OR EXISTS (SELECT FROM lanyard_catalog.pg_constraint n WHERE n.conrelid = $2 AND n.conbin::text = $1::text)
-    OR EXISTS (SELECT FROM lanyard_catalog.pg_class c WHERE c.oid = $2 AND c.relpartbound::text = $1::text);
-CREATE FUNCTION lanyard_catalog.pg_get_expr(expression pg_node_tree, relid oid) RETURNS text LANGUAGE sql STABLE STRICT
-RETURN CASE WHEN lanyard_catalog._belongs($1, $2) THEN pg_catalog.pg_get_expr($1, $2) END;
-CREATE FUNCTION lanyard_catalog.pg_get_expr(expression pg_node_tree, relid oid, pretty boolean) RETURNS text LANGUAGE sql STABLE STRICT
-RETURN CASE WHEN lanyard_catalog._belongs($1, $2) THEN pg_catalog.pg_get_expr($1, $2, $3) END;
+CREATE FUNCTION lanyard_catalog._belongs(expression pg_node_tree, relid oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
+SET search_path = pg_catalog AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM pg_attrdef d
+        WHERE d.adrelid = $2 AND d.adbin::text = $1::text
+          AND lanyard_catalog._sees_default(d.oid))
+    THEN
+        RETURN true;
+    END IF;
+    IF EXISTS (
+        SELECT FROM pg_index i
+        WHERE i.indrelid = $2 AND (i.indexprs::text = $1::text OR i.indpred::text = $1::text)
+          AND lanyard_catalog._visible(i.indexrelid))
+    THEN
+        RETURN true;
+    END IF;
+    RETURN EXISTS (SELECT FROM lanyard_catalog.pg_constraint n WHERE n.conrelid = $2 AND n.conbin::text = $1::text)
+        OR EXISTS (SELECT FROM lanyard_catalog.pg_class c WHERE c.oid = $2 AND c.relpartbound::text = $1::text);
+END $$;
+CREATE FUNCTION lanyard_catalog.pg_get_expr(expression pg_node_tree, relid oid) RETURNS text LANGUAGE sql STABLE
+RETURN CASE
+    WHEN $2 < 16384 THEN pg_catalog.pg_get_expr($1, $2)
+    WHEN lanyard_catalog._belongs($1, $2) THEN pg_catalog.pg_get_expr($1, $2)
+END;
+CREATE FUNCTION lanyard_catalog.pg_get_expr(expression pg_node_tree, relid oid, pretty boolean) RETURNS text LANGUAGE sql STABLE
+RETURN CASE
+    WHEN $2 < 16384 THEN pg_catalog.pg_get_expr($1, $2, $3)
+    WHEN lanyard_catalog._belongs($1, $2) THEN pg_catalog.pg_get_expr($1, $2, $3)
+END;
 
-CREATE FUNCTION lanyard_catalog.pg_get_viewdef(relid oid) RETURNS text LANGUAGE sql STABLE STRICT
+CREATE FUNCTION lanyard_catalog.pg_get_viewdef(relid oid) RETURNS text LANGUAGE sql STABLE
 RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_get_viewdef($1) END;
-CREATE FUNCTION lanyard_catalog.pg_get_viewdef(relid oid, pretty boolean) RETURNS text LANGUAGE sql STABLE STRICT
+CREATE FUNCTION lanyard_catalog.pg_get_viewdef(relid oid, pretty boolean) RETURNS text LANGUAGE sql STABLE
 RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_get_viewdef($1, $2) END;
-CREATE FUNCTION lanyard_catalog.pg_get_viewdef(relid oid, wrap integer) RETURNS text LANGUAGE sql STABLE STRICT
+CREATE FUNCTION lanyard_catalog.pg_get_viewdef(relid oid, wrap integer) RETURNS text LANGUAGE sql STABLE
 RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_get_viewdef($1, $2) END;
 CREATE FUNCTION lanyard_catalog.pg_get_viewdef(name text) RETURNS text LANGUAGE sql STABLE STRICT
 RETURN lanyard_catalog.pg_get_viewdef(lanyard_catalog._resolve($1));
 CREATE FUNCTION lanyard_catalog.pg_get_viewdef(name text, pretty boolean) RETURNS text LANGUAGE sql STABLE STRICT
 RETURN lanyard_catalog.pg_get_viewdef(lanyard_catalog._resolve($1), $2);
 
-CREATE FUNCTION lanyard_catalog.pg_get_functiondef(id oid) RETURNS text LANGUAGE sql STABLE STRICT
+CREATE FUNCTION lanyard_catalog.pg_get_functiondef(id oid) RETURNS text LANGUAGE sql STABLE
 RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_get_functiondef($1) END;
-CREATE FUNCTION lanyard_catalog.pg_get_function_arguments(id oid) RETURNS text LANGUAGE sql STABLE STRICT
+CREATE FUNCTION lanyard_catalog.pg_get_function_arguments(id oid) RETURNS text LANGUAGE sql STABLE
 RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_get_function_arguments($1) END;
-CREATE FUNCTION lanyard_catalog.pg_get_function_identity_arguments(id oid) RETURNS text LANGUAGE sql STABLE STRICT
+CREATE FUNCTION lanyard_catalog.pg_get_function_identity_arguments(id oid) RETURNS text LANGUAGE sql STABLE
 RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_get_function_identity_arguments($1) END;
-CREATE FUNCTION lanyard_catalog.pg_get_function_result(id oid) RETURNS text LANGUAGE sql STABLE STRICT
+CREATE FUNCTION lanyard_catalog.pg_get_function_result(id oid) RETURNS text LANGUAGE sql STABLE
 RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_get_function_result($1) END;
-CREATE FUNCTION lanyard_catalog.pg_get_function_arg_default(id oid, argument integer) RETURNS text LANGUAGE sql STABLE STRICT
+CREATE FUNCTION lanyard_catalog.pg_get_function_arg_default(id oid, argument integer) RETURNS text LANGUAGE sql STABLE
 RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_get_function_arg_default($1, $2) END;
-CREATE FUNCTION lanyard_catalog.pg_get_function_sqlbody(id oid) RETURNS text LANGUAGE sql STABLE STRICT
+CREATE FUNCTION lanyard_catalog.pg_get_function_sqlbody(id oid) RETURNS text LANGUAGE sql STABLE
 RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_get_function_sqlbody($1) END;
 CREATE FUNCTION lanyard_catalog.pg_get_partkeydef(relid oid) RETURNS text LANGUAGE sql STABLE STRICT
 RETURN (SELECT pg_catalog.pg_get_partkeydef(p.partrelid) FROM lanyard_catalog.pg_partitioned_table p WHERE p.partrelid = $1);
@@ -339,13 +423,11 @@ CREATE FUNCTION lanyard_catalog.pg_index_column_has_property(relid oid, attnum i
 RETURN CASE WHEN lanyard_catalog._visible($1) THEN pg_catalog.pg_index_column_has_property($1, $2, $3) END;
 CREATE FUNCTION lanyard_catalog.pg_index_column_has_property(name text, attnum integer, property text) RETURNS boolean LANGUAGE sql STABLE STRICT
 RETURN pg_catalog.pg_index_column_has_property(lanyard_catalog._resolve($1), $2, $3);
--- 28 = INSERT | UPDATE | DELETE, 4 = UPDATE (CMD bits of pg_relation_is_updatable).
-CREATE FUNCTION lanyard_catalog.pg_relation_is_updatable(relid oid, triggers boolean) RETURNS integer LANGUAGE sql STABLE STRICT
-RETURN CASE WHEN $1 < 16384 THEN 0
-    ELSE COALESCE((SELECT CASE WHEN s.writable THEN 28 ELSE 0 END FROM lanyard_catalog._seen s WHERE s.relid = $1 LIMIT 1), 0) END;
-CREATE FUNCTION lanyard_catalog.pg_column_is_updatable(relid oid, attnum smallint, triggers boolean) RETURNS boolean LANGUAGE sql STABLE STRICT
-RETURN lanyard_catalog.pg_relation_is_updatable($1, $3) > 0
-    AND EXISTS (SELECT FROM lanyard_catalog._seen_column c WHERE c.relid = $1 AND c.attnum = $2);
+-- 28 = INSERT | UPDATE | DELETE (CMD bits of pg_relation_is_updatable).
+CREATE FUNCTION lanyard_catalog.pg_relation_is_updatable(relid oid, triggers boolean) RETURNS integer LANGUAGE sql STABLE
+RETURN CASE WHEN $1 < 16384 THEN 0 WHEN lanyard_catalog._writes_relation($1) THEN 28 ELSE 0 END;
+CREATE FUNCTION lanyard_catalog.pg_column_is_updatable(relid oid, attnum smallint, triggers boolean) RETURNS boolean LANGUAGE sql STABLE
+RETURN CASE WHEN $1 < 16384 OR $2 <= 0 THEN false ELSE lanyard_catalog._writes_relation($1) END;
 -- information_schema's definitions call these two with regclass, which PostgreSQL's own would match better than oid.
 CREATE FUNCTION lanyard_catalog.pg_relation_is_updatable(relid regclass, triggers boolean) RETURNS integer LANGUAGE sql STABLE STRICT
 RETURN lanyard_catalog.pg_relation_is_updatable($1::oid, $2);

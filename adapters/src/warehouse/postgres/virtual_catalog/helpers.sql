@@ -1,8 +1,10 @@
--- What the session may see, as sets of OIDs. Owned by lanyard_owner and read by the virtual views with its rights. Only
--- those named at the end are granted to sessions, because functions run with the session's own rights.
+-- What the session may see. The views here are granted to nobody: the virtual views read the small ones with their
+-- owner's rights, and the functions at the end, SECURITY DEFINER with a pinned search_path, ask the large ones about one
+-- object. Such a function is a fence for the planner (inlined into every virtual view, these views made plans of hundreds
+-- of nodes), keeps its plan for the session, and tells a session only about what it sees anyway.
 -- 16384 is the first OID that initdb does not use (FirstNormalObjectId); 11 is the pinned OID of pg_catalog.
 
-CREATE VIEW lanyard_catalog._self WITH (security_barrier) AS
+CREATE VIEW lanyard_catalog._self AS
 SELECT r.oid, r.rolname FROM pg_catalog.pg_roles r WHERE r.rolname = SESSION_USER;
 
 CREATE VIEW lanyard_catalog._relation AS
@@ -37,13 +39,17 @@ AND (i.indexprs IS NULL AND i.indpred IS NULL OR NOT EXISTS (
       AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = i.indrelid
       AND NOT EXISTS (SELECT FROM lanyard_catalog._column c WHERE c.relid = i.indrelid AND c.attnum = d.refobjsubid)));
 
--- Types that visible columns use, with what those are made of. A composite type made from a table counts by the table.
+-- Types of visible columns. Dependencies on built-in types are not recorded, so this reads few rows.
+CREATE VIEW lanyard_catalog._typed AS
+SELECT d.refobjid AS typid
+FROM pg_catalog.pg_depend d
+JOIN lanyard_catalog._column c ON c.relid = d.objid AND c.attnum = d.objsubid
+WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_type'::regclass;
+
+-- Those with what they are made of. A composite type made from a table counts by the table.
 CREATE VIEW lanyard_catalog._type AS
 WITH RECURSIVE used (oid) AS (
-    SELECT a.atttypid
-    FROM lanyard_catalog._column c
-    JOIN pg_catalog.pg_attribute a ON a.attrelid = c.relid AND a.attnum = c.attnum
-    WHERE a.atttypid >= 16384
+    SELECT t.typid FROM lanyard_catalog._typed t
     UNION
     SELECT part.oid
     FROM used u
@@ -130,24 +136,137 @@ FROM pg_catalog.pg_inherits h
 WHERE EXISTS (SELECT FROM lanyard_catalog._index i WHERE i.indexrelid = h.inhrelid)
   AND EXISTS (SELECT FROM lanyard_catalog._index i WHERE i.indexrelid = h.inhparent);
 
--- Granted: every relation and index the session sees beyond the built-in ones, and what it may do there.
-CREATE VIEW lanyard_catalog._seen WITH (security_barrier) AS
-SELECT r.relid, r.readable, r.writable FROM lanyard_catalog._relation r
-UNION ALL
-SELECT i.indexrelid, false, false FROM lanyard_catalog._index i
-UNION ALL
-SELECT t.oid, true, true FROM lanyard_catalog._temporary t;
+-- ---- about one object ------------------------------------------------------------------------------------------
 
--- Granted: types of visible columns, found from the type's end (the dependency index) without building the whole set.
-CREATE VIEW lanyard_catalog._typed WITH (security_barrier) AS
-SELECT d.refobjid AS typid
-FROM pg_catalog.pg_depend d
-JOIN lanyard_catalog._column c ON c.relid = d.objid AND c.attnum = d.objsubid
-WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_type'::regclass;
+CREATE FUNCTION lanyard_catalog._sees_relation(relid oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
+SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM lanyard_catalog._relation r WHERE r.relid = $1);
+END $$;
+CREATE FUNCTION lanyard_catalog._writes_relation(relid oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
+SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM lanyard_catalog._relation r WHERE r.relid = $1 AND r.writable);
+END $$;
+CREATE FUNCTION lanyard_catalog._reads_relation(relid oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
+SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM lanyard_catalog._relation r WHERE r.relid = $1 AND r.readable);
+END $$;
+CREATE FUNCTION lanyard_catalog._sees_column(relid oid, attnum integer) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
+SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM lanyard_catalog._column c WHERE c.relid = $1 AND c.attnum = $2::smallint);
+END $$;
+CREATE FUNCTION lanyard_catalog._sees_index(indexrelid oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
+SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM lanyard_catalog._index i WHERE i.indexrelid = $1);
+END $$;
+CREATE FUNCTION lanyard_catalog._sees_constraint(id oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
+SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM lanyard_catalog._constraint n WHERE n.oid = $1);
+END $$;
+CREATE FUNCTION lanyard_catalog._sees_default(id oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
+SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM lanyard_catalog._default d WHERE d.oid = $1);
+END $$;
+CREATE FUNCTION lanyard_catalog._sees_default(relid oid, attnum smallint) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
+SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM lanyard_catalog._default d WHERE d.adrelid = $1 AND d.adnum = $2);
+END $$;
+CREATE FUNCTION lanyard_catalog._sees_partitioned(relid oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
+SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM lanyard_catalog._partitioned p WHERE p.partrelid = $1);
+END $$;
+CREATE FUNCTION lanyard_catalog._sees_inheritance(child oid, parent oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
+SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM lanyard_catalog._inheritance h WHERE h.inhrelid = $1 AND h.inhparent = $2);
+END $$;
 
--- Granted: visible columns.
-CREATE VIEW lanyard_catalog._seen_column WITH (security_barrier) AS
-SELECT c.relid, c.attnum FROM lanyard_catalog._column c;
+-- ---- what pg_class says about one relation ---------------------------------------------------------------------
 
-GRANT SELECT ON lanyard_catalog._self, lanyard_catalog._seen, lanyard_catalog._typed, lanyard_catalog._seen_column
-TO lanyard_session;
+CREATE FUNCTION lanyard_catalog._has_index(relid oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
+SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM lanyard_catalog._index i WHERE i.indrelid = $1);
+END $$;
+CREATE FUNCTION lanyard_catalog._has_foreign_key(relid oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
+SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM lanyard_catalog._constraint n WHERE n.contype = 'f' AND n.conrelid = $1)
+        OR EXISTS (SELECT FROM lanyard_catalog._constraint n WHERE n.contype = 'f' AND n.confrelid = $1);
+END $$;
+CREATE FUNCTION lanyard_catalog._has_parent(relid oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
+SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM lanyard_catalog._inheritance h WHERE h.inhrelid = $1);
+END $$;
+CREATE FUNCTION lanyard_catalog._has_child(relid oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
+SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM lanyard_catalog._inheritance h WHERE h.inhparent = $1);
+END $$;
+CREATE FUNCTION lanyard_catalog._checks(relid oid) RETURNS smallint LANGUAGE plpgsql STABLE STRICT
+SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    RETURN (SELECT count(*) FROM lanyard_catalog._constraint n WHERE n.conrelid = $1 AND n.contype = 'c')::smallint;
+END $$;
+CREATE FUNCTION lanyard_catalog._last_column(relid oid) RETURNS smallint LANGUAGE plpgsql STABLE STRICT
+SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    RETURN (SELECT max(c.attnum) FROM lanyard_catalog._column c WHERE c.relid = $1);
+END $$;
+
+-- ---- whole sets, asked for when a row beyond the built-in ones comes up ----------------------------------------
+
+CREATE FUNCTION lanyard_catalog._types() RETURNS SETOF oid LANGUAGE plpgsql STABLE ROWS 100
+SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    RETURN QUERY SELECT u.oid FROM lanyard_catalog._type u;
+END $$;
+CREATE FUNCTION lanyard_catalog._composites() RETURNS SETOF oid LANGUAGE plpgsql STABLE ROWS 100
+SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    RETURN QUERY SELECT k.relid FROM lanyard_catalog._composite k;
+END $$;
+CREATE FUNCTION lanyard_catalog._schemas() RETURNS SETOF oid LANGUAGE plpgsql STABLE ROWS 100
+SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    RETURN QUERY SELECT DISTINCT c.relnamespace FROM lanyard_catalog._relation r JOIN pg_class c ON c.oid = r.relid
+        UNION SELECT t.typnamespace FROM lanyard_catalog._type u JOIN pg_type t ON t.oid = u.oid;
+END $$;
+CREATE FUNCTION lanyard_catalog._access_methods() RETURNS SETOF oid LANGUAGE plpgsql STABLE ROWS 100
+SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    RETURN QUERY SELECT c.relam FROM lanyard_catalog._relation r JOIN pg_class c ON c.oid = r.relid
+        UNION SELECT c.relam FROM lanyard_catalog._index i JOIN pg_class c ON c.oid = i.indexrelid;
+END $$;
+CREATE FUNCTION lanyard_catalog._operator_classes() RETURNS SETOF oid LANGUAGE plpgsql STABLE ROWS 100
+SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    RETURN QUERY SELECT DISTINCT k.oid
+        FROM lanyard_catalog._index v
+        JOIN pg_index i ON i.indexrelid = v.indexrelid
+        CROSS JOIN LATERAL unnest(i.indclass) k (oid);
+END $$;
+CREATE FUNCTION lanyard_catalog._collations() RETURNS SETOF oid LANGUAGE plpgsql STABLE ROWS 100
+SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    RETURN QUERY SELECT DISTINCT a.attcollation
+        FROM lanyard_catalog._column c
+        JOIN pg_attribute a ON a.attrelid = c.relid AND a.attnum = c.attnum;
+END $$;
+CREATE FUNCTION lanyard_catalog._extensions() RETURNS SETOF oid LANGUAGE plpgsql STABLE ROWS 100
+SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    RETURN QUERY SELECT DISTINCT d.refobjid
+        FROM pg_depend d
+        JOIN lanyard_catalog._type u ON u.oid = d.objid
+        WHERE d.classid = 'pg_type'::regclass AND d.deptype = 'e' AND d.refclassid = 'pg_extension'::regclass;
+END $$;

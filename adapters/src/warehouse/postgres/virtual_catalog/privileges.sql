@@ -19,28 +19,33 @@ BEGIN
     RETURN answer;
 END $$;
 
-CREATE FUNCTION lanyard_catalog._relation_privilege(relid oid, list text) RETURNS boolean LANGUAGE sql STABLE STRICT
-RETURN CASE
-    WHEN $1 < 16384 OR EXISTS (
-        SELECT FROM pg_catalog.pg_class c WHERE c.oid = $1 AND c.relnamespace = pg_catalog.pg_my_temp_schema())
-    THEN pg_catalog.has_table_privilege($1, $2)
-    ELSE (
-        SELECT lanyard_catalog._allowed($2,
-            '{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER,MAINTAIN,RULE}',
-            CASE WHEN s.readable THEN '{SELECT}'::text[] ELSE '{}' END
-                || CASE WHEN s.writable THEN '{INSERT,UPDATE,DELETE}'::text[] ELSE '{}' END)
-        FROM lanyard_catalog._seen s WHERE s.relid = $1 LIMIT 1)
-END;
+-- NULL for what the session does not see, as for a missing relation.
+CREATE FUNCTION lanyard_catalog._relation_privilege(relid oid, list text) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
+SET search_path = pg_catalog AS $$
+DECLARE
+    held text[];
+BEGIN
+    IF $1 < 16384 OR EXISTS (SELECT FROM pg_class c WHERE c.oid = $1 AND c.relnamespace = pg_my_temp_schema()) THEN
+        RETURN has_table_privilege($1, $2);
+    END IF;
+    IF lanyard_catalog._sees_relation($1) THEN
+        held := CASE WHEN lanyard_catalog._reads_relation($1) THEN '{SELECT}'::text[] ELSE '{}' END
+            || CASE WHEN lanyard_catalog._writes_relation($1) THEN '{INSERT,UPDATE,DELETE}'::text[] ELSE '{}' END;
+    END IF;
+    RETURN lanyard_catalog._allowed($2, '{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER,MAINTAIN,RULE}', held);
+END $$;
 
-CREATE FUNCTION lanyard_catalog._column_privilege(relid oid, attnum smallint, list text) RETURNS boolean LANGUAGE sql STABLE STRICT
-RETURN CASE
-    WHEN $1 < 16384 OR EXISTS (
-        SELECT FROM pg_catalog.pg_class c WHERE c.oid = $1 AND c.relnamespace = pg_catalog.pg_my_temp_schema())
-    THEN pg_catalog.has_column_privilege($1, $2, $3)
-    ELSE (
-        SELECT lanyard_catalog._relation_privilege($1, $3)
-        FROM lanyard_catalog._seen_column c WHERE c.relid = $1 AND c.attnum = $2)
-END;
+CREATE FUNCTION lanyard_catalog._column_privilege(relid oid, attnum smallint, list text) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
+SET search_path = pg_catalog AS $$
+BEGIN
+    IF $1 < 16384 OR EXISTS (SELECT FROM pg_class c WHERE c.oid = $1 AND c.relnamespace = pg_my_temp_schema()) THEN
+        RETURN has_column_privilege($1, $2, $3);
+    END IF;
+    IF lanyard_catalog._sees_column($1, $2) THEN
+        RETURN lanyard_catalog._relation_privilege($1, $3);
+    END IF;
+    RETURN NULL;
+END $$;
 
 CREATE FUNCTION lanyard_catalog._schema_privilege(schemaid oid, list text) RETURNS boolean LANGUAGE sql STABLE STRICT
 RETURN (
@@ -193,7 +198,7 @@ RETURN lanyard_catalog._me($1) AND lanyard_catalog._column_privilege(lanyard_cat
 -- The session belongs to nothing but itself, and no other role can be told from a missing one.
 CREATE FUNCTION lanyard_catalog.pg_has_role(role name, list text) RETURNS boolean LANGUAGE sql STABLE STRICT
 RETURN $1 = SESSION_USER;
-CREATE FUNCTION lanyard_catalog.pg_has_role(role oid, list text) RETURNS boolean LANGUAGE sql STABLE STRICT
+CREATE FUNCTION lanyard_catalog.pg_has_role(role oid, list text) RETURNS boolean LANGUAGE sql STABLE
 RETURN lanyard_catalog._me($1);
 CREATE FUNCTION lanyard_catalog.pg_has_role(member name, role name, list text) RETURNS boolean LANGUAGE sql STABLE STRICT
 RETURN lanyard_catalog._me($1) AND lanyard_catalog.pg_has_role($2, $3);

@@ -9,7 +9,7 @@
 --        private   not granted to sessions: what information_schema's definitions need.
 
 --! pg_class c barrier
---! relnatts = CASE WHEN c.oid < 16384 THEN c.relnatts ELSE COALESCE((SELECT pg_catalog.max(v.attnum) FROM lanyard_catalog._column v WHERE v.relid = c.oid), c.relnatts) END
+--! relnatts = CASE WHEN c.oid < 16384 THEN c.relnatts ELSE COALESCE(lanyard_catalog._last_column(c.oid), c.relnatts) END
 --! reloftype = CASE WHEN c.oid < 16384 THEN c.reloftype ELSE 0 END
 --! relfilenode = 0::oid
 --! reltablespace = 0::oid
@@ -18,61 +18,70 @@
 --! relallvisible = 0
 --! relallfrozen = 0
 --! reltoastrelid = 0::oid
---! relhasindex = c.relhasindex AND (c.oid < 16384 OR c.relnamespace = pg_catalog.pg_my_temp_schema() OR EXISTS (SELECT FROM lanyard_catalog._index i WHERE i.indrelid = c.oid))
---! relchecks = CASE WHEN c.relchecks = 0 OR c.relnamespace = pg_catalog.pg_my_temp_schema() THEN c.relchecks ELSE (SELECT pg_catalog.count(*) FROM lanyard_catalog._constraint n WHERE n.conrelid = c.oid AND n.contype = 'c')::smallint END
+--! relhasindex = c.relhasindex AND (c.oid < 16384 OR c.relnamespace = pg_catalog.pg_my_temp_schema() OR lanyard_catalog._has_index(c.oid))
+--! relchecks = CASE WHEN c.relchecks = 0 OR c.relnamespace = pg_catalog.pg_my_temp_schema() THEN c.relchecks ELSE lanyard_catalog._checks(c.oid) END
 --! relhasrules = c.relhasrules AND c.relkind IN ('v', 'm')
---! relhastriggers = c.relhastriggers AND EXISTS (SELECT FROM lanyard_catalog._constraint n WHERE n.contype = 'f' AND (n.conrelid = c.oid OR n.confrelid = c.oid))
---! relhassubclass = c.relhassubclass AND EXISTS (SELECT FROM lanyard_catalog._inheritance h WHERE h.inhparent = c.oid)
+--! relhastriggers = c.relhastriggers AND lanyard_catalog._has_foreign_key(c.oid)
+--! relhassubclass = c.relhassubclass AND lanyard_catalog._has_child(c.oid)
 --! relrowsecurity = false
 --! relforcerowsecurity = false
 --! relreplident = CASE WHEN c.oid < 16384 THEN c.relreplident ELSE 'd'::"char" END
---! relispartition = c.relispartition AND EXISTS (SELECT FROM lanyard_catalog._inheritance h WHERE h.inhrelid = c.oid)
+--! relispartition = c.relispartition AND lanyard_catalog._has_parent(c.oid)
 --! relrewrite = 0::oid
 --! relfrozenxid = '0'::xid
 --! relminmxid = '0'::xid
 --! reloptions = NULL::text[]
---! relpartbound = CASE WHEN EXISTS (SELECT FROM lanyard_catalog._inheritance h WHERE h.inhrelid = c.oid) THEN c.relpartbound END
+--! relpartbound = CASE WHEN c.relispartition AND lanyard_catalog._has_parent(c.oid) THEN c.relpartbound END
 WHERE c.oid < 16384 AND c.relnamespace IN (11, 'information_schema'::regnamespace)
    OR EXISTS (SELECT FROM lanyard_catalog._relation r WHERE r.relid = c.oid)
-   OR c.relkind IN ('i', 'I') AND EXISTS (SELECT FROM lanyard_catalog._index i WHERE i.indexrelid = c.oid)
-   OR c.relkind = 'c' AND c.oid IN (SELECT k.relid FROM lanyard_catalog._composite k)
+   OR c.relkind IN ('i', 'I') AND c.oid >= 16384 AND lanyard_catalog._sees_index(c.oid)
+   OR c.relkind = 'c' AND c.oid IN (SELECT lanyard_catalog._composites())
    OR c.relnamespace = pg_catalog.pg_my_temp_schema()
 
 --! pg_attribute a barrier
 --! attinhcount = 0::{type}
 --! attislocal = true
---! atthasdef = a.atthasdef AND (EXISTS (SELECT FROM lanyard_catalog._default d WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum) OR EXISTS (SELECT FROM lanyard_catalog._temporary t WHERE t.oid = a.attrelid))
---! attgenerated = CASE WHEN a.attgenerated = '' OR EXISTS (SELECT FROM lanyard_catalog._default d WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum) OR EXISTS (SELECT FROM lanyard_catalog._temporary t WHERE t.oid = a.attrelid) THEN a.attgenerated ELSE ''::"char" END
+--! atthasdef = a.atthasdef AND (lanyard_catalog._sees_default(a.attrelid, a.attnum) OR EXISTS (SELECT FROM lanyard_catalog._temporary t WHERE t.oid = a.attrelid))
+--! attgenerated = CASE WHEN a.attgenerated = '' OR lanyard_catalog._sees_default(a.attrelid, a.attnum) OR EXISTS (SELECT FROM lanyard_catalog._temporary t WHERE t.oid = a.attrelid) THEN a.attgenerated ELSE ''::"char" END
 --! atthasmissing = false
 --! attmissingval = NULL::text[]
 --! attoptions = NULL::text[]
 --! attfdwoptions = NULL::text[]
 WHERE a.attrelid < 16384
    OR EXISTS (SELECT FROM lanyard_catalog._column c WHERE c.relid = a.attrelid AND c.attnum = a.attnum)
-   OR EXISTS (SELECT FROM lanyard_catalog._index i WHERE i.indexrelid = a.attrelid)
-   OR a.attrelid IN (SELECT k.relid FROM lanyard_catalog._composite k)
+   OR CASE (SELECT k.relkind FROM pg_catalog.pg_class k WHERE k.oid = a.attrelid)
+        WHEN 'i' THEN lanyard_catalog._sees_index(a.attrelid)
+        WHEN 'I' THEN lanyard_catalog._sees_index(a.attrelid)
+        WHEN 'c' THEN a.attrelid IN (SELECT lanyard_catalog._composites())
+        ELSE false
+    END
    OR EXISTS (SELECT FROM lanyard_catalog._temporary t WHERE t.oid = a.attrelid)
 
 --! pg_attrdef d barrier
-WHERE EXISTS (SELECT FROM lanyard_catalog._default v WHERE v.oid = d.oid)
+WHERE lanyard_catalog._sees_default(d.oid)
    OR EXISTS (SELECT FROM lanyard_catalog._temporary t WHERE t.oid = d.adrelid)
 
 --! pg_constraint n barrier
 WHERE n.oid < 16384
-   OR EXISTS (SELECT FROM lanyard_catalog._constraint v WHERE v.oid = n.oid)
-   OR n.contypid <> 0 AND n.contypid IN (SELECT u.oid FROM lanyard_catalog._type u)
+   OR CASE
+        WHEN n.conrelid = 0 THEN n.contypid IN (SELECT lanyard_catalog._types())
+        WHEN NOT EXISTS (SELECT FROM lanyard_catalog._relation r WHERE r.relid = n.conrelid) THEN false
+        -- Servers from 18 on have one of these for every column that is NOT NULL.
+        WHEN n.contype = 'n' THEN EXISTS (
+            SELECT FROM lanyard_catalog._column c WHERE c.relid = n.conrelid AND c.attnum = n.conkey[1])
+        ELSE lanyard_catalog._sees_constraint(n.oid)
+    END
    OR EXISTS (SELECT FROM lanyard_catalog._temporary t WHERE t.oid = n.conrelid)
 
 --! pg_index i barrier
 WHERE i.indrelid < 16384
-   OR EXISTS (SELECT FROM lanyard_catalog._index v WHERE v.indexrelid = i.indexrelid)
+   OR EXISTS (SELECT FROM lanyard_catalog._relation r WHERE r.relid = i.indrelid) AND lanyard_catalog._sees_index(i.indexrelid)
    OR EXISTS (SELECT FROM lanyard_catalog._temporary t WHERE t.oid = i.indrelid)
 
 --! pg_namespace n barrier
 WHERE n.nspname IN ('pg_catalog', 'information_schema', 'public')
    OR n.oid = pg_catalog.pg_my_temp_schema()
-   OR n.oid IN (SELECT c.relnamespace FROM lanyard_catalog._relation r JOIN pg_catalog.pg_class c ON c.oid = r.relid)
-   OR n.oid IN (SELECT t.typnamespace FROM lanyard_catalog._type u JOIN pg_catalog.pg_type t ON t.oid = u.oid)
+   OR n.oid IN (SELECT lanyard_catalog._schemas())
 
 --! pg_type t barrier
 WHERE t.oid < 16384
@@ -83,36 +92,34 @@ WHERE t.oid < 16384
         SELECT FROM pg_catalog.pg_type e
         JOIN lanyard_catalog._relation r ON r.relid = e.typrelid
         WHERE e.oid = t.typelem)
-   OR t.oid IN (SELECT u.oid FROM lanyard_catalog._type u)
+   OR t.oid IN (SELECT lanyard_catalog._types())
 
 --! pg_enum e barrier
-WHERE e.enumtypid < 16384 OR e.enumtypid IN (SELECT u.oid FROM lanyard_catalog._type u)
+WHERE e.enumtypid < 16384 OR e.enumtypid IN (SELECT lanyard_catalog._types())
 
 --! pg_range g barrier
-WHERE g.rngtypid < 16384 OR g.rngtypid IN (SELECT u.oid FROM lanyard_catalog._type u)
+WHERE g.rngtypid < 16384 OR g.rngtypid IN (SELECT lanyard_catalog._types())
 
 --! pg_description d barrier
-WHERE d.objoid < 16384
+WHERE d.objoid < 16384 AND d.classoid <> 'pg_catalog.pg_largeobject'::regclass
    OR d.classoid = 'pg_catalog.pg_class'::regclass AND (
         d.objsubid = 0 AND (
             EXISTS (SELECT FROM lanyard_catalog._relation r WHERE r.relid = d.objoid)
-            OR EXISTS (SELECT FROM lanyard_catalog._index i WHERE i.indexrelid = d.objoid)
-            OR d.objoid IN (SELECT k.relid FROM lanyard_catalog._composite k))
+            OR lanyard_catalog._sees_index(d.objoid))
         OR EXISTS (SELECT FROM lanyard_catalog._column c WHERE c.relid = d.objoid AND c.attnum = d.objsubid)
-        OR d.objsubid > 0 AND d.objoid IN (SELECT k.relid FROM lanyard_catalog._composite k)
+        OR d.objoid IN (SELECT lanyard_catalog._composites())
         OR EXISTS (SELECT FROM lanyard_catalog._temporary t WHERE t.oid = d.objoid))
    OR d.classoid = 'pg_catalog.pg_constraint'::regclass
-        AND EXISTS (SELECT FROM lanyard_catalog._constraint n WHERE n.oid = d.objoid)
-   OR d.classoid = 'pg_catalog.pg_type'::regclass AND d.objoid IN (SELECT u.oid FROM lanyard_catalog._type u)
-   OR d.classoid = 'pg_catalog.pg_namespace'::regclass AND d.objoid IN (
-        SELECT c.relnamespace FROM lanyard_catalog._relation r JOIN pg_catalog.pg_class c ON c.oid = r.relid)
+        AND lanyard_catalog._sees_constraint(d.objoid)
+   OR d.classoid = 'pg_catalog.pg_type'::regclass AND d.objoid IN (SELECT lanyard_catalog._types())
+   OR d.classoid = 'pg_catalog.pg_namespace'::regclass AND d.objoid IN (SELECT lanyard_catalog._schemas())
 
 --! pg_inherits h barrier
-WHERE EXISTS (SELECT FROM lanyard_catalog._inheritance v WHERE v.inhrelid = h.inhrelid AND v.inhparent = h.inhparent)
+WHERE lanyard_catalog._sees_inheritance(h.inhrelid, h.inhparent)
 
 --! pg_partitioned_table p barrier
 --! partdefid = 0::oid
-WHERE EXISTS (SELECT FROM lanyard_catalog._partitioned v WHERE v.partrelid = p.partrelid)
+WHERE lanyard_catalog._sees_partitioned(p.partrelid)
 
 --! pg_proc p barrier
 WHERE p.oid < 16384
@@ -124,19 +131,13 @@ WHERE a.aggfnoid::oid < 16384
 WHERE o.oid < 16384
 
 --! pg_opclass o barrier
-WHERE o.oid < 16384
-   OR o.oid IN (
-        SELECT k.oid FROM lanyard_catalog._index v
-        JOIN pg_catalog.pg_index i ON i.indexrelid = v.indexrelid
-        CROSS JOIN LATERAL pg_catalog.unnest(i.indclass) k (oid)
-        WHERE k.oid >= 16384)
+WHERE o.oid < 16384 OR o.oid IN (SELECT lanyard_catalog._operator_classes())
 
 --! pg_opfamily f barrier
 WHERE f.oid < 16384
 
 --! pg_am a barrier
-WHERE a.oid < 16384
-   OR a.oid IN (SELECT c.relam FROM lanyard_catalog._seen v JOIN pg_catalog.pg_class c ON c.oid = v.relid)
+WHERE a.oid < 16384 OR a.oid IN (SELECT lanyard_catalog._access_methods())
 
 --! pg_amop a barrier
 WHERE a.oid < 16384
@@ -148,10 +149,7 @@ WHERE a.oid < 16384
 WHERE k.oid < 16384
 
 --! pg_collation k barrier
-WHERE k.oid < 16384
-   OR k.oid IN (
-        SELECT a.attcollation FROM lanyard_catalog._column c
-        JOIN pg_catalog.pg_attribute a ON a.attrelid = c.relid AND a.attnum = c.attnum)
+WHERE k.oid < 16384 OR k.oid IN (SELECT lanyard_catalog._collations())
 
 --! pg_conversion k barrier
 WHERE k.oid < 16384
@@ -179,12 +177,7 @@ WHERE t.oid < 16384
 --! pg_extension x barrier
 --! extconfig = NULL::oid[]
 --! extcondition = NULL::text[]
-WHERE x.oid < 16384
-   OR EXISTS (
-        SELECT FROM pg_catalog.pg_depend d
-        JOIN lanyard_catalog._type u ON u.oid = d.objid
-        WHERE d.classid = 'pg_catalog.pg_type'::regclass AND d.deptype = 'e'
-          AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.refobjid = x.oid)
+WHERE x.oid < 16384 OR x.oid IN (SELECT lanyard_catalog._extensions())
 
 --! pg_database d barrier
 --! dattablespace = 1663
@@ -237,7 +230,7 @@ WHERE s.pid = pg_catalog.pg_backend_pid()
 
 --! pg_locks l barrier
 WHERE l.pid = pg_catalog.pg_backend_pid()
-  AND (l.relation IS NULL OR l.relation < 16384 OR EXISTS (SELECT FROM lanyard_catalog._seen v WHERE v.relid = l.relation))
+  AND (l.relation IS NULL OR l.relation < 16384 OR EXISTS (SELECT FROM lanyard_catalog._relation v WHERE v.relid = l.relation))
 
 --! pg_timezone_names z
 --! pg_timezone_abbrevs z

@@ -51,7 +51,8 @@ impl Server {
         let deadline = Instant::now() + START_DEADLINE;
         while let Err(error) = server.connect("postgres", "postgres").await {
             if Instant::now() > deadline {
-                return Err(error);
+                let log = std::fs::read_to_string(server.folder.join("log"))?;
+                return Err(format!("{error}\n{log}").into());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
