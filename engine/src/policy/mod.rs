@@ -13,6 +13,8 @@ pub mod model;
 pub mod predicate;
 mod shape;
 mod sqltext;
+#[cfg(test)]
+mod tests;
 mod text;
 mod types;
 mod view;

@@ -262,16 +262,15 @@ impl<'a> Session<'a> {
                 winner = Some((depth, policy, rule));
             }
         }
-        let mut chosen: Option<Chosen<'a>> = winner
+        let usual = winner
             .filter(|(_, _, rule)| in_scope(&rule.scope, subject))
-            .map(|(_, policy, rule)| fitted(policy, &rule.mask, relation, column));
-        for (policy, rule) in floors {
-            let floor = fitted(policy, &rule.mask, relation, column);
-            chosen = Some(match chosen {
-                None => floor,
-                Some(other) => strictest(other, floor, relation, column),
-            });
-        }
+            .map(|(_, policy, rule)| (policy, rule));
+        let wanted: Vec<Chosen<'a>> = usual
+            .into_iter()
+            .chain(floors)
+            .map(|(policy, rule)| fitted(policy, &rule.mask, relation, column))
+            .collect();
+        let chosen = strictest(wanted, relation, column);
         match chosen {
             None => (ColumnRule::Clear, None),
             Some(chosen) => {
@@ -296,25 +295,37 @@ fn fitted<'a>(policy: &'a Policy, mask: &Mask, relation: &Relation, column: &Col
     }
 }
 
+/// The strictest of several masks. Where two of one kind cannot be told apart it is `null`, also beside a third that is
+/// stricter than both: one more floor never shows more.
 fn strictest<'a>(
-    usual: Chosen<'a>,
-    floor: Chosen<'a>,
+    wanted: Vec<Chosen<'a>>,
     relation: &Relation,
     column: &Column,
-) -> Chosen<'a> {
-    match mask::stricter(&usual.applied.mask, &floor.applied.mask) {
-        Stricter::First => usual,
-        Stricter::Second => floor,
-        Stricter::Neither => {
-            let mut applied = mask::apply(&Mask::Null, &relation.name, column);
-            applied.fallback = Some(format!(
-                "neither '{}' nor '{}' surely shows less than the other",
-                usual.policy, floor.policy
-            ));
-            Chosen {
-                policy: floor.policy,
-                applied,
+) -> Option<Chosen<'a>> {
+    let mut unclear = None;
+    for (n, one) in wanted.iter().enumerate() {
+        for other in wanted.iter().skip(n + 1) {
+            if mask::stricter(&one.applied.mask, &other.applied.mask) == Stricter::Neither {
+                unclear = unclear.or(Some((one.policy, other.policy)));
             }
         }
     }
+    if let Some((one, other)) = unclear
+        && wanted.iter().all(|w| w.applied.mask != Mask::Deny)
+    {
+        let mut applied = mask::apply(&Mask::Null, &relation.name, column);
+        applied.fallback = Some(format!(
+            "neither '{one}' nor '{other}' surely shows less than the other"
+        ));
+        return Some(Chosen {
+            policy: other,
+            applied,
+        });
+    }
+    wanted.into_iter().reduce(|best, next| {
+        match mask::stricter(&best.applied.mask, &next.applied.mask) {
+            Stricter::First | Stricter::Neither => best,
+            Stricter::Second => next,
+        }
+    })
 }

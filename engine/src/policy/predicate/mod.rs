@@ -123,17 +123,6 @@ pub enum Comparison {
 }
 
 impl Comparison {
-    pub(crate) const ALL: [Self; 8] = [
-        Self::Equal,
-        Self::Unequal,
-        Self::Less,
-        Self::LessOrEqual,
-        Self::Greater,
-        Self::GreaterOrEqual,
-        Self::Distinct,
-        Self::NotDistinct,
-    ];
-
     pub(crate) fn sql(self) -> &'static str {
         match self {
             Self::Equal => "=",
