@@ -52,10 +52,14 @@ pub(super) struct BootstrapArgs {
 pub(super) fn run(args: &BootstrapArgs, out: &mut dyn Write) -> Result<ExitCode, CliError> {
     let config = args.config.read()?;
     let entry = database(&config, args.database.as_deref())?;
-    // Before any file is written: a URL that cannot be used must leave nothing behind.
     let url = match args.print {
         true => None,
-        false => Some(dba_url(args.dba_url.as_deref())?),
+        false => {
+            let url = dba_url(args.dba_url.as_deref())?;
+            // Before any file is written: a URL that cannot be used must leave nothing behind.
+            dba(&url, entry, &DatabaseMaterial::default())?;
+            Some(url)
+        }
     };
     for file in [&entry.builder_password_file.value, &entry.vendor_password_file.value] {
         if make_secret(file)? == Made::Now {

@@ -41,7 +41,13 @@ pub(super) fn run(args: &CheckArgs, out: &mut dyn Write) -> Result<ExitCode, Cli
         Err(findings) => return report(args, None, &findings, out),
     };
     if args.offline {
-        writeln!(out, "{} policies read; the warehouse was not looked at", compiled.iter().count())?;
+        match args.json.style() {
+            // No finding, no line.
+            Style::Json => {}
+            Style::People => {
+                writeln!(out, "{} policies read; the warehouse was not looked at", compiled.iter().count())?;
+            }
+        }
         return Ok(ExitCode::Done);
     }
     let entries = match &args.database {

@@ -44,7 +44,8 @@ pub(super) fn run(args: &ExplainArgs, out: &mut dyn Write) -> Result<ExitCode, C
     let principal = principal(args, &governance.identities)?;
     let compiled = policies(&governance).map_err(|findings| {
         let first = findings.first().map_or(String::new(), |finding| format!(": {finding}"));
-        CliError::failed(format!("the policies do not compile{first}")).hint("`lanyard check` shows every finding")
+        CliError::failed(format!("the policies do not compile{first}"))
+            .hint("`lanyard check` shows every finding")
     })?;
     let snapshot = snapshot(&config, entry, &governance, compiled)?;
     let relation = relation(&args.table, &entry.search_path, &snapshot.catalog);
