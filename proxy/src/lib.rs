@@ -2,6 +2,7 @@
 //!
 //! Concrete adapters are chosen here and nowhere else. The binary only calls [`cli`].
 
+pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod net;

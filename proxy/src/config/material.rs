@@ -36,6 +36,7 @@ pub struct TlsIdentity {
 }
 
 /// Secrets of one database.
+#[derive(Default)]
 pub struct DatabaseMaterial {
     /// Of `lanyard_builder`.
     pub builder_password: String,

@@ -17,6 +17,7 @@ use lanyard_adapters::ledger::Sync;
 use lanyard_engine::catalog::RelationName;
 
 pub use error::{ConfigError, ConfigErrors};
+pub(crate) use material::write_secret;
 pub use material::{DatabaseMaterial, Material, TlsIdentity};
 
 /// A value and where it stands, so that what is found out later can be told with file and line too.
