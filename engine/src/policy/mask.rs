@@ -264,10 +264,29 @@ fn bucketed(bucket: &str, raw: &str, found: SqlType) -> Fitted {
             };
             Ok(floor(&low))
         }
-        SqlType::Real | SqlType::Double => Ok(format!(
-            "pg_catalog.floor(CAST({raw} AS double precision) / CAST({bucket} AS double precision)) \
-             * CAST({bucket} AS double precision)"
-        )),
+        SqlType::Real | SqlType::Double => {
+            // Outside of this a quotient or a multiple could leave the type's range.
+            if !bucket
+                .parse::<f64>()
+                .is_ok_and(|b| (1e-9..=1e30).contains(&b))
+            {
+                return Err(format!(
+                    "a bucket of {bucket} is out of range for this column"
+                ));
+            }
+            let double = |sql: &str| format!("CAST({sql} AS double precision)");
+            let low = if found == SqlType::Real {
+                "'-3.4028234e38'"
+            } else {
+                "'-1.7976931348623157e308'"
+            };
+            let (value, bucket) = (double(raw), double(bucket));
+            Ok(format!(
+                "CASE WHEN {raw} IS NULL THEN NULL \
+                 ELSE GREATEST(pg_catalog.floor({value} / {bucket}) * {bucket}, {}) END",
+                double(low)
+            ))
+        }
         _ => Err("it is for numbers only".to_owned()),
     }
 }
@@ -353,6 +372,8 @@ mod tests {
             ("numeric(12,2)", 'N', bucket("0.001")),
             ("numeric(12,0)", 'N', bucket("1.0")),
             ("text", 'S', bucket("10")),
+            ("real", 'N', bucket(&"9".repeat(200))),
+            ("double precision", 'N', bucket("0.0000000000001")),
             ("date", 'D', Mask::Unit(Unit::Day)),
             ("date", 'D', Mask::Unit(Unit::Hour)),
             (

@@ -190,18 +190,7 @@ impl Compiler<'_> {
                 pattern,
                 case,
                 polarity,
-            } => {
-                let sql = self.text(value)?;
-                let word = match case {
-                    Case::Counts => "LIKE",
-                    Case::Ignored => "ILIKE",
-                };
-                Ok(format!(
-                    "({sql}) {}{word} {}",
-                    polarity.not(),
-                    quote(pattern)
-                ))
-            }
+            } => self.like(value, pattern, *case, *polarity),
             Expr::Literal(Literal::Truth(truth)) => {
                 Ok(if *truth { "TRUE" } else { "FALSE" }.to_owned())
             }
@@ -224,6 +213,19 @@ impl Compiler<'_> {
                 }
             }
         }
+    }
+
+    fn like(&mut self, value: &Expr, pattern: &str, case: Case, polarity: Polarity) -> Sql {
+        let sql = self.text(value)?;
+        let word = match case {
+            Case::Counts => "LIKE",
+            Case::Ignored => "ILIKE",
+        };
+        Ok(format!(
+            "({sql}) {}{word} {}",
+            polarity.not(),
+            quote(pattern)
+        ))
     }
 
     fn all(&mut self, terms: &[Expr], with: &str) -> Sql {

@@ -85,6 +85,41 @@ fn write(expr: &Expr, out: &mut String) {
             out.push_str("not ");
             inner(one, out);
         }
+        Expr::Compare { .. }
+        | Expr::In { .. }
+        | Expr::Between { .. }
+        | Expr::Is { .. }
+        | Expr::Like { .. } => write_test(expr, out),
+        Expr::Column(name) => out.push_str(&column(name)),
+        Expr::Tagged(path) => {
+            out.push_str("@tagged(");
+            out.push_str(&words::path(&path.0));
+            out.push(')');
+        }
+        Expr::Attribute(one) => out.push_str(&attribute(one)),
+        Expr::Literal(one) => out.push_str(&literal(one)),
+        Expr::Cast { value, to } => {
+            out.push_str("cast(");
+            write(value, out);
+            out.push_str(" as ");
+            out.push_str(to.word());
+            out.push(')');
+        }
+        Expr::Call {
+            function,
+            arguments,
+        } => {
+            out.push_str(function.word());
+            out.push('(');
+            joined(arguments, ", ", write, out);
+            out.push(')');
+        }
+    }
+}
+
+/// The tests of a value; nothing for another node.
+fn write_test(expr: &Expr, out: &mut String) {
+    match expr {
         Expr::Compare {
             left,
             operator,
@@ -147,30 +182,15 @@ fn write(expr: &Expr, out: &mut String) {
             });
             out.push_str(&words::string(pattern));
         }
-        Expr::Column(name) => out.push_str(&column(name)),
-        Expr::Tagged(path) => {
-            out.push_str("@tagged(");
-            out.push_str(&words::path(&path.0));
-            out.push(')');
-        }
-        Expr::Attribute(one) => out.push_str(&attribute(one)),
-        Expr::Literal(one) => out.push_str(&literal(one)),
-        Expr::Cast { value, to } => {
-            out.push_str("cast(");
-            write(value, out);
-            out.push_str(" as ");
-            out.push_str(to.word());
-            out.push(')');
-        }
-        Expr::Call {
-            function,
-            arguments,
-        } => {
-            out.push_str(function.word());
-            out.push('(');
-            joined(arguments, ", ", write, out);
-            out.push(')');
-        }
+        Expr::And(_)
+        | Expr::Or(_)
+        | Expr::Not(_)
+        | Expr::Column(_)
+        | Expr::Tagged(_)
+        | Expr::Attribute(_)
+        | Expr::Literal(_)
+        | Expr::Cast { .. }
+        | Expr::Call { .. } => {}
     }
 }
 

@@ -232,20 +232,7 @@ impl Reader<'_> {
                 high: Box::new(self.operand(high, deep)?),
                 polarity: Polarity::of(*negated),
             }),
-            Sql::Like {
-                negated,
-                any: false,
-                expr,
-                pattern,
-                escape_char: None,
-            } => self.like(expr, pattern, Case::Counts, *negated, deep),
-            Sql::ILike {
-                negated,
-                any: false,
-                expr,
-                pattern,
-                escape_char: None,
-            } => self.like(expr, pattern, Case::Ignored, *negated, deep),
+            Sql::Like { .. } | Sql::ILike { .. } => self.like(sql, deep),
             Sql::IsNull(_)
             | Sql::IsNotNull(_)
             | Sql::IsTrue(_)
@@ -410,14 +397,24 @@ impl Reader<'_> {
         }
     }
 
-    fn like(
-        &self,
-        value: &Sql,
-        pattern: &Sql,
-        case: Case,
-        negated: bool,
-        depth: usize,
-    ) -> Read<Expr> {
+    fn like(&self, sql: &Sql, depth: usize) -> Read<Expr> {
+        let (value, pattern, case, negated) = match sql {
+            Sql::Like {
+                negated,
+                any: false,
+                expr,
+                pattern,
+                escape_char: None,
+            } => (expr, pattern, Case::Counts, *negated),
+            Sql::ILike {
+                negated,
+                any: false,
+                expr,
+                pattern,
+                escape_char: None,
+            } => (expr, pattern, Case::Ignored, *negated),
+            _ => return self.other(sql),
+        };
         let Expr::Literal(Literal::Text(text)) = self.operand(pattern, depth)? else {
             return self.refuse(pattern, "the pattern of 'like' is a string literal", "");
         };
