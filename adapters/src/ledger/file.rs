@@ -13,8 +13,8 @@ use lanyard_engine::record::{Attempt, Outcome};
 use lanyard_engine::released::{Filed, Ledger, LedgerFull};
 
 use super::{
-    LedgerError, LedgerOptions, Number, PENDING_BYTES_MAX, PENDING_BYTES_SOFT, SEGMENT_BYTES_MAX,
-    Sync, check_node, closed_path, current_path, family, segments,
+    LedgerError, LedgerOptions, Number, PENDING_BYTES_MAX, PENDING_BYTES_SOFT, SEGMENT_BYTES_MAX, Sync,
+    check_node, closed_path, current_path, family, segments,
 };
 
 /// Can records still be written?
@@ -218,10 +218,7 @@ impl FileLedger {
                 let family = family(&options.node, shard);
                 let path = current_path(dir, &family);
                 let mut file = open_locked(&path)?;
-                let size = file
-                    .metadata()
-                    .map_err(LedgerError::io("read", &path))?
-                    .len();
+                let size = file.metadata().map_err(LedgerError::io("read", &path))?.len();
                 let torn = is_torn(&mut file).map_err(LedgerError::io("read", &path))?;
                 let dir = dir.clone();
                 let disk = Segmented { file, dir, family };
@@ -239,10 +236,7 @@ impl FileLedger {
     /// A handle to the shard of that number (taken modulo the number of shards): one per worker.
     #[must_use]
     pub fn shard(&self, number: usize) -> Shard {
-        Shard {
-            state: Arc::clone(&self.shards[number % self.shards.len()]),
-            line: Vec::new(),
-        }
+        Shard { state: Arc::clone(&self.shards[number % self.shards.len()]), line: Vec::new() }
     }
 
     /// Writes outcome lines that wait. Call it about once a second, so that readers of the files are not far behind.
@@ -257,20 +251,13 @@ impl FileLedger {
     #[must_use]
     pub fn health(&self) -> Health {
         let poisoned = |state: &Arc<Mutex<State>>| lock(state).health == Health::Poisoned;
-        if self.shards.iter().any(poisoned) {
-            Health::Poisoned
-        } else {
-            Health::Sound
-        }
+        if self.shards.iter().any(poisoned) { Health::Poisoned } else { Health::Sound }
     }
 
     /// Outcome lines dropped because nothing could be written for long; the next start marks them `unknown`.
     #[must_use]
     pub fn outcomes_lost(&self) -> u64 {
-        self.shards
-            .iter()
-            .map(|shard| lock(shard).outcomes_lost)
-            .sum()
+        self.shards.iter().map(|shard| lock(shard).outcomes_lost).sum()
     }
 }
 
@@ -314,10 +301,7 @@ impl Ledger for Shard {
 
 impl Clone for Shard {
     fn clone(&self) -> Self {
-        Self {
-            state: Arc::clone(&self.state),
-            line: Vec::new(),
-        }
+        Self { state: Arc::clone(&self.state), line: Vec::new() }
     }
 }
 

@@ -76,11 +76,7 @@ pub enum LedgerError {
 impl LedgerError {
     fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io {
-            action,
-            path,
-            source,
-        }
+        move |source| Self::Io { action, path, source }
     }
 }
 
@@ -133,11 +129,7 @@ pub(crate) fn segments(dir: &Path) -> Result<Vec<Segment>, LedgerError> {
             Some((family.to_owned(), Number::Closed(number)))
         });
         let (family, number) = closed.unwrap_or((stem.to_owned(), Number::Current));
-        found.push(Segment {
-            family,
-            number,
-            path,
-        });
+        found.push(Segment { family, number, path });
     }
     found.sort();
     Ok(found)
@@ -145,12 +137,6 @@ pub(crate) fn segments(dir: &Path) -> Result<Vec<Segment>, LedgerError> {
 
 fn check_node(node: &str) -> Result<(), LedgerError> {
     let fits = (1..=64).contains(&node.len())
-        && node
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
-    if fits {
-        Ok(())
-    } else {
-        Err(LedgerError::Node(node.to_owned()))
-    }
+        && node.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+    if fits { Ok(()) } else { Err(LedgerError::Node(node.to_owned())) }
 }

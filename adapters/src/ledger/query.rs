@@ -151,9 +151,8 @@ struct Head<'a> {
 
 impl Filter {
     fn matches(&self, entry: &Entry) -> bool {
-        let same = |want: &Option<String>, have: Option<&str>| {
-            want.as_deref().is_none_or(|want| have == Some(want))
-        };
+        let same =
+            |want: &Option<String>, have: Option<&str>| want.as_deref().is_none_or(|want| have == Some(want));
         same(&self.agent, entry.agent.as_deref())
             && same(&self.user, entry.user.as_deref())
             && same(&self.role, Some(&entry.role))
@@ -162,8 +161,7 @@ impl Filter {
             && self.table.as_deref().is_none_or(|table| {
                 entry.objects.iter().any(|object| {
                     object.relation == table
-                        || (!table.contains('.')
-                            && object.relation.rsplit('.').next() == Some(table))
+                        || (!table.contains('.') && object.relation.rsplit('.').next() == Some(table))
                 })
             })
     }
@@ -187,10 +185,7 @@ pub fn search(dir: &Path, filter: &Filter) -> Result<Answer, LedgerError> {
     for segment in segments(dir)? {
         read(&segment, filter, &mut kept, &mut unreadable)?;
     }
-    Ok(Answer {
-        entries: kept.into_entries(),
-        unreadable,
-    })
+    Ok(Answer { entries: kept.into_entries(), unreadable })
 }
 
 /// The newest matches so far, by ruling id and in order of time.
@@ -212,10 +207,7 @@ impl Kept {
     }
 
     fn into_entries(mut self) -> Vec<Entry> {
-        self.order
-            .into_iter()
-            .filter_map(|(_, ruling)| self.entries.remove(&ruling))
-            .collect()
+        self.order.into_iter().filter_map(|(_, ruling)| self.entries.remove(&ruling)).collect()
     }
 }
 
@@ -242,11 +234,7 @@ fn read(
             Some(Line::Torn(_)) => "cut short by a crash, or being written".to_owned(),
             Some(Line::TooLong) => "longer than any record".to_owned(),
         };
-        unreadable.push(Unreadable {
-            file: path.clone(),
-            line: number,
-            why,
-        });
+        unreadable.push(Unreadable { file: path.clone(), line: number, why });
     }
 }
 

@@ -61,11 +61,7 @@ pub fn recover(dir: &Path) -> Result<Recovery, LedgerError> {
     Ok(recovery)
 }
 
-fn recover_family(
-    current: &Path,
-    members: &[Segment],
-    recovery: &mut Recovery,
-) -> Result<(), LedgerError> {
+fn recover_family(current: &Path, members: &[Segment], recovery: &mut Recovery) -> Result<(), LedgerError> {
     let mut file = match open_locked(current) {
         Ok(file) => file,
         Err(LedgerError::Busy(path)) => {
@@ -89,11 +85,7 @@ fn recover_family(
 }
 
 /// Collects ruling id -> order of appearance for what is open.
-fn scan(
-    path: &Path,
-    open: &mut HashMap<u128, u64>,
-    recovery: &mut Recovery,
-) -> Result<(), LedgerError> {
+fn scan(path: &Path, open: &mut HashMap<u128, u64>, recovery: &mut Recovery) -> Result<(), LedgerError> {
     let fail = || LedgerError::io("read", path);
     let mut order = open.values().max().map_or(0, |last| last + 1);
     let mut lines = Lines::open(path).map_err(fail())?;
@@ -135,9 +127,7 @@ fn close(file: &mut File, torn: bool, rulings: &[(u64, u128)]) -> io::Result<()>
     }
     let time_us = SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| {
-            u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
-        });
+        .map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX));
     let mut lines = Vec::new();
     if torn {
         lines.push(b'\n');

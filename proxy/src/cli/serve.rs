@@ -28,7 +28,7 @@ pub struct ServeArgs {
 ///
 /// # Errors
 /// [`CliError`] when it cannot start.
-pub fn run(args: &ServeArgs) -> Result<ExitCode, CliError> {
+pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, CliError> {
     logging::init().map_err(|error| CliError::usage(error.to_string()))?;
     let config = args.config.read()?;
     tokio::runtime::Builder::new_multi_thread()
