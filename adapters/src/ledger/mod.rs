@@ -23,6 +23,8 @@ pub const SEGMENT_BYTES_MAX: u64 = 256 << 20;
 pub const PENDING_BYTES_SOFT: usize = 64 << 10;
 /// Outcome lines kept while writing fails, in bytes; beyond it they are dropped and counted.
 pub const PENDING_BYTES_MAX: usize = 1 << 20;
+/// Attempts in flight that a shard remembers. With more, a recovery reads older segments too.
+pub const OPEN_MAX: usize = 100_000;
 /// Longest line that is read back, in bytes. The longest that is written holds a statement twice, escaped.
 pub const LINE_BYTES_MAX: usize = 32 << 20;
 
