@@ -1,4 +1,5 @@
 //! Whole-system tests against a real PostgreSQL.
 
+mod promises;
 mod scenario;
 mod support;

@@ -4,8 +4,11 @@
 //! us. Read by `read`, printed as policy text by `print`, turned into SQL for one table by `compile`.
 
 pub(crate) mod compile;
+mod fitting;
 pub(crate) mod print;
 pub(crate) mod read;
+mod values;
+pub(crate) mod vocabulary;
 
 use super::model::Place;
 use crate::catalog::TagPath;

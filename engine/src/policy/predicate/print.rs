@@ -177,7 +177,7 @@ fn write(expr: &Expr, out: &mut String) {
 /// Columns are quoted unless they are plain: a bare word could be one of SQL's.
 fn column(name: &str) -> String {
     let plain = words::identifier(name);
-    if plain.starts_with('"') || !super::read::is_plain_column(name) {
+    if plain.starts_with('"') || !super::vocabulary::is_plain_column(name) {
         format!("\"{}\"", name.replace('"', "\"\""))
     } else {
         plain

@@ -2,6 +2,8 @@
 
 mod checks;
 mod judging;
+mod masking;
+mod predicates;
 mod properties;
 mod shapes;
 mod texts;

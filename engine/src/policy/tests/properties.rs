@@ -15,7 +15,7 @@ use crate::policy::matching::{column_depth, is_table};
 use crate::policy::model::*;
 use crate::policy::predicate::{
     Attribute, Case, CastType, Comparison, Expr, Function, Holder, Literal, Named, Polarity,
-    Predicate, Truth, read,
+    Predicate, Truth, vocabulary,
 };
 use crate::policy::{PolicySet, Source, print};
 
@@ -572,6 +572,6 @@ fn every_keyword_can_be_a_column() {
             };
             assert_eq!(read.expr, expr, "{text}");
         }
-        assert!(!read::is_plain_column("select"));
+        assert!(!vocabulary::is_plain_column("select"));
     }
 }

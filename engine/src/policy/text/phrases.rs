@@ -473,10 +473,8 @@ fn unbalanced(pattern: &str) -> Option<Problem> {
     let mut chars = pattern.chars().peekable();
     while let Some(c) = chars.next() {
         match c {
-            '\\' => {
-                if chars.next().is_none() {
-                    return Some(Problem::new("the pattern ends in '\\'"));
-                }
+            '\\' if chars.next().is_none() => {
+                return Some(Problem::new("the pattern ends in '\\'"));
             }
             '[' if !in_set => {
                 in_set = true;
