@@ -93,7 +93,7 @@ const INFORMATION_EMPTY: &[&str] = &[
 ];
 
 /// `information_schema` tables of constants.
-const INFORMATION_CONSTANT: &[&str] = &["sql_features", "sql_implementation_info", "sql_parts", "sql_sizing"];
+const INFORMATION_CONSTANT: &[&str] = &["sql_features", "sql_implementation_info", "sql_sizing"];
 
 /// Why the virtual catalog was not installed.
 #[derive(Debug, thiserror::Error)]
@@ -136,8 +136,7 @@ impl<T> During<T> for Result<T, tokio_postgres::Error> {
 
 /// Builds both virtual schemas anew and grants them to session roles.
 ///
-/// Call it inside a transaction, as a role that may drop what is in the two schemas and `SET ROLE lanyard_owner`. The
-/// schemas must belong to `lanyard_owner` and `lanyard.lease`, `lanyard.bundle_relation` and `lanyard.bundle_column` must
+/// Call it inside a transaction, as a role that may `SET ROLE lanyard_owner`. The schemas must belong to that role, and `lanyard.lease`, `lanyard.bundle_relation` and `lanyard.bundle_column` must
 /// exist. Running sessions wait for the transaction's end, or make it wait for theirs.
 ///
 /// Not cancel-safe: roll the transaction back when the future is dropped.
@@ -145,8 +144,8 @@ impl<T> During<T> for Result<T, tokio_postgres::Error> {
 /// # Errors
 /// [`VirtualCatalogError`]; the transaction is then of no use.
 pub async fn install(client: &Client) -> Result<(), VirtualCatalogError> {
-    drop_all(client).await?;
     let (role, path) = enter(client).await?;
+    drop_all(client).await?;
     run(client, "helper views", HELPERS).await?;
     let sections = template::parse(VIEWS);
     let columns = columns(client, "pg_catalog").await?;
@@ -200,7 +199,7 @@ async fn run(client: &Client, step: &str, sql: &str) -> Result<(), VirtualCatalo
     client.batch_execute(sql).await.during(step)
 }
 
-/// Drops every view and function of the two schemas.
+/// Drops every view and function of the two schemas; their owner may, whoever made them.
 async fn drop_all(client: &Client) -> Result<(), VirtualCatalogError> {
     let step = "room for the new version";
     let rows = client
