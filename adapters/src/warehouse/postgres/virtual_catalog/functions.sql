@@ -296,6 +296,9 @@ RETURN CASE WHEN lanyard_catalog._constraint_visible($1) THEN pg_catalog.pg_get_
 CREATE FUNCTION lanyard_catalog._belongs(expression pg_node_tree, relid oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    IF EXISTS (SELECT FROM pg_class c WHERE c.oid = $2 AND c.relnamespace = pg_my_temp_schema()) THEN
+        RETURN true;
+    END IF;
     IF EXISTS (
         SELECT FROM pg_attrdef d
         WHERE d.adrelid = $2 AND d.adbin::text = $1::text

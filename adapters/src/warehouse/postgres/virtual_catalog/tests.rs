@@ -96,15 +96,15 @@ async fn with_oids(dba: &Client, sql: &str) -> Outcome<String> {
 /// One server for all, because starting one takes longer than asking it. The last two change what is there.
 #[tokio::test]
 async fn the_virtual_catalog() -> Outcome {
-    let (server, dba) = shop().await?;
-    clients_find_what_is_visible_and_nothing_else(&server, &dba).await?;
-    the_lists_and_the_warehouse_agree(&server, &dba).await?;
-    functions_take_what_postgresql_takes(&dba).await?;
-    hidden_objects_answer_like_missing_ones(&server, &dba).await?;
-    expressions_are_read_against_their_own_relation(&server, &dba).await?;
-    conditions_do_not_reach_hidden_rows(&server).await?;
-    a_session_answers_for_itself(&server, &dba).await?;
-    installing_again_and_outside_a_transaction(&server, &dba).await?;
+    let t=Instant::now(); let (server, dba) = shop().await?; eprintln!("TIME shop {:?}", t.elapsed());
+    let t=Instant::now(); clients_find_what_is_visible_and_nothing_else(&server, &dba).await?; eprintln!("TIME clients_find_what_is_visible_and_nothing_else {:?}", t.elapsed());
+    let t=Instant::now(); the_lists_and_the_warehouse_agree(&server, &dba).await?; eprintln!("TIME the_lists_and_the_warehouse_agree {:?}", t.elapsed());
+    let t=Instant::now(); functions_take_what_postgresql_takes(&dba).await?; eprintln!("TIME functions_take_what_postgresql_takes {:?}", t.elapsed());
+    let t=Instant::now(); hidden_objects_answer_like_missing_ones(&server, &dba).await?; eprintln!("TIME hidden_objects_answer_like_missing_ones {:?}", t.elapsed());
+    let t=Instant::now(); expressions_are_read_against_their_own_relation(&server, &dba).await?; eprintln!("TIME expressions_are_read_against_their_own_relation {:?}", t.elapsed());
+    let t=Instant::now(); conditions_do_not_reach_hidden_rows(&server).await?; eprintln!("TIME conditions_do_not_reach_hidden_rows {:?}", t.elapsed());
+    let t=Instant::now(); a_session_answers_for_itself(&server, &dba).await?; eprintln!("TIME a_session_answers_for_itself {:?}", t.elapsed());
+    let t=Instant::now(); installing_again_and_outside_a_transaction(&server, &dba).await?; eprintln!("TIME installing_again_and_outside_a_transaction {:?}", t.elapsed());
     sessions_see_their_own_bundle(&server, &dba).await
 }
 
