@@ -105,10 +105,7 @@ fn write(expr: &Expr, out: &mut String) {
             out.push_str(to.word());
             out.push(')');
         }
-        Expr::Call {
-            function,
-            arguments,
-        } => {
+        Expr::Call { function, arguments } => {
             out.push_str(function.word());
             out.push('(');
             joined(arguments, ", ", write, out);
@@ -120,22 +117,14 @@ fn write(expr: &Expr, out: &mut String) {
 /// The tests of a value; nothing for another node.
 fn write_test(expr: &Expr, out: &mut String) {
     match expr {
-        Expr::Compare {
-            left,
-            operator,
-            right,
-        } => {
+        Expr::Compare { left, operator, right } => {
             inner(left, out);
             out.push(' ');
             out.push_str(&operator.sql().to_lowercase());
             out.push(' ');
             inner(right, out);
         }
-        Expr::In {
-            value,
-            items,
-            polarity,
-        } => {
+        Expr::In { value, items, polarity } => {
             inner(value, out);
             out.push(' ');
             out.push_str(not(*polarity));
@@ -143,12 +132,7 @@ fn write_test(expr: &Expr, out: &mut String) {
             joined(items, ", ", write, out);
             out.push(')');
         }
-        Expr::Between {
-            value,
-            low,
-            high,
-            polarity,
-        } => {
+        Expr::Between { value, low, high, polarity } => {
             inner(value, out);
             out.push(' ');
             out.push_str(not(*polarity));
@@ -157,22 +141,13 @@ fn write_test(expr: &Expr, out: &mut String) {
             out.push_str(" and ");
             inner(high, out);
         }
-        Expr::Is {
-            value,
-            what,
-            polarity,
-        } => {
+        Expr::Is { value, what, polarity } => {
             inner(value, out);
             out.push_str(" is ");
             out.push_str(not(*polarity));
             out.push_str(&what.sql().to_lowercase());
         }
-        Expr::Like {
-            value,
-            pattern,
-            case,
-            polarity,
-        } => {
+        Expr::Like { value, pattern, case, polarity } => {
             inner(value, out);
             out.push(' ');
             out.push_str(not(*polarity));
