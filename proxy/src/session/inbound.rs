@@ -27,7 +27,7 @@ pub(super) enum Flow {
 
 impl Exchange {
     /// Handles one frame of the client; what goes to the warehouse is appended to `out`.
-    pub(super) fn from_client(&mut self, frame: Frame, out: &mut BytesMut) -> Flow {
+    pub(super) fn client_said(&mut self, frame: Frame, out: &mut BytesMut) -> Flow {
         let message = match inbound::decode(frame) {
             Ok(message) => message,
             Err(Malformed::Fatal(refusal)) => return Flow::End(refusal),

@@ -20,7 +20,7 @@ impl Exchange {
     ///
     /// # Errors
     /// A refusal that ends the session: the warehouse left the protocol, or changed a setting that enforcement needs.
-    pub(super) fn from_warehouse(&mut self, input: &mut BytesMut, out: &mut BytesMut) -> Result<(), Refusal> {
+    pub(super) fn warehouse_said(&mut self, input: &mut BytesMut, out: &mut BytesMut) -> Result<(), Refusal> {
         loop {
             let run = self.passing_run(input)?;
             if run > 0 {
