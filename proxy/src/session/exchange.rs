@@ -174,7 +174,9 @@ impl Exchange {
             snapshot: self.granted.snapshot,
             judge_us,
         };
+        let start = Instant::now();
         let released = enforced.release(&mut self.shard, &attempt).map_err(|LedgerFull| ledger_full())?;
+        self.metrics.audit_written(start.elapsed());
         self.metrics.judged(judged.disposition, Duration::from_micros(judge_us));
         let run = Run {
             ruling,

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::{BufMut, BytesMut};
 use lanyard_adapters::store::Who;
-use lanyard_adapters::warehouse::postgres::{Upstream, Warehouse};
-use lanyard_engine::identity::{AgentId, Principal, RoleName, SessionId, UserId};
+use lanyard_adapters::warehouse::postgres::{Login, Upstream, Warehouse, WarehouseError};
+use lanyard_engine::identity::{AgentId, Principal, RoleName, SessionId, ShortId, UserId};
 use lanyard_engine::record::{Attempt, Disposition, Outcome, RulingId, SessionFacts, Status, VERSION};
 use lanyard_engine::refusal::{Code, Refusal};
 use lanyard_engine::released::{Filed, Ledger as _, LedgerFull};
@@ -509,7 +509,6 @@ async fn open(
     shared: &Shared,
 ) -> Result<Opened, Refusal> {
     let (agent, user) = short_ids(wish, governor)?;
-    let granted = governor.granted(&wish.principal).await?;
     let role = RoleName::of(agent, user, id);
     let lifetime = wish.lease.map_or(shared.lease, |wished| wished.min(shared.lease));
     let expires = SystemTime::now() + lifetime;
@@ -517,22 +516,42 @@ async fn open(
     facts.expires = expires.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
 
     let start = Instant::now();
-    let warehouse = governor.warehouse();
-    let alive = shared.alive()?;
-    let attributes = &granted.entitlement.session_attributes;
-    let (lease, login) = vend::vend(warehouse, role, &granted.prepared.bundle, attributes, expires, alive)
-        .await
-        .map_err(|error| unreachable_warehouse(governor, &error))?;
-    let upstream = open_backend(warehouse, &login, &wish.settings, governor, id).await?;
+    let (granted, lease, login) = vend_role(wish, &role, expires, governor, shared).await?;
+    let upstream = open_backend(governor.warehouse(), &login, &wish.settings, governor, id).await?;
     shared.metrics.vended(start.elapsed());
     Ok(Opened { granted, upstream, lease, expires: Instant::now() + lifetime })
 }
 
-/// The numbers in the role's name; also the moment an unknown person is refused, after the agent proved itself.
-fn short_ids(
+/// SQLSTATE with which the warehouse says that a bundle is gone: another node collected it.
+const BUNDLE_IS_GONE: &str = "22023";
+
+/// Vends the role; once more from the start when the bundle was collected meanwhile.
+async fn vend_role(
     wish: &Wish,
+    role: &RoleName,
+    expires: SystemTime,
     governor: &Governor,
-) -> Result<(Option<lanyard_engine::identity::ShortId>, Option<lanyard_engine::identity::ShortId>), Refusal> {
+    shared: &Shared,
+) -> Result<(Arc<vend::Granted>, Lease, Login), Refusal> {
+    let mut tries = 2;
+    loop {
+        tries -= 1;
+        let granted = governor.granted(&wish.principal).await?;
+        let attributes = &granted.entitlement.session_attributes;
+        let bundle = &granted.prepared.bundle;
+        let alive = shared.alive()?;
+        match vend::vend(governor.warehouse(), role.clone(), bundle, attributes, expires, alive).await {
+            Ok((lease, login)) => return Ok((granted, lease, login)),
+            Err(error) if tries > 0 && error.sqlstate() == Some(BUNDLE_IS_GONE) => {
+                governor.forget(&wish.principal, &granted);
+            }
+            Err(error) => return Err(unreachable_warehouse(governor, &error)),
+        }
+    }
+}
+
+/// The numbers in the role's name; also the moment an unknown person is refused, after the agent proved itself.
+fn short_ids(wish: &Wish, governor: &Governor) -> Result<(Option<ShortId>, Option<ShortId>), Refusal> {
     governor.with(|snapshot, _| {
         let agent = match wish.principal.agent() {
             Some(id) => {
@@ -557,7 +576,7 @@ fn unknown(what: &str, id: &str) -> Refusal {
 
 async fn open_backend(
     warehouse: &Warehouse,
-    login: &lanyard_adapters::warehouse::postgres::Login,
+    login: &Login,
     wished: &[(String, String)],
     governor: &Governor,
     id: SessionId,
@@ -569,10 +588,7 @@ async fn open_backend(
     warehouse.open(login, &settings).await.map_err(|error| unreachable_warehouse(governor, &error))
 }
 
-fn unreachable_warehouse(
-    governor: &Governor,
-    error: &lanyard_adapters::warehouse::postgres::WarehouseError,
-) -> Refusal {
+fn unreachable_warehouse(governor: &Governor, error: &WarehouseError) -> Refusal {
     tracing::error!(database = governor.name(), error = %vend::chain(error), "the warehouse refused a session");
     Refusal::new(
         Code::UpstreamLost,
