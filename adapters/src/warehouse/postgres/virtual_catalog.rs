@@ -41,7 +41,6 @@ const INFORMATION_DERIVED: &[&str] = &[
     "column_domain_usage",
     "column_udt_usage",
     "columns",
-    "constraint_column_usage",
     "constraint_table_usage",
     "domain_constraints",
     "domain_udt_usage",
@@ -56,7 +55,6 @@ const INFORMATION_DERIVED: &[&str] = &[
     "user_defined_types",
     "views",
     "data_type_privileges",
-    "element_types",
 ];
 
 /// `information_schema` relations about things that are hidden whole: no rows.
@@ -91,6 +89,9 @@ const INFORMATION_EMPTY: &[&str] = &[
     "view_routine_usage",
     "view_table_usage",
 ];
+
+/// `information_schema` views that `information.sql` defines.
+const INFORMATION_OWN: &[&str] = &["column_privileges", "constraint_column_usage", "element_types", "role_column_grants", "role_table_grants", "table_privileges"];
 
 /// `information_schema` tables of constants.
 const INFORMATION_CONSTANT: &[&str] = &["sql_features", "sql_implementation_info", "sql_sizing"];
@@ -251,9 +252,10 @@ async fn information(client: &Client) -> Result<Vec<String>, VirtualCatalogError
     let columns = columns(client, "information_schema").await?;
     let known: BTreeSet<&str> = columns.keys().map(String::as_str).collect();
     run(client, "information_schema's privilege views", INFORMATION).await?;
-    let mut granted: Vec<String> = ["table_privileges", "role_table_grants", "column_privileges", "role_column_grants"]
-        .map(str::to_owned)
-        .into();
+    let mut granted: Vec<String> = INFORMATION_OWN
+        .iter()
+        .map(|name| (*name).to_owned())
+        .collect();
     for name in INFORMATION_EMPTY {
         if let Some(columns) = columns.get(*name) {
             let sql = template::empty(INFORMATION_SCHEMA, name, columns);

@@ -114,8 +114,9 @@ BEGIN
     END IF;
     RETURN true;
 END $$;
+-- CASE, because the planner takes a bare comparison for one that few rows pass.
 CREATE FUNCTION lanyard_catalog._me(role oid) RETURNS boolean LANGUAGE sql STABLE
-RETURN pg_catalog.pg_get_userbyid($1) = SESSION_USER;
+RETURN CASE WHEN pg_catalog.pg_get_userbyid($1) = SESSION_USER THEN true ELSE false END;
 
 -- ---- names and visibility --------------------------------------------------------------------------------------
 
@@ -246,6 +247,9 @@ RETURN CASE WHEN lanyard_catalog._me($1) THEN SESSION_USER ELSE ('unknown (OID='
 CREATE FUNCTION lanyard_catalog._obj_description(object oid, catalog name) RETURNS text LANGUAGE plpgsql STABLE STRICT
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    IF $2 = 'pg_class' AND lanyard_catalog._visible($1) OR $2 = 'pg_constraint' AND lanyard_catalog._sees_constraint($1) THEN
+        RETURN obj_description($1, $2);
+    END IF;
     IF NOT EXISTS (SELECT FROM pg_description d WHERE d.objoid = $1) THEN
         RETURN NULL;
     END IF;
@@ -261,12 +265,15 @@ RETURN (SELECT d.description FROM lanyard_catalog.pg_description d WHERE d.objoi
 CREATE FUNCTION lanyard_catalog._col_description(relid oid, attnum integer) RETURNS text LANGUAGE plpgsql STABLE STRICT
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    IF lanyard_catalog._sees_column($1, $2) THEN
+        RETURN col_description($1, $2);
+    END IF;
     IF NOT EXISTS (SELECT FROM pg_description d WHERE d.objoid = $1 AND d.objsubid = $2) THEN
         RETURN NULL;
     END IF;
     RETURN (
         SELECT d.description FROM lanyard_catalog.pg_description d
-        WHERE d.objoid = $1 AND d.classoid = 'pg_class'::regclass AND d.objsubid = $2);
+        WHERE d.objoid = $1 AND d.classoid = 'pg_catalog.pg_class'::regclass AND d.objsubid = $2);
 END $$;
 CREATE FUNCTION lanyard_catalog.col_description(relid oid, attnum integer) RETURNS text LANGUAGE sql STABLE
 RETURN CASE WHEN $1 < 16384 THEN pg_catalog.col_description($1, $2) ELSE lanyard_catalog._col_description($1, $2) END;

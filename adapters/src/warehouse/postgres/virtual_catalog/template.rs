@@ -23,6 +23,8 @@ enum Rows {
     All,
     /// The relation, filtered: the view is a security barrier.
     Filtered,
+    /// The section's own FROM clause, filtered.
+    FilteredOwn,
     /// The section's own FROM clause.
     Own,
     /// None.
@@ -71,6 +73,8 @@ fn open(head: &str) -> Section<'_> {
         Rows::None
     } else if flags.contains("shape") {
         Rows::Own
+    } else if flags.contains("own") {
+        Rows::FilteredOwn
     } else if flags.contains("barrier") {
         Rows::Filtered
     } else {
@@ -104,11 +108,11 @@ impl Section<'_> {
             .collect();
         let list = list.join(",\n    ");
         let from = match self.rows {
-            Rows::Own => String::new(),
+            Rows::Own | Rows::FilteredOwn => String::new(),
             Rows::All | Rows::Filtered | Rows::None => format!("FROM pg_catalog.{name} {}", self.alias),
         };
         let barrier = match self.rows {
-            Rows::Filtered => " WITH (security_barrier)",
+            Rows::Filtered | Rows::FilteredOwn => " WITH (security_barrier)",
             Rows::All | Rows::Own | Rows::None => "",
         };
         format!(
