@@ -28,7 +28,10 @@ pub fn relation(schema: &str, name: &str) -> Option<&'static str> {
 /// `None` says nothing about whether the function may be called.
 #[must_use]
 pub fn function(name: &str) -> Option<&'static str> {
-    FUNCTIONS.binary_search(&name).is_ok().then_some(CATALOG_SCHEMA)
+    FUNCTIONS
+        .binary_search(&name)
+        .is_ok()
+        .then_some(CATALOG_SCHEMA)
 }
 
 /// Every relation that [`relation`] answers, as (schema, name).
@@ -333,12 +336,26 @@ mod tests {
         ] {
             assert_eq!(relation("pg_catalog", name), None, "{name}");
         }
-        for schema in ["public", "lanyard", "lanyard_catalog", "pg_toast", "PG_CATALOG", ""] {
+        for schema in [
+            "public",
+            "lanyard",
+            "lanyard_catalog",
+            "pg_toast",
+            "PG_CATALOG",
+            "",
+        ] {
             assert_eq!(relation(schema, "pg_class"), None, "{schema}");
         }
         assert_eq!(relation("information_schema", "pg_class"), None);
         assert_eq!(relation("information_schema", "_pg_foreign_tables"), None);
-        for name in ["lower", "_visible", "_resolve", "pg_stat_get_live_tuples", "pg_read_file", ""] {
+        for name in [
+            "lower",
+            "_visible",
+            "_resolve",
+            "pg_stat_get_live_tuples",
+            "pg_read_file",
+            "",
+        ] {
             assert_eq!(function(name), None, "{name}");
         }
     }

@@ -91,7 +91,14 @@ const INFORMATION_EMPTY: &[&str] = &[
 ];
 
 /// `information_schema` views that `information.sql` defines.
-const INFORMATION_OWN: &[&str] = &["column_privileges", "constraint_column_usage", "element_types", "role_column_grants", "role_table_grants", "table_privileges"];
+const INFORMATION_OWN: &[&str] = &[
+    "column_privileges",
+    "constraint_column_usage",
+    "element_types",
+    "role_column_grants",
+    "role_table_grants",
+    "table_privileges",
+];
 
 /// `information_schema` tables of constants.
 const INFORMATION_CONSTANT: &[&str] = &["sql_features", "sql_implementation_info", "sql_sizing"];
@@ -181,7 +188,10 @@ pub async fn install(client: &Client) -> Result<(), VirtualCatalogError> {
 async fn enter(client: &Client) -> Result<(String, String), VirtualCatalogError> {
     let step = "its own role";
     let before = client
-        .query_one("SELECT pg_catalog.current_setting('role'), pg_catalog.current_setting('search_path')", &[])
+        .query_one(
+            "SELECT pg_catalog.current_setting('role'), pg_catalog.current_setting('search_path')",
+            &[],
+        )
         .await
         .during(step)?;
     let enter = format!("SET LOCAL ROLE {OWNER_ROLE}; SET LOCAL search_path = pg_catalog");
@@ -226,7 +236,10 @@ async fn drop_all(client: &Client) -> Result<(), VirtualCatalogError> {
 }
 
 /// A schema's relations, each with its columns' names and types in order.
-async fn columns(client: &Client, schema: &str) -> Result<BTreeMap<String, Vec<(String, String)>>, VirtualCatalogError> {
+async fn columns(
+    client: &Client,
+    schema: &str,
+) -> Result<BTreeMap<String, Vec<(String, String)>>, VirtualCatalogError> {
     let rows = client
         .query(
             "SELECT c.relname::text, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod)
@@ -242,7 +255,9 @@ async fn columns(client: &Client, schema: &str) -> Result<BTreeMap<String, Vec<(
         .during("a list of the server's own columns")?;
     let mut all: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
     for row in rows {
-        all.entry(row.get(0)).or_default().push((row.get(1), row.get(2)));
+        all.entry(row.get(0))
+            .or_default()
+            .push((row.get(1), row.get(2)));
     }
     Ok(all)
 }
@@ -264,11 +279,20 @@ async fn information(client: &Client) -> Result<Vec<String>, VirtualCatalogError
         }
     }
     for name in INFORMATION_DERIVED.iter().filter(|n| known.contains(*n)) {
-        derive(client, "information_schema", INFORMATION_SCHEMA, name, &known).await?;
+        derive(
+            client,
+            "information_schema",
+            INFORMATION_SCHEMA,
+            name,
+            &known,
+        )
+        .await?;
         granted.push((*name).to_owned());
     }
     for name in INFORMATION_CONSTANT.iter().filter(|n| known.contains(*n)) {
-        let sql = format!("CREATE VIEW {INFORMATION_SCHEMA}.{name} AS SELECT * FROM information_schema.{name}");
+        let sql = format!(
+            "CREATE VIEW {INFORMATION_SCHEMA}.{name} AS SELECT * FROM information_schema.{name}"
+        );
         run(client, name, &sql).await?;
         granted.push((*name).to_owned());
     }
@@ -280,10 +304,19 @@ async fn information(client: &Client) -> Result<Vec<String>, VirtualCatalogError
 
 /// Creates `to.name` from the server's definition of `from.name`. Printed while only `pg_catalog` is on the path, its
 /// relations and functions carry no schema, so ours are found first when the text is read back.
-async fn derive(client: &Client, from: &str, to: &str, name: &str, replaced: &BTreeSet<&str>) -> Result<(), VirtualCatalogError> {
+async fn derive(
+    client: &Client,
+    from: &str,
+    to: &str,
+    name: &str,
+    replaced: &BTreeSet<&str>,
+) -> Result<(), VirtualCatalogError> {
     let relation = format!("{from}.{name}");
     let definition: String = client
-        .query_one("SELECT pg_catalog.pg_get_viewdef($1::text::regclass)", &[&relation])
+        .query_one(
+            "SELECT pg_catalog.pg_get_viewdef($1::text::regclass)",
+            &[&relation],
+        )
         .await
         .during(name)?
         .get(0);
@@ -298,7 +331,9 @@ async fn derive(client: &Client, from: &str, to: &str, name: &str, replaced: &BT
 
 /// What session roles may touch.
 fn grants(views: &[String]) -> String {
-    let mut sql = format!("GRANT USAGE ON SCHEMA {CATALOG_SCHEMA}, {INFORMATION_SCHEMA} TO {SESSION_ROLE};\n");
+    let mut sql = format!(
+        "GRANT USAGE ON SCHEMA {CATALOG_SCHEMA}, {INFORMATION_SCHEMA} TO {SESSION_ROLE};\n"
+    );
     for schema in [CATALOG_SCHEMA, INFORMATION_SCHEMA] {
         // Writing to a String cannot fail.
         let written = write!(

@@ -279,9 +279,10 @@ END $$;
 CREATE FUNCTION lanyard_catalog._collations() RETURNS SETOF oid LANGUAGE plpgsql STABLE ROWS 100
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    RETURN QUERY SELECT DISTINCT a.attcollation
-        FROM lanyard_catalog._column c
-        JOIN pg_attribute a ON a.attrelid = c.relid AND a.attnum = c.attnum;
+    RETURN QUERY SELECT DISTINCT d.refobjid
+        FROM pg_depend d
+        JOIN lanyard_catalog._column c ON c.relid = d.objid AND c.attnum = d.objsubid
+        WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_collation'::regclass;
 END $$;
 CREATE FUNCTION lanyard_catalog._extensions() RETURNS SETOF oid LANGUAGE plpgsql STABLE ROWS 100
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -289,5 +290,5 @@ BEGIN
     RETURN QUERY SELECT DISTINCT d.refobjid
         FROM pg_depend d
         JOIN lanyard_catalog._type u ON u.oid = d.objid
-        WHERE d.classid = 'pg_type'::regclass AND d.deptype = 'e' AND d.refclassid = 'pg_extension'::regclass;
+        WHERE d.classid = 'pg_catalog.pg_type'::regclass AND d.deptype = 'e' AND d.refclassid = 'pg_catalog.pg_extension'::regclass;
 END $$;

@@ -49,7 +49,9 @@ pub(super) fn parse(text: &str) -> Vec<Section<'_>> {
     for line in text.lines() {
         match (line.strip_prefix("--! "), sections.last_mut()) {
             (Some(head), last) => match (head.split_once(" = "), last) {
-                (Some((column, expression)), Some(section)) => section.replaced.push((column, expression)),
+                (Some((column, expression)), Some(section)) => {
+                    section.replaced.push((column, expression))
+                }
                 _ => sections.push(open(head)),
             },
             // What stands before the first section explains the file.
@@ -109,7 +111,9 @@ impl Section<'_> {
         let list = list.join(",\n    ");
         let from = match self.rows {
             Rows::Own | Rows::FilteredOwn => String::new(),
-            Rows::All | Rows::Filtered | Rows::None => format!("FROM pg_catalog.{name} {}", self.alias),
+            Rows::All | Rows::Filtered | Rows::None => {
+                format!("FROM pg_catalog.{name} {}", self.alias)
+            }
         };
         let barrier = match self.rows {
             Rows::Filtered | Rows::FilteredOwn => " WITH (security_barrier)",
@@ -137,7 +141,9 @@ impl Section<'_> {
                 format!("(SELECT self.oid FROM {CATALOG_SCHEMA}._self self)")
             }
             _ if self.rows == Rows::Own => match kind {
-                "smallint" | "integer" | "bigint" | "real" | "double precision" => format!("0::{kind}"),
+                "smallint" | "integer" | "bigint" | "real" | "double precision" => {
+                    format!("0::{kind}")
+                }
                 _ => null(kind),
             },
             _ => format!("{}.{}", self.alias, quoted(column)),
@@ -151,7 +157,10 @@ pub(super) fn empty(schema: &str, name: &str, columns: &[(String, String)]) -> S
         .iter()
         .map(|(column, kind)| format!("{} AS {}", null(kind), quoted(column)))
         .collect();
-    format!("CREATE VIEW {schema}.{name} AS\nSELECT {}\nWHERE false", list.join(",\n    "))
+    format!(
+        "CREATE VIEW {schema}.{name} AS\nSELECT {}\nWHERE false",
+        list.join(",\n    ")
+    )
 }
 
 fn null(kind: &str) -> String {
@@ -214,13 +223,30 @@ mod tests {
 
     #[test]
     fn a_section_becomes_a_view() {
-        let sections = parse("-- why\n--! pg_x x barrier\n--! secret = NULL::text\nWHERE x.oid < 1\n--! pg_y y empty\n");
-        let columns = [("oid", "oid"), ("xowner", "oid"), ("secret", "text"), ("acl", "aclitem[]")]
-            .map(|(name, kind)| (name.to_owned(), kind.to_owned()));
+        let sections = parse(
+            "-- why\n--! pg_x x barrier\n--! secret = NULL::text\nWHERE x.oid < 1\n--! pg_y y empty\n",
+        );
+        let columns = [
+            ("oid", "oid"),
+            ("xowner", "oid"),
+            ("secret", "text"),
+            ("acl", "aclitem[]"),
+        ]
+        .map(|(name, kind)| (name.to_owned(), kind.to_owned()));
         let sql = sections[0].create(&columns);
-        assert!(sql.starts_with("CREATE VIEW lanyard_catalog.pg_x WITH (security_barrier) AS"), "{sql}");
-        assert!(sql.contains("(NULL::text)::text AS \"secret\"") && sql.contains("NULL::aclitem[] AS \"acl\""), "{sql}");
-        assert!(sql.contains("_self self) AS \"xowner\"") && sql.contains("WHERE x.oid < 1"), "{sql}");
+        assert!(
+            sql.starts_with("CREATE VIEW lanyard_catalog.pg_x WITH (security_barrier) AS"),
+            "{sql}"
+        );
+        assert!(
+            sql.contains("(NULL::text)::text AS \"secret\"")
+                && sql.contains("NULL::aclitem[] AS \"acl\""),
+            "{sql}"
+        );
+        assert!(
+            sql.contains("_self self) AS \"xowner\"") && sql.contains("WHERE x.oid < 1"),
+            "{sql}"
+        );
         assert!(sections[1].create(&columns).ends_with("WHERE false"));
     }
 
@@ -233,6 +259,8 @@ mod tests {
         assert!(bound.contains("::information_schema.sql_identifier"));
         assert!(bound.contains("FROM lanyard_information_schema.columns"));
         assert!(bound.contains("'pg_catalog.pg_class'::regclass"));
-        assert!(bound.contains("lanyard_information_schema._pg_truetypid(") && !bound.ends_with(';'));
+        assert!(
+            bound.contains("lanyard_information_schema._pg_truetypid(") && !bound.ends_with(';')
+        );
     }
 }

@@ -1,7 +1,7 @@
 -- The virtual pg_catalog, one section per relation. `--! name alias [flag ...]` opens a section; `--! column = expression`
 -- replaces a column of the server's own list ({type} is the column's type); what follows is put behind
 -- `SELECT <columns> FROM pg_catalog.name alias`. Columns an older server lacks are passed over.
--- In every section: aclitem[] columns are NULL, owner columns hold the session's own role.
+-- 99 is the pinned OID of pg_toast. In every section: aclitem[] columns are NULL, owner columns hold the session's own role.
 -- Flags: barrier   rows are filtered, so the view must be a security barrier;
 --        empty     no rows;
 --        shape     only the column list is the server's; the section brings its own FROM, and columns not named are zero
@@ -35,7 +35,7 @@
 --! relpartbound = CASE WHEN c.relispartition AND lanyard_catalog._has_parent(c.oid) THEN c.relpartbound END
 WHERE c.oid < 16384 AND c.relnamespace IN (11, 'information_schema'::regnamespace)
    OR c.oid IN (SELECT r.relid FROM lanyard_catalog._relation r)
-   OR c.relkind IN ('i', 'I') AND c.oid >= 16384 AND lanyard_catalog._sees_index(c.oid)
+   OR c.relkind IN ('i', 'I') AND c.oid >= 16384 AND c.relnamespace <> 99 AND lanyard_catalog._sees_index(c.oid)
    OR c.relkind = 'c' AND c.oid IN (SELECT lanyard_catalog._composites())
    OR c.relnamespace = pg_catalog.pg_my_temp_schema()
 
@@ -58,7 +58,7 @@ FROM (
     SELECT b.* FROM pg_catalog.pg_class k
     JOIN pg_catalog.pg_attribute b ON b.attrelid = k.oid
     WHERE k.relkind IN ('i', 'I') AND k.oid >= 16384
-      AND k.relnamespace <> pg_catalog.pg_my_temp_schema() AND lanyard_catalog._sees_index(k.oid)
+      AND k.relnamespace NOT IN (99, pg_catalog.pg_my_temp_schema()) AND lanyard_catalog._sees_index(k.oid)
     UNION ALL
     SELECT b.* FROM (SELECT lanyard_catalog._composites()) k (oid)
     JOIN pg_catalog.pg_attribute b ON b.attrelid = k.oid

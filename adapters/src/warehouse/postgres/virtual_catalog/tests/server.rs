@@ -22,7 +22,8 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) async fn start() -> Outcome<Self> {
-        let folder = std::env::temp_dir().join(format!("lanyard-vc-{}", uuid::Uuid::new_v4().simple()));
+        let folder =
+            std::env::temp_dir().join(format!("lanyard-vc-{}", uuid::Uuid::new_v4().simple()));
         std::fs::create_dir_all(&folder)?;
         let owner = unprivileged()?;
         if let Some((user, group)) = owner {
@@ -32,7 +33,16 @@ impl Server {
         let made = command("initdb", owner)
             .arg("-D")
             .arg(&data)
-            .args(["-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", "--locale=C"])
+            .args([
+                "-U",
+                "postgres",
+                "-A",
+                "trust",
+                "-N",
+                "-E",
+                "UTF8",
+                "--locale=C",
+            ])
             .stdout(Stdio::null())
             .status()?;
         if !made.success() {
@@ -43,7 +53,14 @@ impl Server {
             .arg(&data)
             .arg("-k")
             .arg(&folder)
-            .args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "autovacuum=off"])
+            .args([
+                "-c",
+                "listen_addresses=",
+                "-c",
+                "fsync=off",
+                "-c",
+                "autovacuum=off",
+            ])
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(folder.join("log"))?)
             .spawn()?;
@@ -98,9 +115,14 @@ fn unprivileged() -> io::Result<Option<(u32, u32)>> {
         .ok_or_else(|| io::Error::other("no user postgres to run a server as"))?
         .split(':')
         .collect();
-    match (fields.get(2).map(|f| f.parse()), fields.get(3).map(|f| f.parse())) {
+    match (
+        fields.get(2).map(|f| f.parse()),
+        fields.get(3).map(|f| f.parse()),
+    ) {
         (Some(Ok(user)), Some(Ok(group))) => Ok(Some((user, group))),
-        _ => Err(io::Error::other("/etc/passwd: user postgres has no numbers")),
+        _ => Err(io::Error::other(
+            "/etc/passwd: user postgres has no numbers",
+        )),
     }
 }
 

@@ -15,7 +15,11 @@ pub(super) fn fixture(text: &str) -> Vec<Asked<'_>> {
         rest = &rest[at + 4..];
         let body = &rest[..rest.find("\n--@ ").unwrap_or(rest.len())];
         let (name, body) = body.split_once('\n').unwrap_or((body, ""));
-        let statements = body.split("\n--;").map(str::trim).filter(|s| !s.is_empty()).collect();
+        let statements = body
+            .split("\n--;")
+            .map(str::trim)
+            .filter(|s| !s.is_empty())
+            .collect();
         all.push(Asked { name, statements });
     }
     all
@@ -45,13 +49,16 @@ pub(super) fn enforce(sql: &str) -> String {
 }
 
 fn word(text: &str) -> usize {
-    text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(text.len())
+    text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+        .unwrap_or(text.len())
 }
 
 /// The text for a name, and how much behind it was read too.
 fn name(first: &str, behind: &str, qualified: bool) -> (String, usize) {
     let lower = first.to_ascii_lowercase();
-    if let (false, "pg_catalog" | "information_schema", Some(after)) = (qualified, lower.as_str(), behind.strip_prefix('.')) {
+    if let (false, "pg_catalog" | "information_schema", Some(after)) =
+        (qualified, lower.as_str(), behind.strip_prefix('.'))
+    {
         let end = word(after);
         let second = after[..end].to_ascii_lowercase();
         let stand_in = if after[end..].starts_with('(') {
@@ -59,7 +66,10 @@ fn name(first: &str, behind: &str, qualified: bool) -> (String, usize) {
         } else {
             virtual_catalog::relation(&lower, &second)
         };
-        return (format!("{}.{}", stand_in.unwrap_or(first), &after[..end]), end + 1);
+        return (
+            format!("{}.{}", stand_in.unwrap_or(first), &after[..end]),
+            end + 1,
+        );
     }
     let stand_in = if qualified {
         None
@@ -77,8 +87,13 @@ fn name(first: &str, behind: &str, qualified: bool) -> (String, usize) {
 #[test]
 fn names_are_mapped() {
     assert_eq!(
-        enforce("SELECT pg_catalog.pg_get_expr(d.adbin, 1), 'pg_class'::regclass FROM pg_class c, pg_catalog.pg_attrdef d"),
+        enforce(
+            "SELECT pg_catalog.pg_get_expr(d.adbin, 1), 'pg_class'::regclass FROM pg_class c, pg_catalog.pg_attrdef d"
+        ),
         "SELECT lanyard_catalog.pg_get_expr(d.adbin, 1), 'pg_class'::regclass FROM lanyard_catalog.pg_class c, lanyard_catalog.pg_attrdef d"
     );
-    assert_eq!(enforce("a.pg_class OPERATOR(pg_catalog.~) lower(x)"), "a.pg_class OPERATOR(pg_catalog.~) lower(x)");
+    assert_eq!(
+        enforce("a.pg_class OPERATOR(pg_catalog.~) lower(x)"),
+        "a.pg_class OPERATOR(pg_catalog.~) lower(x)"
+    );
 }
