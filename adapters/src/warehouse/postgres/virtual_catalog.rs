@@ -144,8 +144,9 @@ impl<T> During<T> for Result<T, tokio_postgres::Error> {
 
 /// Builds both virtual schemas anew and grants them to session roles.
 ///
-/// Call it inside a transaction, as a role that may `SET ROLE lanyard_owner`. The schemas must belong to that role, and `lanyard.lease`, `lanyard.bundle_relation` and `lanyard.bundle_column` must
-/// exist. Running sessions wait for the transaction's end, or make it wait for theirs.
+/// Call it inside a transaction, as a role that may `SET ROLE lanyard_owner`. The schemas must belong to that role, and
+/// `lanyard.lease`, `lanyard.bundle_relation` and `lanyard.bundle_column` must exist. Running sessions wait for the
+/// transaction's end, or make it wait for theirs.
 ///
 /// Not cancel-safe: roll the transaction back when the future is dropped.
 ///

@@ -37,13 +37,19 @@ RETURN (
     ) p
     WHERE p.name NOT IN ('pg_temp', '$user'));
 
-CREATE FUNCTION lanyard_catalog._path() RETURNS name[] LANGUAGE sql STABLE
-RETURN (
-    SELECT COALESCE(
-            (SELECT ARRAY[n.nspname] FROM pg_catalog.pg_namespace n WHERE n.oid = pg_catalog.pg_my_temp_schema()), '{}')
-        || CASE WHEN 'pg_catalog' = ANY (p.named) THEN '{}'::name[] ELSE '{pg_catalog}'::name[] END
-        || p.named
-    FROM (SELECT lanyard_catalog._named_path() AS named) p);
+CREATE FUNCTION lanyard_catalog._path() RETURNS name[] LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    named pg_catalog.name[] := lanyard_catalog._named_path();
+BEGIN
+    IF NOT 'pg_catalog' OPERATOR(pg_catalog.=) ANY (named) THEN
+        named := pg_catalog.array_prepend('pg_catalog'::pg_catalog.name, named);
+    END IF;
+    IF pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0 THEN
+        SELECT pg_catalog.array_prepend(n.nspname, named) INTO named
+        FROM pg_catalog.pg_namespace n WHERE n.oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema();
+    END IF;
+    RETURN named;
+END $$;
 
 CREATE FUNCTION lanyard_catalog._lookup(parts text[]) RETURNS oid LANGUAGE sql STABLE STRICT
 RETURN (

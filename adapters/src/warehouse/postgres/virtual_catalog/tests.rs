@@ -150,7 +150,10 @@ async fn clients_find_what_is_visible_and_nothing_else(server: &Server, dba: &Cl
     let agent = server.connect(AGENT, "shop").await?;
     // The queries are those clients send to 15: newer servers are asked them for leaks alone.
     let captured: bool = dba
-        .query_one("SELECT current_setting('server_version_num')::int / 10000 = 15", &[])
+        .query_one(
+            "SELECT current_setting('server_version_num')::int / 10000 = 15",
+            &[],
+        )
         .await?
         .get(0);
     let mut answers = String::new();

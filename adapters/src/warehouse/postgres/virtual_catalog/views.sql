@@ -35,7 +35,7 @@
 --! relpartbound = CASE WHEN c.relispartition AND lanyard_catalog._has_parent(c.oid) THEN c.relpartbound END
 WHERE c.oid < 16384 AND c.relnamespace IN (11, 'information_schema'::regnamespace)
    OR c.oid IN (SELECT r.relid FROM lanyard_catalog._relation r)
-   OR c.relkind IN ('i', 'I') AND c.oid >= 16384 AND c.relnamespace <> 99 AND lanyard_catalog._sees_index(c.oid)
+   OR c.relkind IN ('i', 'I') AND c.oid >= 16384 AND c.relnamespace <> 99 AND c.oid IN (SELECT lanyard_catalog._indexes())
    OR c.relkind = 'c' AND c.oid IN (SELECT lanyard_catalog._composites())
    OR c.relnamespace = pg_catalog.pg_my_temp_schema()
 
@@ -57,8 +57,8 @@ FROM (
     UNION ALL
     SELECT b.* FROM pg_catalog.pg_class k
     JOIN pg_catalog.pg_attribute b ON b.attrelid = k.oid
-    WHERE k.relkind IN ('i', 'I') AND k.oid >= 16384
-      AND k.relnamespace NOT IN (99, pg_catalog.pg_my_temp_schema()) AND lanyard_catalog._sees_index(k.oid)
+    WHERE k.relkind IN ('i', 'I') AND k.oid >= 16384 AND k.relnamespace <> 99
+      AND k.oid IN (SELECT lanyard_catalog._indexes())
     UNION ALL
     SELECT b.* FROM (SELECT lanyard_catalog._composites()) k (oid)
     JOIN pg_catalog.pg_attribute b ON b.attrelid = k.oid
