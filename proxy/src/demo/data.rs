@@ -42,6 +42,17 @@ pub enum LoadError {
     },
 }
 
+/// Is this a scale that can be loaded? For callers that have something to do before they load.
+///
+/// # Errors
+/// [`LoadError::Scale`].
+pub fn check_scale(scale: f64) -> Result<(), LoadError> {
+    match (SCALE_MIN..=SCALE_MAX).contains(&scale) {
+        true => Ok(()),
+        false => Err(LoadError::Scale(scale)),
+    }
+}
+
 /// Creates and fills everything, in one transaction. `scale` is TPC-H's scale factor ([`DEMO_SCALE`], [`TEST_SCALE`]);
 /// `progress` gets one short line per step.
 ///
@@ -50,9 +61,7 @@ pub enum LoadError {
 /// # Errors
 /// [`LoadError`]; nothing is left in the database then, except that the transaction waits for a ROLLBACK.
 pub async fn load(client: &Client, scale: f64, progress: &mut dyn FnMut(&str)) -> Result<(), LoadError> {
-    if !(SCALE_MIN..=SCALE_MAX).contains(&scale) {
-        return Err(LoadError::Scale(scale));
-    }
+    check_scale(scale)?;
     run(client, "begin", "BEGIN").await?;
     run(client, "the story's tables", include_str!("sql/shop.sql")).await?;
     progress("customer_orders, campaign_tools, payroll");

@@ -26,7 +26,7 @@ pub(super) struct Act {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ruling {
     pub(super) disposition: &'static str,
-    /// Columns that are masked, of all relations.
+    /// Columns that are masked, of all relations, by name.
     pub(super) masked: &'static [&'static str],
     /// Policies that limit rows, of all relations.
     pub(super) filters: &'static [&'static str],
@@ -58,7 +58,9 @@ pub(super) const ACTS: [Act; 4] = [
         check: |answer| {
             differs("region", &answer.column("region"), &["US-EAST"; 3])
                 .or_else(|| differs("lastname", &answer.column("lastname"), &["REDACTED"; 3]))
-                .or_else(|| differs("order_total", &answer.column("order_total"), &["89.00", "117.00", "50.00"]))
+                .or_else(|| {
+                    differs("order_total", &answer.column("order_total"), &["89.00", "117.00", "50.00"])
+                })
         },
         expected: Ruling { disposition: "masked", masked: &["lastname"], filters: &["own_region"] },
     },
@@ -84,7 +86,12 @@ pub(super) const ACTS: [Act; 4] = [
 ];
 
 /// Plays one act: login, role, statement, answer, log, audit, and the role's end.
-pub(super) async fn play(stage: &Stage, tell: &mut Tell<'_>, number: usize, act: &Act) -> Result<(), DemoError> {
+pub(super) async fn play(
+    stage: &Stage,
+    tell: &mut Tell<'_>,
+    number: usize,
+    act: &Act,
+) -> Result<(), DemoError> {
     let name = format!("act {number}");
     tell.heading(&format!("{number}. {}", act.title))?;
     tell.line(&format!("  {}", act.story))?;
@@ -103,7 +110,8 @@ pub(super) async fn answered(
 ) -> Result<Answer, DemoError> {
     let application = format!("demo, {act}");
     let wish = Wish { login, application: &application, key: None, options: "" };
-    let refused = |said: super::client::Refused| story(act, format!("refused: {} {}", said.code, said.message));
+    let refused =
+        |said: super::client::Refused| story(act, format!("refused: {} {}", said.code, said.message));
     let client = Client::connect(stage, wish).await?.map_err(refused)?;
     let role = evidence::only_role(stage, act).await?;
     tell.label("who", login)?;
@@ -129,7 +137,13 @@ pub(super) async fn answered(
 }
 
 /// The statement as the warehouse logged it: by that role, with that stamp.
-async fn logged(stage: &Stage, tell: &mut Tell<'_>, act: &str, login: &str, role: &str) -> Result<(), DemoError> {
+async fn logged(
+    stage: &Stage,
+    tell: &mut Tell<'_>,
+    act: &str,
+    login: &str,
+    role: &str,
+) -> Result<(), DemoError> {
     let stamp = evidence::stamp(login, role);
     let statements = evidence::logged_some(stage, role, act).await?;
     for statement in &statements {
@@ -143,8 +157,10 @@ async fn logged(stage: &Stage, tell: &mut Tell<'_>, act: &str, login: &str, role
 
 fn ruled(entry: &Entry, role: &str, sql: &str, expected: Ruling) -> Option<String> {
     let masks = entry.objects.iter().flat_map(|object| &object.masks);
-    let masked: Vec<&str> = masks.map(|mask| mask.split(':').next().unwrap_or_default()).collect();
-    let filters: Vec<&str> = entry.objects.iter().flat_map(|object| &object.filters).map(String::as_str).collect();
+    let mut masked: Vec<&str> = masks.map(|mask| mask.split(':').next().unwrap_or_default()).collect();
+    masked.sort_unstable();
+    let filters: Vec<&str> =
+        entry.objects.iter().flat_map(|object| &object.filters).map(String::as_str).collect();
     differs("role", &[entry.role.as_str()], &[role])
         .or_else(|| differs("statement", &[entry.statement.as_str()], &[sql]))
         .or_else(|| differs("disposition", &[entry.disposition.as_str()], &[expected.disposition]))
@@ -191,7 +207,10 @@ pub(super) async fn nothing_else(stage: &Stage, tell: &mut Tell<'_>) -> Result<(
     evidence::no_role(stage, ACT).await?;
     if let Some(listed) = psql::list_relations(stage, login).await? {
         tell.label("psql", &format!("\\d\n{}", listed.trim_end()))?;
-        if !listed.contains("campaign_tools") || listed.contains("customer_orders") || listed.contains("payroll") {
+        if !listed.contains("campaign_tools")
+            || listed.contains("customer_orders")
+            || listed.contains("payroll")
+        {
             return Err(story(ACT, "psql's \\d shows something else than campaign_tools"));
         }
         evidence::no_role(stage, ACT).await?;
@@ -208,7 +227,10 @@ pub(super) async fn roles_are_gone(stage: &Stage, tell: &mut Tell<'_>) -> Result
     evidence::no_role(stage, ACT).await?;
     let left = evidence::vended_roles(stage).await?.len();
     let vended = evidence::roles_so_far(stage)?;
-    tell.label("answer", &format!("{left}: of the {vended} roles that were vended for this story none is left"))?;
+    tell.label(
+        "answer",
+        &format!("{left}: of the {vended} roles that were vended for this story none is left"),
+    )?;
     if vended < ACTS.len() {
         return Err(story(ACT, format!("the log shows {vended} vended roles only")));
     }

@@ -43,7 +43,7 @@ pub(super) fn offer(stage: &Stage, tell: &mut Tell<'_>) -> Result<(), DemoError>
     });
     let path = stage.cluster.folder().join(FILE);
     let text = format!("{file:#}\n");
-    // Removed first, and made anew: nobody can have prepared the file, and its mode is ours from its first byte.
+    // Made anew: nobody can have prepared the file, and its mode is ours from its first byte.
     let written = std::fs::File::options()
         .write(true)
         .create_new(true)
@@ -63,7 +63,10 @@ pub(super) fn offer(stage: &Stage, tell: &mut Tell<'_>) -> Result<(), DemoError>
     tell.line(&format!("    psql '{warehouse}'"))?;
     tell.line(&format!("\n  connections  {}", path.display()))?;
     tell.line(&format!("  config       {}", stage.setting.config.display()))?;
-    tell.line(&format!("  policies     {} (changes take effect at once)", stage.setting.governance.display()))?;
+    tell.line(&format!(
+        "  policies     {} (changes take effect at once)",
+        stage.setting.governance.display()
+    ))?;
     tell.line(&format!("  audit        lanyard audit query --config {}", stage.setting.config.display()))?;
     tell.line("\n  Ctrl-C ends it and removes everything")?;
     Ok(())

@@ -66,16 +66,23 @@ pub(super) fn stamp(login: &str, role: &str) -> String {
         Some((agent, user)) => {
             format!("/*lanyard_agent='{agent}',lanyard_session='{session}',lanyard_user='{user}'*/")
         }
-        None if login.ends_with("-agent") => format!("/*lanyard_agent='{login}',lanyard_session='{session}'*/"),
+        None if login.ends_with("-agent") => {
+            format!("/*lanyard_agent='{login}',lanyard_session='{session}'*/")
+        }
         None => format!("/*lanyard_session='{session}',lanyard_user='{login}'*/"),
     }
 }
 
 /// The audit's entries of one application, once there are so many and all of them are complete. Logins are entries too.
-pub(super) async fn recorded(stage: &Stage, application: &str, wanted: usize) -> Result<Vec<Entry>, DemoError> {
+pub(super) async fn recorded(
+    stage: &Stage,
+    application: &str,
+    wanted: usize,
+) -> Result<Vec<Entry>, DemoError> {
     let found = until(async || {
         let entries = ledger::query(&stage.setting.audit, &Filter::default())?;
-        let ours: Vec<Entry> = entries.into_iter().filter(|entry| entry.client_application == application).collect();
+        let ours: Vec<Entry> =
+            entries.into_iter().filter(|entry| entry.client_application == application).collect();
         let complete = ours.iter().all(|entry| entry.disposition == "refused" || entry.outcome.is_some());
         Ok((ours.len() >= wanted && complete).then_some(ours))
     })
@@ -85,7 +92,10 @@ pub(super) async fn recorded(stage: &Stage, application: &str, wanted: usize) ->
 
 /// One line of what the audit says: disposition, relations, masks, filters, outcome.
 pub(super) fn short(entry: &Entry) -> String {
-    let mut text = format!("{} {}", entry.disposition, entry.operation);
+    let mut text = entry.disposition.clone();
+    if !entry.operation.is_empty() {
+        text.push_str(&format!(" {}", entry.operation));
+    }
     for object in &entry.objects {
         text.push_str(&format!(" {}", object.relation));
         if !object.masks.is_empty() {
@@ -97,12 +107,15 @@ pub(super) fn short(entry: &Entry) -> String {
         text.push(';');
     }
     if let (Some(code), Some(reason)) = (&entry.sqlstate, &entry.reason) {
-        text.push_str(&format!(" {code} {reason};"));
+        text.push_str(&format!(" {code} {reason}"));
     }
     if let Some(outcome) = &entry.outcome {
-        text.push_str(&format!(" {}, {} rows, {} bytes;", outcome.status, outcome.rows, outcome.bytes));
+        text.push_str(&format!(" {}, {} rows, {} bytes", outcome.status, outcome.rows, outcome.bytes));
     }
-    format!("{} judged in {} µs", text, entry.judge_us)
+    if entry.protocol != "login" {
+        text.push_str(&format!("; judged in {} µs", entry.judge_us));
+    }
+    text
 }
 
 fn log(stage: &Stage) -> Result<String, DemoError> {
@@ -137,7 +150,9 @@ fn statements(log: &str, role: &str) -> Vec<String> {
     found
 }
 
-async fn until<T>(mut ask: impl AsyncFnMut() -> Result<Option<T>, DemoError>) -> Result<Option<T>, DemoError> {
+async fn until<T>(
+    mut ask: impl AsyncFnMut() -> Result<Option<T>, DemoError>,
+) -> Result<Option<T>, DemoError> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(answer) = ask().await? {

@@ -37,6 +37,8 @@ pub(super) async fn list_relations(stage: &Stage, login: &str) -> Result<Option<
         .env("PGPASSWORD", stage.setting.key(login).unwrap_or_default())
         .env("LC_ALL", "C.UTF-8")
         .stdin(Stdio::null())
+        // Ctrl-C is for us: we end it.
+        .process_group(0)
         .kill_on_drop(true)
         .output();
     let ran = match timeout(PATIENCE, run).await {

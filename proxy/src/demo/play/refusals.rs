@@ -86,6 +86,9 @@ pub(super) async fn play(stage: &Stage, tell: &mut Tell<'_>) -> Result<(), DemoE
     tell.heading("5. What is refused, and in which words")?;
     for (number, case) in (1..).zip(&CASES) {
         let act = format!("act 5.{number}, {}", case.what);
+        if number > 1 {
+            tell.line("")?;
+        }
         tell.line(&format!("  {}", case.what))?;
         tell.label("who", case.login)?;
         let said = ask(stage, tell, case, &act).await?;
@@ -96,7 +99,8 @@ pub(super) async fn play(stage: &Stage, tell: &mut Tell<'_>) -> Result<(), DemoE
         if !said.hint.as_deref().unwrap_or_default().contains(case.hints) {
             return Err(story(&act, format!("expected \"{}\" in the hint", case.hints)));
         }
-        let entries = evidence::recorded(stage, &act_label(&act), if case.sql.is_empty() { 1 } else { 2 }).await?;
+        let entries =
+            evidence::recorded(stage, &act_label(&act), if case.sql.is_empty() { 1 } else { 2 }).await?;
         let refused = entries.iter().find(|entry| entry.disposition == "refused");
         let refused = refused.ok_or_else(|| story(&act, "the audit has no entry of the refusal"))?;
         if refused.sqlstate.as_deref() != Some(case.code) || refused.statement != case.sql {
@@ -104,7 +108,6 @@ pub(super) async fn play(stage: &Stage, tell: &mut Tell<'_>) -> Result<(), DemoE
         }
         tell.label("audit", &evidence::short(refused))?;
         evidence::no_role(stage, &act).await?;
-        tell.line("")?;
     }
     Ok(())
 }

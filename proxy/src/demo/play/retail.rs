@@ -38,7 +38,7 @@ pub(super) async fn play(stage: &Stage, tell: &mut Tell<'_>) -> Result<(), DemoE
     let login = "marketing-agent~riley";
     let expected = Ruling {
         disposition: "masked",
-        masked: &["c_address", "c_phone", "c_acctbal"],
+        masked: &["c_acctbal", "c_address", "c_phone"],
         filters: &["own_segment"],
     };
     acts::answered(stage, tell, ACT, login, BEST, expected, |answer| compare(answer, &truth)).await?;

@@ -11,9 +11,9 @@ use lanyard_adapters::warehouse::postgres::{self, BootstrapOptions, Login, Secre
 use lanyard_engine::identity::{AgentId, UserId};
 use tokio_postgres::Client;
 
+use super::DemoOptions;
 use super::error::DemoError;
 use super::tell::Tell;
-use super::DemoOptions;
 use crate::config::Config;
 use crate::demo::setting::{DATABASE, Setting, SettingOptions};
 use crate::demo::{data, governance};
@@ -38,6 +38,7 @@ pub(super) struct Stage {
 impl Stage {
     /// Cancel-safe: a dropped future ends what has been started and removes the folder.
     pub(super) async fn build(options: &DemoOptions, tell: &mut Tell<'_>) -> Result<Self, DemoError> {
+        data::check_scale(options.scale)?;
         let bin = Cluster::find_binaries(options.pg_bin.as_deref())?;
         tell.step(&format!("PostgreSQL's programs are in {}", bin.display()))?;
         let cluster = start_cluster(bin, options.folder.clone()).await?;
@@ -56,7 +57,10 @@ impl Stage {
         let told = SettingOptions { governance: &files, lines: &lines, ..SettingOptions::default() };
         let setting = Setting::write(&folder, &cluster, &told)?;
         give_keys(&setting)?;
-        tell.step(&format!("governance is in {}: identities, tags, policies, verifiers", setting.governance.display()))?;
+        tell.step(&format!(
+            "governance is in {}: identities, tags, policies, verifiers",
+            setting.governance.display()
+        ))?;
 
         let config = Config::read(&setting.config)?;
         bootstrap(&cluster, &config).await?;
@@ -105,7 +109,8 @@ async fn load(cluster: &Cluster, scale: f64, tell: &mut Tell<'_>) -> Result<(), 
 fn give_keys(setting: &Setting) -> Result<(), DemoError> {
     let directory = &setting.governance;
     for (id, key) in &setting.agent_keys {
-        let id = AgentId::parse(id).map_err(|_| super::error::story("the setting", "an agent's id is no id"))?;
+        let id =
+            AgentId::parse(id).map_err(|_| super::error::story("the setting", "an agent's id is no id"))?;
         store::set_key(directory, Who::Agent(&id), key)?;
     }
     for (id, key) in &setting.user_keys {

@@ -44,7 +44,7 @@ impl<'a> Tell<'a> {
     pub(super) fn label(&mut self, label: &str, text: &str) -> io::Result<()> {
         for (number, line) in text.lines().enumerate() {
             let label = if number == 0 { label } else { "" };
-            self.line(&format!("  {label:<LABEL$}{line}"))?;
+            self.line(format!("  {label:<LABEL$}{line}").trim_end())?;
         }
         Ok(())
     }
@@ -70,7 +70,10 @@ impl<'a> Tell<'a> {
     }
 
     pub(super) fn refused(&mut self, refused: &Refused) -> io::Result<()> {
-        self.label("refused", &format!("{}: {} (SQLSTATE {})", refused.severity, refused.message, refused.code))?;
+        self.label(
+            "refused",
+            &format!("{}: {} (SQLSTATE {})", refused.severity, refused.message, refused.code),
+        )?;
         match &refused.hint {
             Some(hint) => self.label("", &format!("HINT: {hint}")),
             None => Ok(()),
@@ -91,9 +94,8 @@ fn table(answer: &Answer) -> Vec<String> {
             cells.chain([answer.columns[at].chars().count()]).max().unwrap_or(0)
         })
         .collect();
-    let number = |at: usize| {
-        shown.iter().all(|row| cell(row, at).parse::<f64>().is_ok()) && !shown.is_empty()
-    };
+    let number =
+        |at: usize| shown.iter().all(|row| cell(row, at).parse::<f64>().is_ok()) && !shown.is_empty();
     let pad = |text: &str, at: usize| match number(at) {
         true => format!("{text:>width$}", width = widths[at]),
         false => format!("{text:<width$}", width = widths[at]),
@@ -124,10 +126,7 @@ mod tests {
     #[test]
     fn tables_are_aligned_by_characters_and_cut_after_some_rows() {
         let small = answer(&["näme", "n"], &[&[Some("ü"), Some("1.50")], &[None, Some("20")]]);
-        assert_eq!(
-            table(&small),
-            ["näme │    n", "─────┼─────", "ü    │ 1.50", "NULL │   20", "(2 rows)"]
-        );
+        assert_eq!(table(&small), ["näme │    n", "─────┼─────", "ü    │ 1.50", "NULL │   20", "(2 rows)"]);
         assert_eq!(table(&answer(&["a"], &[])), ["a", "─", "(0 rows)"]);
         assert_eq!(table(&answer(&["a"], &[&[Some("x")]])), ["a", "─", "x", "(1 row)"]);
         let row: &[Option<&str>] = &[Some("x")];
