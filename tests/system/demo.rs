@@ -4,15 +4,32 @@ use std::fs::File;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use lanyard::demo::lanyard_process::Lanyard;
 use lanyard_adapters::cluster::scratch_folder;
 use lanyard_adapters::process::{Process, Signal};
-use lanyard_tests::wait::until;
 use lanyard_tests::{Outcome, program_folder};
 use serde_json::Value;
 use tokio::io::AsyncReadExt as _;
 use tokio_postgres::NoTls;
+
+/// How long the whole demo may take in a test, in seconds: it is half a dozen, and the machine may be busy.
+const PATIENCE_SECONDS: u64 = 240;
+
+/// Asks until the answer is `Some`.
+async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Outcome<Option<T>>) -> Outcome<T> {
+    let deadline = Instant::now() + Duration::from_secs(PATIENCE_SECONDS);
+    loop {
+        if let Some(answer) = ask().await? {
+            return Ok(answer);
+        }
+        if Instant::now() > deadline {
+            return Err(format!("{what}: not within {PATIENCE_SECONDS} s").into());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
 
 /// The demo as a child process, with its folder and what it prints in a folder of ours.
 struct Played {
