@@ -232,7 +232,7 @@ pub(super) async fn roles_are_gone(stage: &Stage, tell: &mut Tell<'_>) -> Result
         &format!("{left}: of the {vended} roles that were vended for this story none is left"),
     )?;
     if vended < ACTS.len() {
-        return Err(story(ACT, format!("the log shows {vended} vended roles only")));
+        return Err(story(ACT, format!("the audit knows {vended} vended roles only")));
     }
     Ok(())
 }

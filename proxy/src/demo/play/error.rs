@@ -39,7 +39,7 @@ pub enum DemoError {
     Bootstrap(#[from] WarehouseError),
     /// The proxy.
     #[error("cannot start the proxy")]
-    Start(#[from] StartError),
+    Start(#[source] Box<StartError>),
     /// The audit cannot be read back.
     #[error("cannot read the audit")]
     Ledger(#[from] LedgerError),

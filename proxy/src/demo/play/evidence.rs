@@ -2,6 +2,7 @@
 //!
 //! Must never take the proxy's word where the warehouse can be asked. Called by the acts.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use lanyard_adapters::ledger::{self, Entry, Filter};
@@ -39,8 +40,7 @@ pub(super) async fn no_role(stage: &Stage, act: &str) -> Result<(), DemoError> {
 
 /// What the warehouse logged of a role's statements, without what stands in front of the text.
 pub(super) fn logged(stage: &Stage, role: &str) -> Result<Vec<String>, DemoError> {
-    let text = log(stage)?;
-    Ok(statements(&text, role))
+    Ok(statements(&log(stage)?, role))
 }
 
 /// The same, once there is at least one.
@@ -49,14 +49,11 @@ pub(super) async fn logged_some(stage: &Stage, role: &str, act: &str) -> Result<
     found.ok_or_else(|| story(act, format!("the warehouse logged no statement of {role}")))
 }
 
-/// How many vended roles have ever logged in.
+/// How many roles have been vended, by the audit of logins.
 pub(super) fn roles_so_far(stage: &Stage) -> Result<usize, DemoError> {
-    let text = log(stage)?;
-    let roles = text.lines().filter_map(|line| {
-        let role = line.split(' ').find(|word| word.starts_with("LANYARD_VENDED_"))?;
-        role.split('@').next()
-    });
-    Ok(roles.collect::<std::collections::BTreeSet<_>>().len())
+    let entries = ledger::query(&stage.setting.audit, &Filter::default())?;
+    let logins = entries.iter().filter(|entry| entry.protocol == "login" && entry.disposition == "allowed");
+    Ok(logins.map(|entry| entry.role.as_str()).collect::<BTreeSet<_>>().len())
 }
 
 /// The stamp that a role's session must have, from the ids in plain sight and the session in the role's name.

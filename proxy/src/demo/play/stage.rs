@@ -65,7 +65,7 @@ impl Stage {
         let config = Config::read(&setting.config)?;
         bootstrap(&cluster, &config).await?;
         tell.step("bootstrapped: lanyard's roles, schemas and functions are in the warehouse")?;
-        let server = Server::start(&config).await?;
+        let server = Server::start(&config).await.map_err(|error| DemoError::Start(Box::new(error)))?;
         tell.step(&format!("lanyard listens on {}", server.address()))?;
         let dba = cluster.connect(DATABASE).await?;
         Ok(Self { server, dba, setting, cluster })
