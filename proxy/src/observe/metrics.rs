@@ -20,7 +20,7 @@ const LONG_SECONDS: &[f64] = &[
 ];
 
 /// Every code we speak; the label `sqlstate` of refusals.
-const CODES: [Code; 21] = [
+const CODES: [Code; 23] = [
     Code::Policy,
     Code::UndefinedTable,
     Code::UndefinedColumn,
@@ -34,9 +34,11 @@ const CODES: [Code; 21] = [
     Code::NoIdentity,
     Code::UnknownDatabase,
     Code::UnknownStatement,
+    Code::UnknownPortal,
     Code::DuplicateStatement,
     Code::Protocol,
     Code::BadBytes,
+    Code::BadValue,
     Code::Cancelled,
     Code::ShuttingDown,
     Code::Starting,
