@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -69,6 +69,8 @@ pub struct Shared {
     pub record_text: RecordText,
     /// Salt of verifiers for unknown names.
     pub secret: [u8; 32],
+    /// Could every warehouse be read when last looked at?
+    pub warehouses_reachable: AtomicBool,
     /// Cloned by every lease; taken away to wait for the last one.
     pub(crate) alive: Mutex<Option<mpsc::Sender<()>>>,
 }
@@ -157,7 +159,8 @@ impl Server {
         let metrics = Arc::new(Metrics::new().map_err(|error| StartError::Internal(error.to_string()))?);
         let mut governors = HashMap::new();
         for (name, database) in &config.databases {
-            let secrets = material.databases.get(name).ok_or_else(|| StartError::Internal("no secrets".into()))?;
+            let secrets =
+                material.databases.get(name).ok_or_else(|| StartError::Internal("no secrets".into()))?;
             governors.insert(name.clone(), Arc::new(govern(config, database, secrets, &governance).await?));
         }
         let mut secret = [0; 32];
@@ -184,6 +187,7 @@ impl Server {
                 StatementText::Fingerprint => RecordText::Fingerprint,
             },
             secret,
+            warehouses_reachable: AtomicBool::new(true),
             alive: Mutex::new(Some(alive_sender)),
         });
         Self::listen(config, shared, stamp, alive).await
@@ -199,7 +203,8 @@ impl Server {
             TcpListener::bind(address).await.map_err(|error| StartError::Listen(address, error))
         };
         let listener = bind(config.listen.address).await?;
-        let address = listener.local_addr().map_err(|error| StartError::Listen(config.listen.address, error))?;
+        let address =
+            listener.local_addr().map_err(|error| StartError::Listen(config.listen.address, error))?;
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let mut http = None;
@@ -260,7 +265,10 @@ fn open_ledger(config: &Config) -> Result<FileLedger, StartError> {
     // Before opening: an open ledger holds its files.
     let recovery = ledger::recover(directory)?;
     if recovery.unknown > 0 {
-        tracing::warn!(statements = recovery.unknown, "an earlier run ended with statements in flight: their outcome is unknown");
+        tracing::warn!(
+            statements = recovery.unknown,
+            "an earlier run ended with statements in flight: their outcome is unknown"
+        );
     }
     Ok(FileLedger::open(&LedgerOptions {
         dir: directory.clone(),
@@ -291,8 +299,14 @@ async fn govern(
     if !reaped.is_empty() {
         tracing::warn!(roles = reaped.len(), database = %database.name, "removed vended roles that an earlier run left");
     }
-    let governor =
-        Governor::start(&database.name, warehouse, &database.database, database.search_path.clone(), governance).await?;
+    let governor = Governor::start(
+        &database.name,
+        warehouse,
+        &database.database,
+        database.search_path.clone(),
+        governance,
+    )
+    .await?;
     refuse_public(&governor, database).await?;
     Ok(governor)
 }
@@ -340,6 +354,9 @@ fn readiness(shared: Arc<Shared>, stopped: watch::Receiver<bool>) -> ReadinessCh
             return Readiness::NotReady("stopping");
         }
         match shared.ledger.health() {
+            Health::Sound if !shared.warehouses_reachable.load(Ordering::Relaxed) => {
+                Readiness::NotReady("warehouse unreachable")
+            }
             Health::Sound => Readiness::Ready,
             Health::Poisoned => Readiness::NotReady("audit not writable"),
         }
@@ -402,19 +419,27 @@ async fn reload(
 }
 
 async fn publish(shared: &Shared, governance: &Governance, changed: bool) {
+    let mut reachable = true;
     for governor in shared.governors.values() {
         match governor.refresh(governance, changed).await {
             Ok(false) => {}
             Ok(true) => {
-                let refusal = Refusal::new(Code::ShuttingDown, "your access changed while this session was open")
-                    .hint("connect again to go on under the new policy");
-                let ended =
-                    shared.registry.end_changed(governor.name(), |principal| governor.entitlement(principal), &refusal);
+                let refusal =
+                    Refusal::new(Code::ShuttingDown, "your access changed while this session was open")
+                        .hint("connect again to go on under the new policy");
+                let ended = shared.registry.end_changed(
+                    governor.name(),
+                    |principal| governor.entitlement(principal),
+                    &refusal,
+                );
                 tracing::info!(database = governor.name(), ended, "a new snapshot is in force");
+                governor.collect(shared.registry.fingerprints(governor.name())).await;
             }
             Err(error) => {
+                reachable &= !matches!(error, GovernorError::Warehouse(..));
                 tracing::error!(database = governor.name(), error = %vend::chain(&error), "a change does not take effect; the last good snapshot stays");
             }
         }
     }
+    shared.warehouses_reachable.store(reachable, Ordering::Relaxed);
 }

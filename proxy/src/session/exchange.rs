@@ -59,14 +59,27 @@ pub(super) enum Pending {
     Query(Run),
     Execute(Run),
     /// Name (the client's) and the text it stands for, for error positions.
-    Parse { name: String, statement: Arc<Statement> },
+    Parse {
+        name: String,
+        statement: Arc<Statement>,
+    },
     /// The portal's name, and what it was before, should the Bind not come about.
-    Bind { name: String, portal: Portal, before: Option<Portal> },
+    Bind {
+        name: String,
+        portal: Portal,
+        before: Option<Portal>,
+    },
     Describe,
     Close,
     Sync,
     /// A refusal in place of an answer.
-    Refused { in_query: bool, refusal: Refusal, ruling: Option<RulingId>, text: Arc<str>, answered: bool },
+    Refused {
+        in_query: bool,
+        refusal: Refusal,
+        ruling: Option<RulingId>,
+        text: Arc<str>,
+        answered: bool,
+    },
 }
 
 /// The state of the session's transaction, as ReadyForQuery says it.
@@ -184,7 +197,9 @@ impl Exchange {
             snapshot: self.granted.snapshot,
             judge_us,
         };
+        let start = Instant::now();
         let released = enforced.release(&mut self.shard, &attempt).map_err(|LedgerFull| ledger_full())?;
+        self.metrics.audit_written(start.elapsed());
         self.metrics.judged(judged.disposition, Duration::from_micros(judge_us));
         let run = Run {
             ruling,
@@ -201,7 +216,13 @@ impl Exchange {
     }
 
     /// Files the record of a refusal; where even that fails, the refusal says so.
-    pub(super) fn refuse(&mut self, text: &str, refusal: Refusal, protocol: &'static str, judge_us: u64) -> (Refusal, RulingId) {
+    pub(super) fn refuse(
+        &mut self,
+        text: &str,
+        refusal: Refusal,
+        protocol: &'static str,
+        judge_us: u64,
+    ) -> (Refusal, RulingId) {
         let ruling = self.rulings.next();
         let shown = self.record_text.of(text);
         let attempt = Attempt {
@@ -265,7 +286,11 @@ impl Exchange {
     pub(super) fn current_run(&mut self) -> Option<&mut Run> {
         match self.pending.front_mut()? {
             Pending::Query(run) | Pending::Execute(run) => Some(run),
-            Pending::Parse { .. } | Pending::Bind { .. } | Pending::Describe | Pending::Close | Pending::Sync
+            Pending::Parse { .. }
+            | Pending::Bind { .. }
+            | Pending::Describe
+            | Pending::Close
+            | Pending::Sync
             | Pending::Refused { .. } => None,
         }
     }
@@ -288,8 +313,14 @@ impl Exchange {
     /// Is a statement under way that will have let go of all prepared statements before the next message is looked at?
     pub(super) fn is_letting_go(&self) -> bool {
         self.pending.iter().any(|pending| match pending {
-            Pending::Query(run) | Pending::Execute(run) => run.judged.effects.contains(&sql::Effect::DeallocateAll),
-            Pending::Parse { .. } | Pending::Bind { .. } | Pending::Describe | Pending::Close | Pending::Sync
+            Pending::Query(run) | Pending::Execute(run) => {
+                run.judged.effects.contains(&sql::Effect::DeallocateAll)
+            }
+            Pending::Parse { .. }
+            | Pending::Bind { .. }
+            | Pending::Describe
+            | Pending::Close
+            | Pending::Sync
             | Pending::Refused { .. } => false,
         })
     }
@@ -332,7 +363,9 @@ fn ledger_full() -> Refusal {
 
 /// Microseconds since 1970.
 pub(super) fn now_us() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_micros()).unwrap_or(u64::MAX))
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| u64::try_from(d.as_micros()).unwrap_or(u64::MAX))
 }
 
 fn micros(since: Instant) -> u64 {

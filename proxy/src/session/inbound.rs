@@ -27,7 +27,7 @@ pub(super) enum Flow {
 
 impl Exchange {
     /// Handles one frame of the client; what goes to the warehouse is appended to `out`.
-    pub(super) fn from_client(&mut self, frame: Frame, out: &mut BytesMut) -> Flow {
+    pub(super) fn client_said(&mut self, frame: Frame, out: &mut BytesMut) -> Flow {
         let message = match inbound::decode(frame) {
             Ok(message) => message,
             Err(Malformed::Fatal(refusal)) => return Flow::End(refusal),
@@ -103,8 +103,10 @@ impl Exchange {
 
     fn parse(&mut self, name: String, text: Arc<str>, types: &[u8], out: &mut BytesMut) {
         if !name.is_empty() && self.statements.contains_key(&name) && !self.is_letting_go() {
-            let refusal =
-                Refusal::new(Code::DuplicateStatement, format!("prepared statement \"{name}\" already exists"));
+            let refusal = Refusal::new(
+                Code::DuplicateStatement,
+                format!("prepared statement \"{name}\" already exists"),
+            );
             return self.refused_message(false, &text, refusal, 0, out);
         }
         let (judged, judge_us) = self.judge(&text);
@@ -120,7 +122,10 @@ impl Exchange {
                 let number = self.next_number();
                 let upstream = if name.is_empty() { String::new() } else { format!("lanyard_{number}") };
                 let text_for_parse = judged.enforced.for_parse();
-                write(out, Outgoing::Parse { name: &upstream, stamp: &self.stamp, text: text_for_parse, types });
+                write(
+                    out,
+                    Outgoing::Parse { name: &upstream, stamp: &self.stamp, text: text_for_parse, types },
+                );
                 let statement = Arc::new(Statement { upstream, text, judged, number });
                 self.statements.insert(name.clone(), Arc::clone(&statement));
                 self.pending.push_back(Pending::Parse { name, statement });
@@ -190,7 +195,14 @@ impl Exchange {
     }
 
     /// Puts a refusal in the message's place, and on record. In the extended protocol nothing else happens up to Sync.
-    fn refused_message(&mut self, in_query: bool, text: &str, refusal: Refusal, judge_us: u64, out: &mut BytesMut) {
+    fn refused_message(
+        &mut self,
+        in_query: bool,
+        text: &str,
+        refusal: Refusal,
+        judge_us: u64,
+        out: &mut BytesMut,
+    ) {
         let protocol = if in_query { "simple" } else { "extended" };
         let (refusal, ruling) = self.refuse(text, refusal, protocol, judge_us);
         write(out, Outgoing::Refused { in_query, stamp: &self.stamp, code: refusal.code });

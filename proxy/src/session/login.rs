@@ -10,8 +10,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::{BufMut, BytesMut};
 use lanyard_adapters::store::Who;
-use lanyard_adapters::warehouse::postgres::{Upstream, Warehouse, WarehouseError};
-use lanyard_engine::identity::{AgentId, Principal, RoleName, SessionId, UserId};
+use lanyard_adapters::warehouse::postgres::{Login, Upstream, Warehouse, WarehouseError};
+use lanyard_engine::identity::{AgentId, Principal, RoleName, SessionId, ShortId, UserId};
 use lanyard_engine::record::{Attempt, Disposition, Outcome, RulingId, SessionFacts, Status, VERSION};
 use lanyard_engine::refusal::{Code, Refusal};
 use lanyard_engine::released::{Filed, Ledger as _, LedgerFull};
@@ -66,7 +66,10 @@ pub struct Session {
 ///
 /// # Errors
 /// A refusal to say before closing, with the stream to say it on where there is one.
-pub async fn contact(mut stream: TcpStream, shared: &Shared) -> Result<Contact, (Option<Box<ClientStream>>, Refusal)> {
+pub async fn contact(
+    mut stream: TcpStream,
+    shared: &Shared,
+) -> Result<Contact, (Option<Box<ClientStream>>, Refusal)> {
     let mut first = [0u8; 1];
     match stream.peek(&mut first).await {
         Ok(0) | Err(_) => return Ok(Contact::Gone),
@@ -147,7 +150,9 @@ fn finish(
             }
             Ok(Contact::Startup(Box::new(client), startup))
         }
-        First::Tls | First::Gss => Err((Some(Box::new(client)), protocol("an encryption request out of place"))),
+        First::Tls | First::Gss => {
+            Err((Some(Box::new(client)), protocol("an encryption request out of place")))
+        }
     }
 }
 
@@ -313,7 +318,9 @@ fn read_wish(startup: Startup, shared: &Shared) -> Result<(Arc<Governor>, Wish),
             "lanyard.task" => wish.task = Some(label(&value)),
             "lanyard.lease_seconds" => wish.lease = Some(seconds(&value)?),
             "replication" if matches!(value.as_str(), "false" | "off" | "no" | "0") => {}
-            "replication" => return Err(Refusal::new(Code::Unsupported, "replication connections are not served")),
+            "replication" => {
+                return Err(Refusal::new(Code::Unsupported, "replication connections are not served"));
+            }
             _ => setting(&mut wish.settings, name, value, governor.search_path())?,
         }
     }
@@ -327,7 +334,8 @@ fn setting(
     value: String,
     search_path: &[String],
 ) -> Result<(), Refusal> {
-    let same_path = || value.split(',').map(|s| s.trim().trim_matches('"')).eq(search_path.iter().map(String::as_str));
+    let same_path =
+        || value.split(',').map(|s| s.trim().trim_matches('"')).eq(search_path.iter().map(String::as_str));
     match sql::setting(&name) {
         Some(sql::Setting::Free) => {
             settings.push((name, value));
@@ -335,11 +343,10 @@ fn setting(
         }
         Some(sql::Setting::Only(allowed)) if sql::says(&value, allowed) => Ok(()),
         None if name.eq_ignore_ascii_case("search_path") && same_path() => Ok(()),
-        Some(sql::Setting::Only(_) | sql::Setting::Ours) | None => Err(Refusal::new(
-            Code::Policy,
-            format!("startup option \"{name}\" may not be set to this here"),
-        )
-        .hint("leave it out of the connection string")),
+        Some(sql::Setting::Only(_) | sql::Setting::Ours) | None => {
+            Err(Refusal::new(Code::Policy, format!("startup option \"{name}\" may not be set to this here"))
+                .hint("leave it out of the connection string"))
+        }
     }
 }
 
@@ -377,8 +384,9 @@ fn who(name: &str, option: Option<&str>, governor: &Governor) -> Result<(Princip
         return Ok((Principal::OnBehalfOf { agent: agent.clone(), user }, Prover::Agent(agent)));
     }
     let user = UserId::parse(first).map_err(|_| no_identity(name))?;
-    let known = governor
-        .with(|snapshot, _| (snapshot.identities.agents.contains_key(&agent), snapshot.identities.users.contains_key(&user)));
+    let known = governor.with(|snapshot, _| {
+        (snapshot.identities.agents.contains_key(&agent), snapshot.identities.users.contains_key(&user))
+    });
     match known {
         (true, true) => Err(Refusal::new(
             Code::NoIdentity,
@@ -446,7 +454,8 @@ async fn prove(
         Prover::User(user) => (user.to_string(), credentials.of(Who::User(user)).cloned()),
     });
     let verifier = verifier.unwrap_or_else(|| scram::nobody(&shown, &shared.secret));
-    let certificate = if client.is_tls() { shared.tls.as_ref().map(|tls| tls.certificate_pem.as_slice()) } else { None };
+    let certificate =
+        if client.is_tls() { shared.tls.as_ref().map(|tls| tls.certificate_pem.as_slice()) } else { None };
     let offer = scram::Offer::new(certificate);
     offer.ask(&mut out);
     send(client, &mut out).await?;
@@ -454,8 +463,9 @@ async fn prove(
     send(client, &mut out).await?;
     let body = answer(client, client_in).await?;
     scram::last(&waiting, &body, &mut out).ok_or_else(|| {
-        Refusal::new(Code::BadLogin, format!("authentication failed for \"{shown}\""))
-            .hint("the key or password does not fit this agent or user; \"lanyard agent key\" makes a new key")
+        Refusal::new(Code::BadLogin, format!("authentication failed for \"{shown}\"")).hint(
+            "the key or password does not fit this agent or user; \"lanyard agent key\" makes a new key",
+        )
     })?;
     send(client, &mut out).await?;
     Ok(mechanism)
@@ -472,7 +482,8 @@ async fn send(client: &mut ClientStream, out: &mut BytesMut) -> Result<(), Refus
 /// One password message.
 async fn answer(client: &mut ClientStream, buffer: &mut BytesMut) -> Result<BytesMut, Refusal> {
     loop {
-        let cut = frame::cut(buffer, AUTHENTICATION_BYTES_MAX).map_err(|error| protocol(&error.to_string()))?;
+        let cut =
+            frame::cut(buffer, AUTHENTICATION_BYTES_MAX).map_err(|error| protocol(&error.to_string()))?;
         match cut {
             Some(frame) if frame.kind == b'p' => return Ok(frame.body),
             Some(_) => return Err(protocol("expected a password message")),
@@ -501,7 +512,6 @@ async fn open(
     shared: &Shared,
 ) -> Result<Opened, Refusal> {
     let (agent, user) = short_ids(wish, governor)?;
-    let granted = governor.granted(&wish.principal).await?;
     let role = RoleName::of(agent, user, id);
     let lifetime = wish.lease.map_or(shared.lease, |wished| wished.min(shared.lease));
     let expires = SystemTime::now() + lifetime;
@@ -509,29 +519,53 @@ async fn open(
     facts.expires = expires.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
 
     let start = Instant::now();
-    let warehouse = governor.warehouse();
-    let alive = shared.alive()?;
-    let attributes = &granted.entitlement.session_attributes;
-    let (lease, login) = vend::vend(warehouse, role, &granted.prepared.bundle, attributes, expires, alive)
-        .await
-        .map_err(|error| unreachable_warehouse(governor, &error))?;
-    let upstream = open_backend(warehouse, &login, &wish.settings, governor, id).await?;
+    let (granted, lease, login) = vend_role(wish, &role, expires, governor, shared).await?;
+    let upstream = open_backend(governor.warehouse(), &login, &wish.settings, governor, id).await?;
     shared.metrics.vended(start.elapsed());
     Ok(Opened { granted, upstream, lease, expires: Instant::now() + lifetime })
 }
 
-/// The numbers in the role's name; also the moment an unknown person is refused, after the agent proved itself.
-fn short_ids(
+/// SQLSTATE with which the warehouse says that a bundle is gone: another node collected it.
+const BUNDLE_IS_GONE: &str = "22023";
+
+/// Vends the role; once more from the start when the bundle was collected meanwhile.
+async fn vend_role(
     wish: &Wish,
+    role: &RoleName,
+    expires: SystemTime,
     governor: &Governor,
-) -> Result<(Option<lanyard_engine::identity::ShortId>, Option<lanyard_engine::identity::ShortId>), Refusal> {
+    shared: &Shared,
+) -> Result<(Arc<vend::Granted>, Lease, Login), Refusal> {
+    let mut tries = 2;
+    loop {
+        tries -= 1;
+        let granted = governor.granted(&wish.principal).await?;
+        let attributes = &granted.entitlement.session_attributes;
+        let bundle = &granted.prepared.bundle;
+        let alive = shared.alive()?;
+        match vend::vend(governor.warehouse(), role.clone(), bundle, attributes, expires, alive).await {
+            Ok((lease, login)) => return Ok((granted, lease, login)),
+            Err(error) if tries > 0 && error.sqlstate() == Some(BUNDLE_IS_GONE) => {
+                governor.forget(&wish.principal, &granted);
+            }
+            Err(error) => return Err(unreachable_warehouse(governor, &error)),
+        }
+    }
+}
+
+/// The numbers in the role's name; also the moment an unknown person is refused, after the agent proved itself.
+fn short_ids(wish: &Wish, governor: &Governor) -> Result<(Option<ShortId>, Option<ShortId>), Refusal> {
     governor.with(|snapshot, _| {
         let agent = match wish.principal.agent() {
-            Some(id) => Some(snapshot.identities.agents.get(id).ok_or_else(|| unknown("agent", id.as_str()))?.short),
+            Some(id) => {
+                Some(snapshot.identities.agents.get(id).ok_or_else(|| unknown("agent", id.as_str()))?.short)
+            }
             None => None,
         };
         let user = match wish.principal.user() {
-            Some(id) => Some(snapshot.identities.users.get(id).ok_or_else(|| unknown("user", id.as_str()))?.short),
+            Some(id) => {
+                Some(snapshot.identities.users.get(id).ok_or_else(|| unknown("user", id.as_str()))?.short)
+            }
             None => None,
         };
         Ok((agent, user))
@@ -545,7 +579,7 @@ fn unknown(what: &str, id: &str) -> Refusal {
 
 async fn open_backend(
     warehouse: &Warehouse,
-    login: &lanyard_adapters::warehouse::postgres::Login,
+    login: &Login,
     wished: &[(String, String)],
     governor: &Governor,
     id: SessionId,
@@ -556,8 +590,11 @@ async fn open_backend(
     settings.extend(wished.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     warehouse.open(login, &settings).await.map_err(|error| match &error {
         // The client chose these values and nobody else: a value that does not fit, a setting this major does not have.
-        WarehouseError::Refused { sqlstate, message } if !wished.is_empty() && matches!(sqlstate.as_str(), "22023" | "42704") => {
-            Refusal::new(Code::BadValue, message.clone()).hint("mend it in the connection string, or leave it out")
+        WarehouseError::Refused { sqlstate, message }
+            if !wished.is_empty() && matches!(sqlstate.as_str(), "22023" | "42704") =>
+        {
+            Refusal::new(Code::BadValue, message.clone())
+                .hint("mend it in the connection string, or leave it out")
         }
         _ => unreachable_warehouse(governor, &error),
     })
@@ -565,14 +602,23 @@ async fn open_backend(
 
 fn unreachable_warehouse(governor: &Governor, error: &WarehouseError) -> Refusal {
     tracing::error!(database = governor.name(), error = %vend::chain(error), "the warehouse refused a session");
-    Refusal::new(Code::UpstreamLost, format!("the warehouse of \"{}\" cannot be reached now", governor.name()))
-        .hint("try again; if it persists, an operator finds the cause in Lanyard's log")
+    Refusal::new(
+        Code::UpstreamLost,
+        format!("the warehouse of \"{}\" cannot be reached now", governor.name()),
+    )
+    .hint("try again; if it persists, an operator finds the cause in Lanyard's log")
 }
 
 type Key = ((i32, [u8; 4]), watch::Receiver<Option<Ending>>);
 
 /// Makes the cancel key the client holds (4 bytes, as protocol 3.0 has it) and enters the session.
-fn register(shared: &Shared, id: SessionId, governor: &Governor, wish: &Wish, opened: &Opened) -> Result<Key, Refusal> {
+fn register(
+    shared: &Shared,
+    id: SessionId,
+    governor: &Governor,
+    wish: &Wish,
+    opened: &Opened,
+) -> Result<Key, Refusal> {
     let entitlement = &opened.granted.entitlement;
     for _ in 0..8 {
         let random = random_u64()?.to_be_bytes();

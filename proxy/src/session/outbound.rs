@@ -20,14 +20,16 @@ impl Exchange {
     ///
     /// # Errors
     /// A refusal that ends the session: the warehouse left the protocol, or changed a setting that enforcement needs.
-    pub(super) fn from_warehouse(&mut self, input: &mut BytesMut, out: &mut BytesMut) -> Result<(), Refusal> {
+    pub(super) fn warehouse_said(&mut self, input: &mut BytesMut, out: &mut BytesMut) -> Result<(), Refusal> {
         loop {
             let run = self.passing_run(input)?;
             if run > 0 {
                 pass(out, input.split_to(run));
                 continue;
             }
-            match frame::cut(input, CONTROL_BYTES_MAX).map_err(|e| Refusal::new(Code::UpstreamLost, e.to_string()))? {
+            match frame::cut(input, CONTROL_BYTES_MAX)
+                .map_err(|e| Refusal::new(Code::UpstreamLost, e.to_string()))?
+            {
                 Some(frame) => self.control(frame, out)?,
                 None => return Ok(()),
             }
@@ -51,7 +53,9 @@ impl Exchange {
                 _ => break,
             }
         }
-        if bytes > 0 && let Some(current) = self.current_run() {
+        if bytes > 0
+            && let Some(current) = self.current_run()
+        {
             current.bytes += bytes as u64;
         }
         Ok(run)

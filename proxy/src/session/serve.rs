@@ -123,7 +123,7 @@ fn from_client(pump: &mut SessionPump, exchange: &mut Exchange) -> Option<End> {
     loop {
         match frame::cut(&mut pump.client_in, FRAME_BYTES_MAX) {
             Ok(None) => return None,
-            Ok(Some(frame)) => match exchange.from_client(frame, &mut pump.upstream_out) {
+            Ok(Some(frame)) => match exchange.client_said(frame, &mut pump.upstream_out) {
                 Flow::Continue => {}
                 Flow::Goodbye => return Some(End::Client),
                 Flow::End(refusal) => return Some(End::Ours(refusal)),
@@ -134,7 +134,7 @@ fn from_client(pump: &mut SessionPump, exchange: &mut Exchange) -> Option<End> {
 }
 
 fn from_warehouse(pump: &mut SessionPump, exchange: &mut Exchange) -> Option<End> {
-    exchange.from_warehouse(&mut pump.upstream_in, &mut pump.client_out).err().map(End::Ours)
+    exchange.warehouse_said(&mut pump.upstream_in, &mut pump.client_out).err().map(End::Ours)
 }
 
 /// Last words to both sides, within a deadline.
@@ -143,7 +143,8 @@ async fn close(mut pump: SessionPump, ended: End) {
     match ended {
         End::Client => {}
         End::Warehouse => {
-            let refusal = Refusal::new(Code::UpstreamLost, "the warehouse closed the connection").hint("connect again");
+            let refusal =
+                Refusal::new(Code::UpstreamLost, "the warehouse closed the connection").hint("connect again");
             backend::refusal(&mut words, Severity::Fatal, &refusal, None, "");
         }
         End::Ours(refusal) => {
@@ -155,12 +156,14 @@ async fn close(mut pump: SessionPump, ended: End) {
     pump.client_out.extend_from_slice(&words);
     write(&mut pump.upstream_out, Outgoing::Terminate);
     // A client that does not read, or a backend that does not, is left behind at the deadline.
-    drop(timeout(LAST_WORDS, async {
-        drop(pump.flush_upstream().await);
-        if pump.flush_client().await.is_ok() {
-            let mut client = pump.into_client();
-            drop(client.shutdown().await);
-        }
-    })
-    .await);
+    drop(
+        timeout(LAST_WORDS, async {
+            drop(pump.flush_upstream().await);
+            if pump.flush_client().await.is_ok() {
+                let mut client = pump.into_client();
+                drop(client.shutdown().await);
+            }
+        })
+        .await,
+    );
 }

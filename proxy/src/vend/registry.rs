@@ -1,6 +1,6 @@
 //! Live sessions: how a cancel request, a change of policy and a shutdown find them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use dashmap::DashMap;
 use lanyard_adapters::warehouse::postgres::{CancelKey, Warehouse};
@@ -72,6 +72,12 @@ impl Registry {
         Some((live.warehouse.clone(), live.upstream.clone()))
     }
 
+    /// What the live sessions of a database were given.
+    #[must_use]
+    pub fn fingerprints(&self, database: &str) -> HashSet<Fingerprint> {
+        self.sessions.iter().filter(|live| live.database == database).map(|live| live.fingerprint).collect()
+    }
+
     /// How many sessions live.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -101,7 +107,8 @@ impl Registry {
         let mut ended = 0;
         for live in self.sessions.iter().filter(|live| live.database == database) {
             let same = now(&live.principal).is_some_and(|entitlement| {
-                entitlement.fingerprint == live.fingerprint && entitlement.session_attributes == live.attributes
+                entitlement.fingerprint == live.fingerprint
+                    && entitlement.session_attributes == live.attributes
             });
             if !same {
                 live.end.send_replace(Some(Ending::Now(reason.clone())));

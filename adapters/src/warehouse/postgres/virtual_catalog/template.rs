@@ -23,6 +23,8 @@ enum Rows {
     All,
     /// The relation, filtered: the view is a security barrier.
     Filtered,
+    /// The section's own FROM clause, filtered.
+    FilteredOwn,
     /// The section's own FROM clause.
     Own,
     /// None.
@@ -71,24 +73,15 @@ fn open(head: &str) -> Section<'_> {
         Rows::None
     } else if flags.contains("shape") {
         Rows::Own
+    } else if flags.contains("own") {
+        Rows::FilteredOwn
     } else if flags.contains("barrier") {
         Rows::Filtered
     } else {
         Rows::All
     };
-    let answer = if flags.contains("private") {
-        Answer::Private
-    } else {
-        Answer::Session
-    };
-    Section {
-        name,
-        answer,
-        alias,
-        rows,
-        replaced: Vec::new(),
-        rest: String::new(),
-    }
+    let answer = if flags.contains("private") { Answer::Private } else { Answer::Session };
+    Section { name, answer, alias, rows, replaced: Vec::new(), rest: String::new() }
 }
 
 impl Section<'_> {
@@ -104,17 +97,16 @@ impl Section<'_> {
             .collect();
         let list = list.join(",\n    ");
         let from = match self.rows {
-            Rows::Own => String::new(),
-            Rows::All | Rows::Filtered | Rows::None => format!("FROM pg_catalog.{name} {}", self.alias),
+            Rows::Own | Rows::FilteredOwn => String::new(),
+            Rows::All | Rows::Filtered | Rows::None => {
+                format!("FROM pg_catalog.{name} {}", self.alias)
+            }
         };
         let barrier = match self.rows {
-            Rows::Filtered => " WITH (security_barrier)",
+            Rows::Filtered | Rows::FilteredOwn => " WITH (security_barrier)",
             Rows::All | Rows::Own | Rows::None => "",
         };
-        format!(
-            "CREATE VIEW {CATALOG_SCHEMA}.{name}{barrier} AS\nSELECT {list}\n{from}\n{}",
-            self.rest
-        )
+        format!("CREATE VIEW {CATALOG_SCHEMA}.{name}{barrier} AS\nSELECT {list}\n{from}\n{}", self.rest)
     }
 
     /// The expression for one column.
@@ -133,7 +125,9 @@ impl Section<'_> {
                 format!("(SELECT self.oid FROM {CATALOG_SCHEMA}._self self)")
             }
             _ if self.rows == Rows::Own => match kind {
-                "smallint" | "integer" | "bigint" | "real" | "double precision" => format!("0::{kind}"),
+                "smallint" | "integer" | "bigint" | "real" | "double precision" => {
+                    format!("0::{kind}")
+                }
                 _ => null(kind),
             },
             _ => format!("{}.{}", self.alias, quoted(column)),
@@ -143,10 +137,8 @@ impl Section<'_> {
 
 /// A view of that shape without rows.
 pub(super) fn empty(schema: &str, name: &str, columns: &[(String, String)]) -> String {
-    let list: Vec<String> = columns
-        .iter()
-        .map(|(column, kind)| format!("{} AS {}", null(kind), quoted(column)))
-        .collect();
+    let list: Vec<String> =
+        columns.iter().map(|(column, kind)| format!("{} AS {}", null(kind), quoted(column))).collect();
     format!("CREATE VIEW {schema}.{name} AS\nSELECT {}\nWHERE false", list.join(",\n    "))
 }
 
@@ -171,9 +163,7 @@ pub(super) fn rebind(definition: &str, replaced: &BTreeSet<&str>) -> String {
     while let Some(at) = rest.find(SCHEMA) {
         out.push_str(&rest[..at]);
         rest = &rest[at + SCHEMA.len()..];
-        let end = rest
-            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-            .unwrap_or(rest.len());
+        let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
         let name = &rest[..end];
         if replaced.contains(name) || name.starts_with("_pg_truetyp") {
             out.push_str(INFORMATION_SCHEMA);
@@ -210,12 +200,16 @@ mod tests {
 
     #[test]
     fn a_section_becomes_a_view() {
-        let sections = parse("-- why\n--! pg_x x barrier\n--! secret = NULL::text\nWHERE x.oid < 1\n--! pg_y y empty\n");
+        let sections =
+            parse("-- why\n--! pg_x x barrier\n--! secret = NULL::text\nWHERE x.oid < 1\n--! pg_y y empty\n");
         let columns = [("oid", "oid"), ("xowner", "oid"), ("secret", "text"), ("acl", "aclitem[]")]
             .map(|(name, kind)| (name.to_owned(), kind.to_owned()));
         let sql = sections[0].create(&columns);
         assert!(sql.starts_with("CREATE VIEW lanyard_catalog.pg_x WITH (security_barrier) AS"), "{sql}");
-        assert!(sql.contains("(NULL::text)::text AS \"secret\"") && sql.contains("NULL::aclitem[] AS \"acl\""), "{sql}");
+        assert!(
+            sql.contains("(NULL::text)::text AS \"secret\"") && sql.contains("NULL::aclitem[] AS \"acl\""),
+            "{sql}"
+        );
         assert!(sql.contains("_self self) AS \"xowner\"") && sql.contains("WHERE x.oid < 1"), "{sql}");
         assert!(sections[1].create(&columns).ends_with("WHERE false"));
     }
