@@ -1,5 +1,8 @@
 //! Whole-system tests against a real PostgreSQL.
 
+mod attacks;
+mod bypass;
+mod floor;
 mod promises;
 mod scenario;
 mod support;

@@ -11,7 +11,7 @@ use lanyard_adapters::ledger::Shard;
 use lanyard_engine::record::{Attempt, Disposition, Outcome, RulingId, SessionFacts, Status, VERSION};
 use lanyard_engine::refusal::{Code, Refusal};
 use lanyard_engine::released::{Enforced, Ledger as _, LedgerFull, RawSql, Released};
-use lanyard_engine::sql::{self, Judged};
+use lanyard_engine::sql::{self, Judged, RESERVED_NAMES as OUR_NAMES};
 
 use crate::observe::{Direction, Metrics};
 use crate::vend::Granted;
@@ -24,6 +24,15 @@ pub(super) struct Statement {
     /// The client's text, for records and error positions.
     pub(super) text: Arc<str>,
     pub(super) judged: Arc<Judged>,
+}
+
+/// A bound statement.
+#[derive(Debug)]
+pub(super) struct Portal {
+    /// Its name in the warehouse: ours, never reused, the client's unnamed one included. A name that is used again could
+    /// still mean what it meant before, when an error skipped the message that was to change it.
+    pub(super) upstream: String,
+    pub(super) statement: Arc<Statement>,
 }
 
 /// A statement that was sent and not yet answered.
@@ -49,6 +58,8 @@ pub(super) enum Pending {
     Bind,
     Describe,
     Close,
+    /// A Close of ours, which the client must not hear of.
+    OurClose,
     Sync,
     /// A refusal in place of an answer.
     Refused { in_query: bool, refusal: Refusal, ruling: Option<RulingId>, text: Arc<str>, answered: bool },
@@ -67,9 +78,11 @@ pub(super) struct Exchange {
     pub(super) metrics: Arc<Metrics>,
     pub(super) record_text: RecordText,
     pub(super) statements: HashMap<String, Arc<Statement>>,
-    pub(super) portals: HashMap<String, Arc<Statement>>,
+    pub(super) portals: HashMap<String, Portal>,
     pub(super) pending: VecDeque<Pending>,
     pub(super) transaction: u8,
+    /// After an error the warehouse ignores what comes until the next Sync, and so do we.
+    pub(super) skipping: bool,
     /// Notices this session has seen, so that each comes once.
     pub(super) noticed: HashSet<String>,
     /// Bytes of a pass-through message that have not come yet.
@@ -111,6 +124,7 @@ impl Exchange {
             portals: HashMap::new(),
             pending: VecDeque::new(),
             transaction: IDLE,
+            skipping: false,
             noticed: HashSet::new(),
             passing: 0,
             names: 0,
@@ -125,7 +139,12 @@ impl Exchange {
 
     pub(super) fn statement_name(&mut self) -> String {
         self.names += 1;
-        format!("lanyard_{}", self.names)
+        format!("{OUR_NAMES}s{}", self.names)
+    }
+
+    pub(super) fn portal_name(&mut self) -> String {
+        self.names += 1;
+        format!("{OUR_NAMES}p{}", self.names)
     }
 
     /// Judges, or remembers that it did for this very text.
@@ -244,8 +263,8 @@ impl Exchange {
     pub(super) fn current_run(&mut self) -> Option<&mut Run> {
         match self.pending.front_mut()? {
             Pending::Query(run) | Pending::Execute(run) => Some(run),
-            Pending::Parse { .. } | Pending::Bind | Pending::Describe | Pending::Close | Pending::Sync
-            | Pending::Refused { .. } => None,
+            Pending::Parse { .. } | Pending::Bind | Pending::Describe | Pending::Close | Pending::OurClose
+            | Pending::Sync | Pending::Refused { .. } => None,
         }
     }
 

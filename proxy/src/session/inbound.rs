@@ -12,7 +12,7 @@ use crate::wire::frame::Frame;
 use crate::wire::inbound::{self, Inbound, Malformed, Object};
 use crate::wire::outgoing::{Outgoing, write};
 
-use super::exchange::{Exchange, Pending, Statement};
+use super::exchange::{Exchange, Pending, Portal, Statement};
 
 /// What the loop does next.
 #[derive(Debug)]
@@ -32,10 +32,15 @@ impl Exchange {
             Ok(message) => message,
             Err(Malformed::Fatal(refusal)) => return Flow::End(refusal),
             Err(Malformed::Refused(kind, refusal)) => {
-                self.refused_message(kind == b'Q', "", refusal, 0, out);
+                if !self.skipping {
+                    self.refused_message(kind == b'Q', "", refusal, 0, out);
+                }
                 return Flow::Continue;
             }
         };
+        if self.skipping && !matches!(message, Inbound::Sync | Inbound::Terminate) {
+            return Flow::Continue;
+        }
         match message {
             Inbound::Query(text) => self.query(text.into(), out),
             Inbound::Parse { name, text, types } => self.parse(name, text.into(), &types, out),
@@ -45,6 +50,7 @@ impl Exchange {
             Inbound::Close(object, name) => self.close(object, &name, out),
             Inbound::Flush => write(out, Outgoing::Flush),
             Inbound::Sync => {
+                self.skipping = false;
                 write(out, Outgoing::Sync);
                 self.pending.push_back(Pending::Sync);
             }
@@ -61,8 +67,8 @@ impl Exchange {
 
     fn query(&mut self, text: Arc<str>, out: &mut BytesMut) {
         // A simple Query destroys the unnamed statement and portal.
-        self.statements.remove("");
-        self.portals.remove("");
+        self.forget_statement("", out);
+        self.forget_portal("", out);
         let (judged, judge_us) = self.judge(&text);
         let released = judged.and_then(|judged| {
             let renamed = self.renamed_deallocate(&judged)?;
@@ -110,7 +116,8 @@ impl Exchange {
         });
         match judged {
             Ok(judged) => {
-                let upstream = if name.is_empty() { String::new() } else { self.statement_name() };
+                self.forget_statement(&name, out);
+                let upstream = self.statement_name();
                 let text_for_parse = judged.enforced.for_parse();
                 write(out, Outgoing::Parse { name: &upstream, stamp: &self.stamp, text: text_for_parse, types });
                 let statement = Arc::new(Statement { upstream, text, judged });
@@ -118,9 +125,7 @@ impl Exchange {
                 self.pending.push_back(Pending::Parse { name, statement });
             }
             Err(refusal) => {
-                if name.is_empty() {
-                    self.statements.remove("");
-                }
+                self.forget_statement(&name, out);
                 self.refused_message(false, &text, refusal, judge_us, out);
             }
         }
@@ -130,9 +135,26 @@ impl Exchange {
         let Some(statement) = self.statements.get(name).map(Arc::clone) else {
             return self.refused_message(false, "", unknown_statement(name), 0, out);
         };
-        write(out, Outgoing::Bind { portal: &portal, statement: &statement.upstream, rest });
-        self.portals.insert(portal, statement);
+        self.forget_portal(&portal, out);
+        let upstream = self.portal_name();
+        write(out, Outgoing::Bind { portal: &upstream, statement: &statement.upstream, rest });
+        self.portals.insert(portal, Portal { upstream, statement });
         self.pending.push_back(Pending::Bind);
+    }
+
+    /// The client's name will mean something else: what it meant is closed in the warehouse.
+    fn forget_statement(&mut self, name: &str, out: &mut BytesMut) {
+        if let Some(statement) = self.statements.remove(name) {
+            write(out, Outgoing::Close(Object::Statement, &statement.upstream));
+            self.pending.push_back(Pending::OurClose);
+        }
+    }
+
+    fn forget_portal(&mut self, name: &str, out: &mut BytesMut) {
+        if let Some(portal) = self.portals.remove(name) {
+            write(out, Outgoing::Close(Object::Portal, &portal.upstream));
+            self.pending.push_back(Pending::OurClose);
+        }
     }
 
     fn describe(&mut self, object: Object, name: &str, out: &mut BytesMut) {
@@ -143,21 +165,24 @@ impl Exchange {
                 };
                 write(out, Outgoing::Describe(object, &statement.upstream));
             }
-            // A portal may be a cursor that a judged DECLARE made.
-            Object::Portal => write(out, Outgoing::Describe(object, name)),
+            Object::Portal => match self.portals.get(name) {
+                Some(portal) => write(out, Outgoing::Describe(object, &portal.upstream)),
+                // A cursor that a judged DECLARE made.
+                None if !name.starts_with(sql::RESERVED_NAMES) => write(out, Outgoing::Describe(object, name)),
+                None => return self.refused_message(false, "", unknown_portal(name), 0, out),
+            },
         }
         self.pending.push_back(Pending::Describe);
     }
 
     fn execute(&mut self, portal: &str, rows_max: [u8; 4], out: &mut BytesMut) {
-        let Some(statement) = self.portals.get(portal).map(Arc::clone) else {
-            let refusal = Refusal::new(Code::UnknownStatement, format!("portal \"{portal}\" does not exist"))
-                .hint("read a cursor made by DECLARE with FETCH");
-            return self.refused_message(false, "", refusal, 0, out);
+        let Some(Portal { upstream, statement }) = self.portals.get(portal) else {
+            return self.refused_message(false, "", unknown_portal(portal), 0, out);
         };
+        let (upstream, statement) = (upstream.clone(), Arc::clone(statement));
         match self.release(&statement.text, &statement.judged, &statement.judged.enforced, "extended", 0) {
             Ok((run, released)) => {
-                write(out, Outgoing::Execute { portal, rows_max, released });
+                write(out, Outgoing::Execute { portal: &upstream, rows_max, released });
                 self.pending.push_back(Pending::Execute(run));
             }
             Err(refusal) => self.refused_message(false, &statement.text, refusal, 0, out),
@@ -172,8 +197,9 @@ impl Exchange {
                 write(out, Outgoing::Close(object, &upstream));
             }
             Object::Portal => {
-                self.portals.remove(name);
-                write(out, Outgoing::Close(object, name));
+                // Else a cursor that a judged DECLARE made.
+                let upstream = self.portals.remove(name).map_or_else(|| name.to_owned(), |p| p.upstream);
+                write(out, Outgoing::Close(object, &upstream));
             }
         }
         self.pending.push_back(Pending::Close);
@@ -192,6 +218,11 @@ impl Exchange {
             answered: false,
         });
     }
+}
+
+fn unknown_portal(name: &str) -> Refusal {
+    Refusal::new(Code::UnknownStatement, format!("portal \"{name}\" does not exist"))
+        .hint("read a cursor made by DECLARE with FETCH")
 }
 
 fn unknown_statement(name: &str) -> Refusal {

@@ -60,6 +60,9 @@ impl Exchange {
     fn control(&mut self, frame: Frame, out: &mut BytesMut) -> Result<(), Refusal> {
         let Frame { kind, mut body } = frame;
         match kind {
+            b'3' if matches!(self.pending.front(), Some(Pending::OurClose)) => {
+                self.pending.pop_front();
+            }
             b'1' | b'2' | b'3' | b'n' => {
                 self.answered(kind)?;
                 send(out, kind, &body);
@@ -210,7 +213,7 @@ impl Exchange {
     fn skip_to_sync(&mut self) {
         while let Some(front) = self.pending.front() {
             if matches!(front, Pending::Sync) {
-                break;
+                return;
             }
             match self.pending.pop_front() {
                 Some(Pending::Execute(run) | Pending::Query(run)) => self.complete(&run, Status::Skipped),
@@ -223,6 +226,8 @@ impl Exchange {
                 _ => {}
             }
         }
+        // The Sync has not come yet: what the client sends before it is ignored as well.
+        self.skipping = true;
     }
 
     /// What an error that comes now is about.
@@ -230,7 +235,8 @@ impl Exchange {
         let (text, judged) = match self.pending.front()? {
             Pending::Query(run) | Pending::Execute(run) => (&run.text, &run.judged),
             Pending::Parse { statement, .. } => (&statement.text, &statement.judged),
-            Pending::Bind | Pending::Describe | Pending::Close | Pending::Sync | Pending::Refused { .. } => return None,
+            Pending::Bind | Pending::Describe | Pending::Close | Pending::OurClose | Pending::Sync
+            | Pending::Refused { .. } => return None,
         };
         Some(About { text, judged, stamp: &self.stamp })
     }
