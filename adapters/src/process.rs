@@ -55,11 +55,7 @@ impl Process {
     /// The program cannot be started.
     pub fn spawn(command: &mut Command, on_drop: Signal) -> io::Result<Self> {
         let child = command.stdin(Stdio::null()).process_group(0).spawn()?;
-        Ok(Self {
-            child,
-            on_drop,
-            status: None,
-        })
+        Ok(Self { child, on_drop, status: None })
     }
 
     /// Its process id.
@@ -99,9 +95,7 @@ impl Process {
     /// The system does not let us wait for it.
     pub fn end(&mut self, signal: Signal) -> io::Result<ExitStatus> {
         self.signal(signal);
-        if let Some(status) =
-            self.wait_until(Instant::now() + Duration::from_secs(PATIENCE_SECONDS))
-        {
+        if let Some(status) = self.wait_until(Instant::now() + Duration::from_secs(PATIENCE_SECONDS)) {
             return Ok(status);
         }
         self.child.kill()?;
@@ -149,10 +143,7 @@ mod tests {
     use super::*;
 
     fn shell(script: &str) -> io::Result<Process> {
-        Process::spawn(
-            Command::new("/bin/sh").args(["-c", script]),
-            Signal::Terminate,
-        )
+        Process::spawn(Command::new("/bin/sh").args(["-c", script]), Signal::Terminate)
     }
 
     fn alive(pid: u32) -> bool {

@@ -18,11 +18,7 @@ pub(crate) enum Target {
 impl Target {
     /// An absolute path is a unix socket, everything else `host:port`.
     pub(crate) fn parse(text: &str) -> Self {
-        if text.starts_with('/') {
-            Self::Unix(text.into())
-        } else {
-            Self::Tcp(text.to_owned())
-        }
+        if text.starts_with('/') { Self::Unix(text.into()) } else { Self::Tcp(text.to_owned()) }
     }
 }
 

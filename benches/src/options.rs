@@ -64,20 +64,14 @@ impl Options {
             }
         }
         if let Some(alone) = options.without_baseline() {
-            return Err(wrong(&format!(
-                "{:?} needs its baseline in --targets",
-                alone.word()
-            )));
+            return Err(wrong(&format!("{:?} needs its baseline in --targets", alone.word())));
         }
         Ok(options)
     }
 
     fn without_baseline(&self) -> Option<Kind> {
         let has = |kind| self.targets.contains(&kind);
-        self.targets
-            .iter()
-            .copied()
-            .find(|kind| !has(kind.baseline()))
+        self.targets.iter().copied().find(|kind| !has(kind.baseline()))
     }
 }
 
@@ -91,8 +85,5 @@ fn number(word: &str) -> Result<u32, Failure> {
 }
 
 fn list<T>(words: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, Failure> {
-    words
-        .split(',')
-        .map(|word| parse(word).ok_or_else(|| wrong(&format!("unknown word {word:?}"))))
-        .collect()
+    words.split(',').map(|word| parse(word).ok_or_else(|| wrong(&format!("unknown word {word:?}")))).collect()
 }

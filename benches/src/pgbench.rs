@@ -99,18 +99,14 @@ impl Pgbench {
             .arg(format!("--log-prefix={}", prefix.display()));
         match script {
             Script::SelectOnly => command.arg("-S"),
-            Script::File(path) => command
-                .args(["-D", &format!("scale={}", self.scale), "-f"])
-                .arg(path),
+            Script::File(path) => command.args(["-D", &format!("scale={}", self.scale), "-f"]).arg(path),
         };
         let output = run(command)?;
         let mut times = self.take_logs()?;
         times.sort_unstable();
         Ok(Sample {
-            p50_us: percentile(&times, 50)
-                .ok_or_else(|| failure("pgbench logged no transaction"))?,
-            p99_us: percentile(&times, 99)
-                .ok_or_else(|| failure("pgbench logged no transaction"))?,
+            p50_us: percentile(&times, 50).ok_or_else(|| failure("pgbench logged no transaction"))?,
+            p99_us: percentile(&times, 99).ok_or_else(|| failure("pgbench logged no transaction"))?,
             tps: tps(&output)?,
         })
     }
@@ -176,9 +172,5 @@ fn percentile(sorted: &[u32], percent: usize) -> Option<f64> {
 /// `pgbench` beside the server, else in PATH.
 pub(crate) fn find(bin: &Path) -> PathBuf {
     let beside = bin.join("pgbench");
-    if beside.is_file() {
-        beside
-    } else {
-        "pgbench".into()
-    }
+    if beside.is_file() { beside } else { "pgbench".into() }
 }

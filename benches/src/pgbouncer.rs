@@ -59,11 +59,7 @@ pub(crate) async fn start(
     }
     let log = std::fs::File::create(cluster.folder().join("pgbouncer.log"))?;
     let mut command = Command::new(program);
-    command
-        .arg("-q")
-        .arg(&ini)
-        .stdout(log.try_clone()?)
-        .stderr(log);
+    command.arg("-q").arg(&ini).stdout(log.try_clone()?).stderr(log);
     cluster.as_server_account(&mut command);
     let mut process = Process::spawn(&mut command, Signal::Interrupt)?;
     ready::tcp(port, &mut process).await?;

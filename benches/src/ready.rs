@@ -17,9 +17,7 @@ pub(crate) async fn tcp(port: u16, process: &mut Process) -> Result<(), Failure>
             return Ok(());
         }
         if let Some(status) = process.status() {
-            return Err(failure(&format!(
-                "the server for port {port} ended: {status}"
-            )));
+            return Err(failure(&format!("the server for port {port} ended: {status}")));
         }
         if Instant::now() > deadline {
             return Err(failure(&format!("nobody accepts on port {port}")));

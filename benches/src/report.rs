@@ -43,11 +43,8 @@ pub(crate) fn print(lines: &[Line]) {
 
 /// Writes beside the file and renames, so that a run cut short leaves the last one's numbers.
 pub(crate) fn write(options: &Options, stage: &Stage, lines: &[Line]) -> Result<(), Failure> {
-    let skipped: Vec<Value> = stage
-        .skipped
-        .iter()
-        .map(|(kind, why)| json!({ "target": kind.word(), "why": why }))
-        .collect();
+    let skipped: Vec<Value> =
+        stage.skipped.iter().map(|(kind, why)| json!({ "target": kind.word(), "why": why })).collect();
     let report = json!({
         "date": run("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"]),
         "machine": machine(),

@@ -33,9 +33,7 @@ impl Line {
     /// `None` without a baseline among the lines, or without rounds.
     pub(crate) fn summary(&self, lines: &[Self]) -> Option<Summary> {
         let same = |other: &&Self| {
-            other.kind == self.kind.baseline()
-                && other.mode == self.mode
-                && other.clients == self.clients
+            other.kind == self.kind.baseline() && other.mode == self.mode && other.clients == self.clients
         };
         let baseline = lines.iter().find(same)?;
         let pairs = || self.samples.iter().zip(&baseline.samples);
@@ -61,12 +59,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     for mode in &options.modes {
         for clients in &options.clients {
             for ready in &stage.ready {
-                lines.push(Line {
-                    kind: ready.kind,
-                    mode: *mode,
-                    clients: *clients,
-                    samples: Vec::new(),
-                });
+                lines.push(Line { kind: ready.kind, mode: *mode, clients: *clients, samples: Vec::new() });
             }
         }
     }
@@ -80,12 +73,11 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
                 let (pgbench, door) = (stage.pgbench.clone(), ready.door.clone());
                 let (script, mode, clients) = (ready.script.clone(), line.mode, line.clients);
                 // On another thread, so that a signal is heard meanwhile.
-                let measured = tokio::task::spawn_blocking(move || {
-                    pgbench.measure(&door, &script, mode, clients)
-                });
-                let sample = measured.await?.map_err(|error| {
-                    format!("{} {} {clients}: {error}", line.kind.word(), mode.word())
-                })?;
+                let measured =
+                    tokio::task::spawn_blocking(move || pgbench.measure(&door, &script, mode, clients));
+                let sample = measured
+                    .await?
+                    .map_err(|error| format!("{} {} {clients}: {error}", line.kind.word(), mode.word()))?;
                 line.samples.push(sample);
             }
         }

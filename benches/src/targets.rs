@@ -15,10 +15,7 @@ use crate::pgbench::{self, Door, Pgbench, Script};
 use crate::{Failure, failure, pgbouncer, ready};
 
 const GOVERNANCE: [(&str, &str); 3] = [
-    (
-        "identities.json",
-        include_str!("../governance/identities.json"),
-    ),
+    ("identities.json", include_str!("../governance/identities.json")),
     ("tags.json", include_str!("../governance/tags.json")),
     ("bench.policy", include_str!("../governance/bench.policy")),
 ];
@@ -134,11 +131,7 @@ impl Stage {
         if wants(Kind::PgBouncer) {
             stage.start_pgbouncer(&direct).await?;
         }
-        let lanyards = [
-            Kind::LanyardOpen,
-            Kind::DirectGoverned,
-            Kind::LanyardGoverned,
-        ];
+        let lanyards = [Kind::LanyardOpen, Kind::DirectGoverned, Kind::LanyardGoverned];
         if lanyards.into_iter().any(wants) {
             stage.start_lanyard(&direct, &wants).await?;
         }
@@ -154,20 +147,12 @@ impl Stage {
         let socket = format!(".s.PGSQL.{}", self.cluster.port());
         let mut command = Command::new(std::env::current_exe()?);
         command
-            .args([
-                "forwarder",
-                "--listen",
-                &format!("127.0.0.1:{port}"),
-                "--to",
-            ])
+            .args(["forwarder", "--listen", &format!("127.0.0.1:{port}"), "--to"])
             .arg(self.cluster.socket_dir().join(socket));
         let mut process = Process::spawn(&mut command, Signal::Terminate)?;
         ready::tcp(port, &mut process).await?;
         self._peers.push(process);
-        let door = Door {
-            port,
-            ..direct.clone()
-        };
+        let door = Door { port, ..direct.clone() };
         self.add(Kind::Forwarder, door, Script::SelectOnly);
         Ok(())
     }
@@ -181,30 +166,18 @@ impl Stage {
         let port = free_port()?;
         let process = pgbouncer::start(&program, &self.cluster, port, direct).await?;
         self._peers.push(process);
-        self.versions
-            .push(("pgbouncer", pgbouncer::version(&program)));
-        let door = Door {
-            port,
-            ..direct.clone()
-        };
+        self.versions.push(("pgbouncer", pgbouncer::version(&program)));
+        let door = Door { port, ..direct.clone() };
         self.add(Kind::PgBouncer, door, Script::SelectOnly);
         Ok(())
     }
 
-    async fn start_lanyard(
-        &mut self,
-        direct: &Door,
-        wants: &impl Fn(Kind) -> bool,
-    ) -> Result<(), Failure> {
+    async fn start_lanyard(&mut self, direct: &Door, wants: &impl Fn(Kind) -> bool) -> Result<(), Failure> {
         let lanyard = Lanyard::find(std::env::current_exe()?.with_file_name("lanyard"))?;
         let folder = self.cluster.folder().join("lanyard");
         std::fs::create_dir(&folder)?;
-        let options = SettingOptions {
-            governance: &GOVERNANCE,
-            agents: &["bench-agent"],
-            users: &[],
-            lines: &[],
-        };
+        let options =
+            SettingOptions { governance: &GOVERNANCE, agents: &["bench-agent"], users: &[], lines: &[] };
         let setting = Setting::write(&folder, &self.cluster, &options)?;
         lanyard.bootstrap(&setting, &self.cluster.url(DATABASE), &["public"])?;
         lanyard.set_keys(&setting)?;
@@ -214,11 +187,7 @@ impl Stage {
         let door = |user: &str| Door {
             port: setting.port,
             user: format!("bench-agent~{user}"),
-            password: setting
-                .agent_keys
-                .get("bench-agent")
-                .cloned()
-                .unwrap_or_default(),
+            password: setting.agent_keys.get("bench-agent").cloned().unwrap_or_default(),
             database: DATABASE.to_owned(),
         };
         if wants(Kind::LanyardOpen) {
@@ -244,10 +213,7 @@ impl Stage {
     /// The same enforced statement without the stamp, for a role that holds the same bundle: one session through Lanyard
     /// has the view and the bundle built, and the superuser lends both to the baseline's login.
     async fn governed_baseline(&self, lanyard: &Door, script: &Script) -> Result<Script, Failure> {
-        let once = Pgbench {
-            seconds: 1,
-            ..self.pgbench.clone()
-        };
+        let once = Pgbench { seconds: 1, ..self.pgbench.clone() };
         once.measure(lanyard, script, pgbench::Mode::Simple, 1)?;
         let dba = self.cluster.connect(DATABASE).await?;
         let found = dba
@@ -292,14 +258,8 @@ async fn start_cluster(options: &Options) -> Result<Cluster, Failure> {
 async fn load(cluster: &Cluster, pgbench: &Pgbench) -> Result<Door, Failure> {
     let postgres = cluster.connect("postgres").await?;
     let password = secret()?;
-    postgres
-        .batch_execute(&format!("CREATE DATABASE {DATABASE}"))
-        .await?;
-    postgres
-        .batch_execute(&format!(
-            "CREATE ROLE {BASELINE_ROLE} LOGIN PASSWORD '{password}'"
-        ))
-        .await?;
+    postgres.batch_execute(&format!("CREATE DATABASE {DATABASE}")).await?;
+    postgres.batch_execute(&format!("CREATE ROLE {BASELINE_ROLE} LOGIN PASSWORD '{password}'")).await?;
     println!("loading pgbench's tables, scale {}", pgbench.scale);
     pgbench.initialise(&Door {
         port: cluster.port(),
@@ -318,12 +278,7 @@ async fn load(cluster: &Cluster, pgbench: &Pgbench) -> Result<Door, Failure> {
     .await?;
     shop.batch_execute("VACUUM ANALYZE").await?;
     shop.batch_execute("CHECKPOINT").await?;
-    Ok(Door {
-        port: cluster.port(),
-        user: BASELINE_ROLE.to_owned(),
-        password,
-        database: DATABASE.to_owned(),
-    })
+    Ok(Door { port: cluster.port(), user: BASELINE_ROLE.to_owned(), password, database: DATABASE.to_owned() })
 }
 
 async fn versions(cluster: &Cluster) -> Result<Vec<(&'static str, String)>, Failure> {

@@ -157,7 +157,8 @@ impl Server {
         let metrics = Arc::new(Metrics::new().map_err(|error| StartError::Internal(error.to_string()))?);
         let mut governors = HashMap::new();
         for (name, database) in &config.databases {
-            let secrets = material.databases.get(name).ok_or_else(|| StartError::Internal("no secrets".into()))?;
+            let secrets =
+                material.databases.get(name).ok_or_else(|| StartError::Internal("no secrets".into()))?;
             governors.insert(name.clone(), Arc::new(govern(config, database, secrets, &governance).await?));
         }
         let mut secret = [0; 32];
@@ -199,7 +200,8 @@ impl Server {
             TcpListener::bind(address).await.map_err(|error| StartError::Listen(address, error))
         };
         let listener = bind(config.listen.address).await?;
-        let address = listener.local_addr().map_err(|error| StartError::Listen(config.listen.address, error))?;
+        let address =
+            listener.local_addr().map_err(|error| StartError::Listen(config.listen.address, error))?;
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let mut http = None;
@@ -260,7 +262,10 @@ fn open_ledger(config: &Config) -> Result<FileLedger, StartError> {
     // Before opening: an open ledger holds its files.
     let recovery = ledger::recover(directory)?;
     if recovery.unknown > 0 {
-        tracing::warn!(statements = recovery.unknown, "an earlier run ended with statements in flight: their outcome is unknown");
+        tracing::warn!(
+            statements = recovery.unknown,
+            "an earlier run ended with statements in flight: their outcome is unknown"
+        );
     }
     Ok(FileLedger::open(&LedgerOptions {
         dir: directory.clone(),
@@ -291,8 +296,14 @@ async fn govern(
     if !reaped.is_empty() {
         tracing::warn!(roles = reaped.len(), database = %database.name, "removed vended roles that an earlier run left");
     }
-    let governor =
-        Governor::start(&database.name, warehouse, &database.database, database.search_path.clone(), governance).await?;
+    let governor = Governor::start(
+        &database.name,
+        warehouse,
+        &database.database,
+        database.search_path.clone(),
+        governance,
+    )
+    .await?;
     refuse_public(&governor, database).await?;
     Ok(governor)
 }
@@ -406,10 +417,14 @@ async fn publish(shared: &Shared, governance: &Governance, changed: bool) {
         match governor.refresh(governance, changed).await {
             Ok(false) => {}
             Ok(true) => {
-                let refusal = Refusal::new(Code::ShuttingDown, "your access changed while this session was open")
-                    .hint("connect again to go on under the new policy");
-                let ended =
-                    shared.registry.end_changed(governor.name(), |principal| governor.entitlement(principal), &refusal);
+                let refusal =
+                    Refusal::new(Code::ShuttingDown, "your access changed while this session was open")
+                        .hint("connect again to go on under the new policy");
+                let ended = shared.registry.end_changed(
+                    governor.name(),
+                    |principal| governor.entitlement(principal),
+                    &refusal,
+                );
                 tracing::info!(database = governor.name(), ended, "a new snapshot is in force");
             }
             Err(error) => {

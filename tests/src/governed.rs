@@ -68,12 +68,7 @@ impl Governed {
         lanyard.bootstrap(&setting, &cluster.url(DATABASE), &schemas)?;
         lanyard.set_keys(&setting)?;
         let serving = lanyard.serve(&setting).await?;
-        Ok(Self {
-            serving: Mutex::new(Some(serving)),
-            lanyard,
-            setting,
-            cluster,
-        })
+        Ok(Self { serving: Mutex::new(Some(serving)), lanyard, setting, cluster })
     }
 
     /// The environment that tests share which only read. It ends with the last test that holds it.
@@ -129,11 +124,7 @@ impl Governed {
     ///
     /// # Errors
     /// What the proxy refused with.
-    pub async fn connect_with(
-        &self,
-        login: &str,
-        key: &str,
-    ) -> Result<Client, tokio_postgres::Error> {
+    pub async fn connect_with(&self, login: &str, key: &str) -> Result<Client, tokio_postgres::Error> {
         let (client, connection) = tokio_postgres::Config::new()
             .host("127.0.0.1")
             .port(self.setting.port)
@@ -198,10 +189,7 @@ impl Governed {
         let mut lines = Vec::new();
         for file in files {
             let text = std::fs::read_to_string(&file)?;
-            for line in text
-                .split_inclusive('\n')
-                .filter(|line| line.ends_with('\n'))
-            {
+            for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
                 if line.starts_with('{') {
                     let parsed = serde_json::from_str(line);
                     lines.push(parsed.map_err(|e| format!("{}: {e}: {line}", file.display()))?);
@@ -216,8 +204,7 @@ impl Governed {
     /// # Errors
     /// The warehouse does not answer.
     pub async fn vended_roles(&self) -> Outcome<Vec<String>> {
-        let sql =
-            r"SELECT rolname FROM pg_roles WHERE rolname LIKE 'LANYARD\_VENDED\_%' ORDER BY 1";
+        let sql = r"SELECT rolname FROM pg_roles WHERE rolname LIKE 'LANYARD\_VENDED\_%' ORDER BY 1";
         let rows = self.dba().await?.query(sql, &[]).await?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
@@ -228,8 +215,7 @@ impl Governed {
     /// Nobody answers.
     pub async fn http(&self, path: &str) -> Outcome<String> {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-        let mut http =
-            tokio::net::TcpStream::connect(("127.0.0.1", self.setting.http_port)).await?;
+        let mut http = tokio::net::TcpStream::connect(("127.0.0.1", self.setting.http_port)).await?;
         let ask = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         http.write_all(ask.as_bytes()).await?;
         let mut answer = String::new();
@@ -294,9 +280,7 @@ async fn warehouse(options: &GovernedOptions<'_>) -> Outcome<Cluster> {
 pub(crate) fn program_folder() -> Outcome<PathBuf> {
     let test = std::env::current_exe()?;
     let folder = test.parent().and_then(Path::parent);
-    folder
-        .map(Path::to_owned)
-        .ok_or_else(|| TestError::from("a test without a folder"))
+    folder.map(Path::to_owned).ok_or_else(|| TestError::from("a test without a folder"))
 }
 
 fn files_under(folder: &Path, files: &mut Vec<PathBuf>) -> Outcome {

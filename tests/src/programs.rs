@@ -46,15 +46,14 @@ impl Governed {
     /// It cannot be run, or is not done in time. What the proxy refuses is in [`Printed`].
     pub async fn psql(&self, login: &str, script: &str) -> Outcome<Printed> {
         let beside = self.cluster().bin().join("psql");
-        let program = if beside.is_file() {
-            beside
-        } else {
-            "psql".into()
-        };
+        let program = if beside.is_file() { beside } else { "psql".into() };
         let mut command = Command::new(program);
-        command
-            .args(["-XAt", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose"])
-            .args(["-v", "SHOW_CONTEXT=never", "-f", "-"]);
+        command.args(["-XAt", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose"]).args([
+            "-v",
+            "SHOW_CONTEXT=never",
+            "-f",
+            "-",
+        ]);
         self.run(command, login, script).await
     }
 
@@ -112,10 +111,6 @@ fn python() -> Outcome<PathBuf> {
     if python.exists() {
         Ok(python)
     } else {
-        Err(format!(
-            "no {} (make it with \"scripts/setup.sh test\")",
-            python.display()
-        )
-        .into())
+        Err(format!("no {} (make it with \"scripts/setup.sh test\")", python.display()).into())
     }
 }

@@ -44,10 +44,7 @@ impl Frame {
         parts
             .filter_map(|part| {
                 let (code, text) = part.split_first()?;
-                Some((
-                    char::from(*code),
-                    String::from_utf8_lossy(text).into_owned(),
-                ))
+                Some((char::from(*code), String::from_utf8_lossy(text).into_owned()))
             })
             .collect()
     }
@@ -55,9 +52,7 @@ impl Frame {
     /// SQLSTATE of an ErrorResponse or NoticeResponse.
     #[must_use]
     pub fn sqlstate(&self) -> Option<String> {
-        matches!(self.tag, b'E' | b'N')
-            .then(|| self.fields().remove(&'C'))
-            .flatten()
+        matches!(self.tag, b'E' | b'N').then(|| self.fields().remove(&'C')).flatten()
     }
 
     /// Columns of a DataRow; `None` is NULL.
@@ -107,11 +102,7 @@ impl Raw {
     pub async fn connect(port: u16) -> Outcome<Self> {
         let stream = within(TcpStream::connect(("127.0.0.1", port))).await?;
         stream.set_nodelay(true)?;
-        Ok(Self {
-            stream,
-            cancel_key: None,
-            parameters: BTreeMap::new(),
-        })
+        Ok(Self { stream, cancel_key: None, parameters: BTreeMap::new() })
     }
 
     /// Sends bytes as they are.
@@ -162,8 +153,7 @@ impl Raw {
             }
             b'S' => {
                 let mut texts = frame.body.split(|byte| *byte == 0);
-                let mut text =
-                    || String::from_utf8_lossy(texts.next().unwrap_or_default()).into_owned();
+                let mut text = || String::from_utf8_lossy(texts.next().unwrap_or_default()).into_owned();
                 let (name, value) = (text(), text());
                 self.parameters.insert(name, value);
             }
@@ -175,9 +165,7 @@ impl Raw {
     async fn read_frame(&mut self) -> io::Result<Frame> {
         let tag = self.stream.read_u8().await?;
         let length = self.stream.read_u32().await?;
-        let body = usize::try_from(length)
-            .ok()
-            .and_then(|length| length.checked_sub(4));
+        let body = usize::try_from(length).ok().and_then(|length| length.checked_sub(4));
         let body = body.filter(|bytes| *bytes <= FRAME_BYTES_MAX);
         let bytes = body.ok_or_else(|| io::Error::other(format!("a length of {length}")))?;
         let mut body = vec![0; bytes];
@@ -303,10 +291,7 @@ pub fn startup_packet(protocol: u32, parameters: &[(&str, &str)]) -> Vec<u8> {
         }
     }
     body.push(0);
-    let mut packet = u32::try_from(body.len() + 4)
-        .unwrap_or(u32::MAX)
-        .to_be_bytes()
-        .to_vec();
+    let mut packet = u32::try_from(body.len() + 4).unwrap_or(u32::MAX).to_be_bytes().to_vec();
     packet.extend(body);
     packet
 }

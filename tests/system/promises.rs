@@ -15,7 +15,8 @@ fn text<'a>(line: &'a Value, field: &str) -> &'a str {
 }
 
 async fn roles_are_gone(governed: &Governed) -> Outcome {
-    until("the vended roles are gone", async || Ok(governed.vended_roles().await?.is_empty().then_some(()))).await
+    until("the vended roles are gone", async || Ok(governed.vended_roles().await?.is_empty().then_some(())))
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,7 +63,11 @@ async fn kill_nine_leaves_a_role_that_the_next_start_removes_and_a_record() -> O
     roles_are_gone(&governed).await?;
     assert_eq!(outcome(&governed.audit()?).as_deref(), Some("unknown"));
     let backends = "SELECT count(*) FROM pg_stat_activity WHERE usename LIKE 'LANYARD_VENDED%'";
-    assert_eq!(dba.query_one(backends, &[]).await?.get::<_, i64>(0), 0, "the statement was ended with its role");
+    assert_eq!(
+        dba.query_one(backends, &[]).await?.get::<_, i64>(0),
+        0,
+        "the statement was ended with its role"
+    );
     governed.connect(LOGIN).await?.simple_query("SELECT 1").await?;
     Ok(())
 }
@@ -85,7 +90,8 @@ async fn the_warehouse_logs_the_role_and_the_stamp_of_every_statement() -> Outco
         .collect();
     assert!(statements.len() >= 4, "{statements:?}");
     let session = role.rsplit('_').next().unwrap_or_default();
-    let stamp = format!("/*lanyard_agent='marketing-agent',lanyard_session='{session}',lanyard_user='taylor'*/");
+    let stamp =
+        format!("/*lanyard_agent='marketing-agent',lanyard_session='{session}',lanyard_user='taylor'*/");
     for line in &statements {
         assert!(line.contains(&stamp), "no stamp: {line}");
         assert!(!line.contains("root"), "a client's comment went through: {line}");
@@ -175,7 +181,8 @@ async fn logins_that_cannot_be_are_refused_by_name() -> Outcome {
         ("marketing-agent~taylor~harper", key, "28000"),
         ("LANYARD_VENDED_1_1_00000000000000000000000000000000", key, "28000"),
     ] {
-        let refused = governed.connect_with(login, with).await.err().ok_or_else(|| format!("{login} was let in"))?;
+        let refused =
+            governed.connect_with(login, with).await.err().ok_or_else(|| format!("{login} was let in"))?;
         let state = refused.code().map(|c| c.code().to_owned());
         assert_eq!(state.as_deref(), Some(sqlstate), "{login}: {refused}");
     }
@@ -224,23 +231,21 @@ async fn a_change_of_policy_reaches_live_sessions() -> Outcome {
     client.simple_query("SELECT lastname FROM customer_orders").await?;
     let file = governed.setting().governance.join("sample.policy");
     let policies = std::fs::read_to_string(&file)?;
-    let narrowed = policies.replace("to users in group marketing, analysts, hr", "to users in group marketing");
+    let narrowed =
+        policies.replace("to users in group marketing, analysts, hr", "to users in group marketing");
     assert_ne!(policies, narrowed);
     std::fs::write(&file, &narrowed)?;
-    until("the session is ended", async || {
-        Ok(client.simple_query("SELECT 1").await.is_err().then_some(()))
-    })
-    .await?;
+    until("the session is ended", async || Ok(client.simple_query("SELECT 1").await.is_err().then_some(())))
+        .await?;
     let again = governed.connect("harper").await?;
-    let refused = again.simple_query("SELECT lastname FROM customer_orders").await.err().ok_or("still visible")?;
+    let refused =
+        again.simple_query("SELECT lastname FROM customer_orders").await.err().ok_or("still visible")?;
     assert_eq!(refused.code().map(|c| c.code()), Some("42P01"));
 
     // A policy that does not compile changes nothing, and the log says so.
     std::fs::write(&file, format!("{narrowed}\npolicy broken\n  mask columns tagged NoSuchTag with null\n"))?;
-    until("the log tells", async || {
-        Ok(governed.proxy_log().await.contains("NoSuchTag").then_some(()))
-    })
-    .await?;
+    until("the log tells", async || Ok(governed.proxy_log().await.contains("NoSuchTag").then_some(())))
+        .await?;
     again.simple_query("SELECT 1").await?;
     governed.connect("harper").await?.simple_query("SELECT 1").await?;
     Ok(())

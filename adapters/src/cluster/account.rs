@@ -20,15 +20,13 @@ impl Account {
     /// `None` when we are not root and need not change anything. `ours` is a folder this process has just made: its owner
     /// is our effective user, which needs neither a system call of our own nor `/proc`.
     pub(super) fn to_run_as(ours: &Path) -> Result<Option<Self>, ClusterError> {
-        let uid = std::fs::metadata(ours)
-            .map_err(|source| ClusterError::io("look at", ours, source))?
-            .uid();
+        let uid = std::fs::metadata(ours).map_err(|source| ClusterError::io("look at", ours, source))?.uid();
         if uid != 0 {
             return Ok(None);
         }
         let passwd = Path::new("/etc/passwd");
-        let text = std::fs::read_to_string(passwd)
-            .map_err(|source| ClusterError::io("read", passwd, source))?;
+        let text =
+            std::fs::read_to_string(passwd).map_err(|source| ClusterError::io("read", passwd, source))?;
         ["postgres", "nobody"]
             .iter()
             .find_map(|name| Self::parse(&text, name))
@@ -40,10 +38,9 @@ impl Account {
         passwd.lines().find_map(|line| {
             let fields: Vec<&str> = line.split(':').collect();
             match fields.as_slice() {
-                [found, _, uid, gid, ..] if *found == name => Some(Self {
-                    uid: uid.parse().ok().filter(|uid| *uid != 0)?,
-                    gid: gid.parse().ok()?,
-                }),
+                [found, _, uid, gid, ..] if *found == name => {
+                    Some(Self { uid: uid.parse().ok().filter(|uid| *uid != 0)?, gid: gid.parse().ok()? })
+                }
                 _ => None,
             }
         })
@@ -103,11 +100,7 @@ pub fn scratch_folder(label: &str) -> Result<PathBuf, ClusterError> {
             Err(source) => return Err(ClusterError::io("make", &folder, source)),
         }
     }
-    Err(ClusterError::io(
-        "make a folder under",
-        &root,
-        io::ErrorKind::AlreadyExists.into(),
-    ))
+    Err(ClusterError::io("make a folder under", &root, io::ErrorKind::AlreadyExists.into()))
 }
 
 #[cfg(test)]
@@ -118,13 +111,7 @@ mod tests {
     fn only_a_whole_name_with_an_unprivileged_uid_counts() {
         let passwd = "root:x:0:0::/root:/bin/sh\npostgres2:x:7:8::/:/bin/sh\nnobody:x:65534:65533::/:/bin/false\n\
                       toor:x:0:0::/:/bin/sh\nbroken:x:abc:1::/:/bin/sh\nshort:x\n";
-        assert_eq!(
-            Account::parse(passwd, "nobody"),
-            Some(Account {
-                uid: 65534,
-                gid: 65533
-            })
-        );
+        assert_eq!(Account::parse(passwd, "nobody"), Some(Account { uid: 65534, gid: 65533 }));
         for refused in ["postgres", "toor", "broken", "short", "", "root"] {
             assert_eq!(Account::parse(passwd, refused), None, "{refused}");
         }
@@ -136,13 +123,8 @@ mod tests {
         let inner = folder.join("a/b");
         std::fs::create_dir_all(&inner)?;
         std::fs::set_permissions(folder.join("a"), std::fs::Permissions::from_mode(0o700))?;
-        let stranger = Account {
-            uid: 54_321,
-            gid: 54_321,
-        };
-        assert!(
-            matches!(stranger.can_reach(&inner), Err(ClusterError::Closed(p)) if p == folder.join("a"))
-        );
+        let stranger = Account { uid: 54_321, gid: 54_321 };
+        assert!(matches!(stranger.can_reach(&inner), Err(ClusterError::Closed(p)) if p == folder.join("a")));
         assert!(stranger.can_reach(&folder).is_ok());
         std::fs::remove_dir_all(&folder)?;
         Ok(())

@@ -41,11 +41,7 @@ fn holds(folder: &Path) -> bool {
 }
 
 fn pg_config() -> Option<PathBuf> {
-    let run = Command::new("pg_config")
-        .arg("--bindir")
-        .stdin(Stdio::null())
-        .output()
-        .ok()?;
+    let run = Command::new("pg_config").arg("--bindir").stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8(run.stdout).ok()?;
     (run.status.success() && !text.trim().is_empty()).then(|| PathBuf::from(text.trim()))
 }
@@ -73,13 +69,7 @@ mod tests {
     #[test]
     fn a_flag_that_is_wrong_is_an_error_and_not_a_hint() {
         for wrong in ["/", "/nonexistent/bin", "", "/etc/passwd"] {
-            assert!(
-                matches!(
-                    find(Some(Path::new(wrong))),
-                    Err(ClusterError::NotABinFolder(_))
-                ),
-                "{wrong}"
-            );
+            assert!(matches!(find(Some(Path::new(wrong))), Err(ClusterError::NotABinFolder(_))), "{wrong}");
         }
     }
 
@@ -91,10 +81,7 @@ mod tests {
         }
         let found = versioned(&root, "");
         std::fs::remove_dir_all(&root)?;
-        let expected: Vec<PathBuf> = ["100", "15", "9"]
-            .iter()
-            .map(|v| root.join(v).join("bin"))
-            .collect();
+        let expected: Vec<PathBuf> = ["100", "15", "9"].iter().map(|v| root.join(v).join("bin")).collect();
         assert_eq!(found, expected);
         assert!(versioned(Path::new("/nonexistent"), "").is_empty());
         Ok(())

@@ -32,9 +32,7 @@ pub enum ClusterError {
     #[error("folder {0:?} is not empty, and a private cluster never reuses one")]
     NotEmpty(PathBuf),
     /// The socket's path would be cut.
-    #[error(
-        "socket path {0:?} is longer than {SOCKET_PATH_BYTES_MAX} bytes; choose a shorter folder"
-    )]
+    #[error("socket path {0:?} is longer than {SOCKET_PATH_BYTES_MAX} bytes; choose a shorter folder")]
     SocketPath(PathBuf),
     /// A file or process operation failed.
     #[error("cannot {action} {path:?}")]
@@ -77,10 +75,6 @@ pub enum ClusterError {
 
 impl ClusterError {
     pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
-        Self::Io {
-            action,
-            path: path.to_owned(),
-            source,
-        }
+        Self::Io { action, path: path.to_owned(), source }
     }
 }

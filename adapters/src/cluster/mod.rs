@@ -82,9 +82,7 @@ impl Folder {
             return Err(ClusterError::NotEmpty(path.to_owned()));
         }
         // The server asks for absolute paths, and its working folder is not ours.
-        let path = path
-            .canonicalize()
-            .map_err(|e| ClusterError::io("resolve", path, e))?;
+        let path = path.canonicalize().map_err(|e| ClusterError::io("resolve", path, e))?;
         Ok(Self { path, keep })
     }
 }
@@ -201,10 +199,7 @@ impl Cluster {
     /// `postgres://…` of the superuser over TCP. Holds the password: not for logs.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
-        format!(
-            "postgres://{SUPERUSER}:{}@127.0.0.1:{}/{database}",
-            self.password, self.port
-        )
+        format!("postgres://{SUPERUSER}:{}@127.0.0.1:{}/{database}", self.password, self.port)
     }
 
     /// A superuser's session over the unix socket; its connection task ends with the client.
@@ -230,11 +225,7 @@ impl Cluster {
     /// [`ClusterError::NoPort`] when somebody took the port meanwhile, else what starting can say.
     pub async fn restart(&mut self) -> Result<(), ClusterError> {
         self.shut_down().await;
-        if self.launch().await? {
-            Ok(())
-        } else {
-            Err(ClusterError::NoPort)
-        }
+        if self.launch().await? { Ok(()) } else { Err(ClusterError::NoPort) }
     }
 
     /// Lets a command run as the server does: as another account when we are root. For servers beside this one that refuse
@@ -274,10 +265,7 @@ impl Cluster {
     /// A program of this PostgreSQL, as the server's account, in a folder it may enter, without our locale.
     fn program(&self, name: &str) -> Command {
         let mut command = Command::new(self.bin.join(name));
-        command
-            .current_dir(self.pgdata())
-            .stdin(Stdio::null())
-            .env("LC_ALL", "C");
+        command.current_dir(self.pgdata()).stdin(Stdio::null()).env("LC_ALL", "C");
         for (key, _) in std::env::vars_os() {
             if key.to_string_lossy().starts_with("PG") {
                 command.env_remove(key);
@@ -290,9 +278,7 @@ impl Cluster {
     async fn initdb(&self) -> Result<(), ClusterError> {
         let password_file = self.folder.path.join("password");
         std::fs::write(&password_file, &self.password)
-            .and_then(|()| {
-                std::fs::set_permissions(&password_file, std::fs::Permissions::from_mode(0o600))
-            })
+            .and_then(|()| std::fs::set_permissions(&password_file, std::fs::Permissions::from_mode(0o600)))
             .map_err(|e| ClusterError::io("write", &password_file, e))?;
         self.give(&password_file)?;
         let mut command = self.program("initdb");
@@ -308,8 +294,7 @@ impl Cluster {
             .output()
             .await
             .map_err(|e| ClusterError::io("run", &self.bin.join("initdb"), e))?;
-        std::fs::remove_file(&password_file)
-            .map_err(|e| ClusterError::io("remove", &password_file, e))?;
+        std::fs::remove_file(&password_file).map_err(|e| ClusterError::io("remove", &password_file, e))?;
         if ran.status.success() {
             Ok(())
         } else {
@@ -323,10 +308,7 @@ impl Cluster {
     fn write_configuration(&self, settings: &[(String, String)]) -> Result<(), ClusterError> {
         let hba = "local all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n";
         let mut conf = String::from("listen_addresses = '127.0.0.1'\n");
-        let ours = [(
-            "unix_socket_directories",
-            self.socket_dir.to_string_lossy().into_owned(),
-        )];
+        let ours = [("unix_socket_directories", self.socket_dir.to_string_lossy().into_owned())];
         let lines = ours
             .iter()
             .map(|(key, value)| (*key, value.as_str()))
@@ -351,20 +333,13 @@ impl Cluster {
             .append(true)
             .open(&self.log_file)
             .map_err(|e| ClusterError::io("open", &self.log_file, e))?;
-        let errors = log
-            .try_clone()
-            .map_err(|e| ClusterError::io("open", &self.log_file, e))?;
+        let errors = log.try_clone().map_err(|e| ClusterError::io("open", &self.log_file, e))?;
         let postgres = self.bin.join("postgres");
         let mut command = self.program("postgres");
-        command
-            .arg("-D")
-            .arg(self.pgdata())
-            .args(["-p", &self.port.to_string()])
-            .stdout(log)
-            .stderr(errors);
+        command.arg("-D").arg(self.pgdata()).args(["-p", &self.port.to_string()]).stdout(log).stderr(errors);
         // A postmaster that quits ends its children, which have sessions of their own: no signal to a group reaches them.
-        let process = Process::spawn(&mut command, Signal::Quit)
-            .map_err(|e| ClusterError::io("run", &postgres, e))?;
+        let process =
+            Process::spawn(&mut command, Signal::Quit).map_err(|e| ClusterError::io("run", &postgres, e))?;
         self.server = Some(process);
         self.wait_ready().await
     }
@@ -378,10 +353,7 @@ impl Cluster {
                 return if log.contains("Address already in use") {
                     Ok(false)
                 } else {
-                    Err(ClusterError::Program {
-                        program: "postgres",
-                        output: log,
-                    })
+                    Err(ClusterError::Program { program: "postgres", output: log })
                 };
             }
             match self.log_in("postgres").await {
@@ -438,20 +410,14 @@ fn last_lines(text: &str) -> String {
 
 fn random_bytes<const N: usize>() -> Result<[u8; N], ClusterError> {
     let mut bytes = [0; N];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_| ClusterError::Random)?;
+    SystemRandom::new().fill(&mut bytes).map_err(|_| ClusterError::Random)?;
     Ok(bytes)
 }
 
 /// Up to 32 random bytes as hexadecimal digits.
 fn random_hex(bytes: usize) -> Result<String, ClusterError> {
     let random = random_bytes::<32>()?;
-    Ok(random
-        .iter()
-        .take(bytes)
-        .map(|b| format!("{b:02x}"))
-        .collect())
+    Ok(random.iter().take(bytes).map(|b| format!("{b:02x}")).collect())
 }
 
 /// A port on 127.0.0.1 below 32000 that nobody listens on now. Somebody may take it before the caller does: try again then.

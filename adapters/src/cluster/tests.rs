@@ -7,10 +7,7 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 fn options(label: &str) -> Result<ClusterOptions, ClusterError> {
     Ok(ClusterOptions {
         data: scratch_folder(label)?,
-        settings: vec![
-            ("fsync".into(), "off".into()),
-            ("lanyard.quoting".into(), r"it's a \ test".into()),
-        ],
+        settings: vec![("fsync".into(), "off".into()), ("lanyard.quoting".into(), r"it's a \ test".into())],
         ..ClusterOptions::default()
     })
 }
@@ -25,10 +22,7 @@ async fn tcp(cluster: &Cluster, password: &str) -> Result<String, tokio_postgres
         .connect(NoTls)
         .await?;
     tokio::spawn(connection);
-    client
-        .query_one("SHOW lanyard.quoting", &[])
-        .await
-        .map(|row| row.get(0))
+    client.query_one("SHOW lanyard.quoting", &[]).await.map(|row| row.get(0))
 }
 
 fn alive(pid: u32) -> bool {
@@ -43,9 +37,7 @@ async fn starts_answers_restarts_stops_and_leaves_nothing() -> Outcome {
     assert_eq!(tcp(&cluster, cluster.password()).await?, r"it's a \ test");
 
     let unix = cluster.connect("postgres").await?;
-    let row = unix
-        .query_one("SELECT inet_client_addr() IS NULL", &[])
-        .await?;
+    let row = unix.query_one("SELECT inet_client_addr() IS NULL", &[]).await?;
     assert!(row.get::<_, bool>(0), "a unix socket has no address");
     assert!(std::fs::read_to_string(cluster.log_file())?.contains("inet_client_addr"));
 
@@ -56,11 +48,7 @@ async fn starts_answers_restarts_stops_and_leaves_nothing() -> Outcome {
     let again = cluster.connect("postgres").await?;
     again.query("SELECT a FROM kept", &[]).await?;
 
-    let pid = cluster
-        .server
-        .as_ref()
-        .map(Process::id)
-        .ok_or("no server")?;
+    let pid = cluster.server.as_ref().map(Process::id).ok_or("no server")?;
     cluster.stop().await;
     assert!(!alive(pid));
     assert!(!folder.exists());
@@ -77,14 +65,8 @@ async fn nobody_gets_in_without_the_password_and_drop_ends_busy_sessions() -> Ou
     let row = busy.query_one("SELECT pg_backend_pid()", &[]).await?;
     let backend = row.get::<_, i32>(0).unsigned_abs();
     let asleep = tokio::spawn(async move { busy.batch_execute("SELECT pg_sleep(600)").await });
-    let (pid, folder) = (
-        cluster
-            .server
-            .as_ref()
-            .map(Process::id)
-            .ok_or("no server")?,
-        cluster.folder().to_owned(),
-    );
+    let (pid, folder) =
+        (cluster.server.as_ref().map(Process::id).ok_or("no server")?, cluster.folder().to_owned());
     drop(cluster);
     assert!(!alive(pid) && !alive(backend), "processes are left");
     assert!(!folder.exists());
@@ -96,23 +78,12 @@ async fn nobody_gets_in_without_the_password_and_drop_ends_busy_sessions() -> Ou
 async fn what_cannot_work_is_refused_and_cleaned_up() -> Outcome {
     let used = scratch_folder("lanyard-used")?;
     std::fs::write(used.join("precious"), "data")?;
-    let refused = Cluster::start(ClusterOptions {
-        data: used.clone(),
-        ..ClusterOptions::default()
-    })
-    .await;
+    let refused = Cluster::start(ClusterOptions { data: used.clone(), ..ClusterOptions::default() }).await;
     assert!(matches!(refused, Err(ClusterError::NotEmpty(_))));
-    assert!(
-        used.join("precious").exists(),
-        "somebody else's folder stays"
-    );
+    assert!(used.join("precious").exists(), "somebody else's folder stays");
 
     let long = used.join("x".repeat(100));
-    let refused = Cluster::start(ClusterOptions {
-        data: long.clone(),
-        ..ClusterOptions::default()
-    })
-    .await;
+    let refused = Cluster::start(ClusterOptions { data: long.clone(), ..ClusterOptions::default() }).await;
     assert!(matches!(refused, Err(ClusterError::SocketPath(_))));
     assert!(!long.exists());
     std::fs::remove_dir_all(&used)?;
@@ -134,8 +105,7 @@ async fn a_start_given_up_half_way_leaves_nothing() -> Outcome {
         let options = options("lanyard-halfway")?;
         let folder = options.data.clone();
         let given_up =
-            tokio::time::timeout(Duration::from_millis(milliseconds), Cluster::start(options))
-                .await;
+            tokio::time::timeout(Duration::from_millis(milliseconds), Cluster::start(options)).await;
         drop(given_up);
         assert!(!folder.exists(), "{}", folder.display());
     }

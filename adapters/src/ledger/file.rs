@@ -3,17 +3,18 @@
 //! Must never report a record as filed that is not wholly in the file, and must never await. A failing write refuses
 //! the statement; a half-written line is cut off again, and where that fails the shard refuses everything from then on.
 
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lanyard_engine::record::{Attempt, Outcome};
+use lanyard_engine::record::{Attempt, Disposition, Outcome, RulingId, VERSION};
 use lanyard_engine::released::{Filed, Ledger, LedgerFull};
 
 use super::{
-    LedgerError, LedgerOptions, Number, PENDING_BYTES_MAX, PENDING_BYTES_SOFT, SEGMENT_BYTES_MAX,
+    LedgerError, LedgerOptions, Number, OPEN_MAX, PENDING_BYTES_MAX, PENDING_BYTES_SOFT, SEGMENT_BYTES_MAX,
     Sync, check_node, closed_path, current_path, family, segments,
 };
 
@@ -69,9 +70,17 @@ impl Disk for Segmented {
             .max()
             .unwrap_or(0);
         let current = current_path(&self.dir, &self.family);
+        let closed = closed_path(&self.dir, &self.family, last + 1);
         self.file.sync_data()?;
-        std::fs::rename(&current, closed_path(&self.dir, &self.family, last + 1))?;
-        self.file = open_locked(&current).map_err(io::Error::other)?;
+        std::fs::rename(&current, &closed)?;
+        self.file = match open_locked(&current) {
+            Ok(file) => file,
+            Err(error) => {
+                // Goes on in the old file, under its old name where that can be had back.
+                std::fs::rename(&closed, &current)?;
+                return Err(io::Error::other(error));
+            }
+        };
         sync_dir(&self.dir)
     }
 }
@@ -82,6 +91,10 @@ struct State {
     sync: Sync,
     /// Bytes in the current segment.
     size: u64,
+    /// Bytes at which it is closed.
+    size_max: u64,
+    /// Attempts that wait for an outcome: each new segment begins with them, so that a recovery reads one segment only.
+    open: HashSet<u128>,
     /// Whole lines that wait for the next write.
     pending: Vec<u8>,
     health: Health,
@@ -94,6 +107,8 @@ impl State {
             disk,
             sync,
             size,
+            size_max: SEGMENT_BYTES_MAX,
+            open: HashSet::new(),
             pending: Vec::with_capacity(PENDING_BYTES_SOFT),
             health: Health::Sound,
             outcomes_lost: 0,
@@ -102,11 +117,10 @@ impl State {
 
     /// Writes what waits and `line` behind it, in one write(2). On failure `line` is not in the file.
     fn append(&mut self, line: &[u8]) -> Result<(), LedgerFull> {
-        let kept = self.pending.len();
         self.pending.extend_from_slice(line);
         let written = self.write_pending();
         if written.is_err() {
-            self.pending.truncate(kept);
+            self.pending.truncate(self.pending.len() - line.len());
         }
         written
     }
@@ -119,10 +133,10 @@ impl State {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let length = self.pending.len() as u64;
-        if self.size > 0 && self.size + length > SEGMENT_BYTES_MAX {
+        if self.size > 0 && self.size + self.pending.len() as u64 > self.size_max {
             self.rotate();
         }
+        let length = self.pending.len() as u64;
         let result = loop {
             match self.disk.write(&self.pending) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -167,11 +181,17 @@ impl State {
 
     /// A segment that cannot be closed goes on growing: better a large file than a refused statement.
     fn rotate(&mut self) {
-        match self.disk.rotate() {
-            Ok(()) => self.size = 0,
-            Err(error) => {
-                tracing::warn!(%error, "audit file cannot be rotated, it goes on growing")
-            }
+        if let Err(error) = self.disk.rotate() {
+            tracing::warn!(%error, "audit file cannot be rotated, it goes on growing");
+            self.size_max += SEGMENT_BYTES_MAX;
+            return;
+        }
+        self.size = 0;
+        self.size_max = SEGMENT_BYTES_MAX;
+        if self.open.len() < OPEN_MAX {
+            let mut first = open_line(&self.open).into_bytes();
+            first.append(&mut self.pending);
+            self.pending = first;
         }
     }
 
@@ -180,11 +200,18 @@ impl State {
         self.health = Health::Poisoned;
     }
 
-    fn keep(&mut self, line: &[u8]) {
+    fn begin(&mut self, ruling: RulingId) {
+        if self.open.len() < OPEN_MAX {
+            self.open.insert(ruling.0);
+        }
+    }
+
+    fn keep(&mut self, ruling: RulingId, line: &[u8]) {
         if self.pending.len() + line.len() > PENDING_BYTES_MAX || self.health == Health::Poisoned {
             self.outcomes_lost += 1;
             return;
         }
+        self.open.remove(&ruling.0);
         self.pending.extend_from_slice(line);
         if self.pending.len() > PENDING_BYTES_SOFT && self.write_pending().is_err() {
             // Logged where it failed; the lines stay for the next try.
@@ -218,10 +245,7 @@ impl FileLedger {
                 let family = family(&options.node, shard);
                 let path = current_path(dir, &family);
                 let mut file = open_locked(&path)?;
-                let size = file
-                    .metadata()
-                    .map_err(LedgerError::io("read", &path))?
-                    .len();
+                let size = file.metadata().map_err(LedgerError::io("read", &path))?.len();
                 let torn = is_torn(&mut file).map_err(LedgerError::io("read", &path))?;
                 let dir = dir.clone();
                 let disk = Segmented { file, dir, family };
@@ -239,10 +263,7 @@ impl FileLedger {
     /// A handle to the shard of that number (taken modulo the number of shards): one per worker.
     #[must_use]
     pub fn shard(&self, number: usize) -> Shard {
-        Shard {
-            state: Arc::clone(&self.shards[number % self.shards.len()]),
-            line: Vec::new(),
-        }
+        Shard { state: Arc::clone(&self.shards[number % self.shards.len()]), line: Vec::new() }
     }
 
     /// Writes outcome lines that wait. Call it about once a second, so that readers of the files are not far behind.
@@ -257,20 +278,13 @@ impl FileLedger {
     #[must_use]
     pub fn health(&self) -> Health {
         let poisoned = |state: &Arc<Mutex<State>>| lock(state).health == Health::Poisoned;
-        if self.shards.iter().any(poisoned) {
-            Health::Poisoned
-        } else {
-            Health::Sound
-        }
+        if self.shards.iter().any(poisoned) { Health::Poisoned } else { Health::Sound }
     }
 
     /// Outcome lines dropped because nothing could be written for long; the next start marks them `unknown`.
     #[must_use]
     pub fn outcomes_lost(&self) -> u64 {
-        self.shards
-            .iter()
-            .map(|shard| lock(shard).outcomes_lost)
-            .sum()
+        self.shards.iter().map(|shard| lock(shard).outcomes_lost).sum()
     }
 }
 
@@ -285,7 +299,7 @@ impl Shard {
     /// dropped; lost by a crash before, in which case the next start writes `unknown`.
     pub fn complete(&mut self, outcome: &Outcome<'_>) {
         if self.encode(outcome).is_ok() {
-            lock(&self.state).keep(&self.line);
+            lock(&self.state).keep(outcome.ruling, &self.line);
         }
     }
 
@@ -307,17 +321,19 @@ impl Shard {
 impl Ledger for Shard {
     fn file(&mut self, attempt: &Attempt<'_>) -> Result<Filed, LedgerFull> {
         self.encode(attempt)?;
-        lock(&self.state).append(&self.line)?;
+        let mut state = lock(&self.state);
+        state.append(&self.line)?;
+        match attempt.disposition {
+            Disposition::Refused => {}
+            Disposition::Allowed | Disposition::Filtered | Disposition::Masked => state.begin(attempt.ruling),
+        }
         Ok(Filed::written())
     }
 }
 
 impl Clone for Shard {
     fn clone(&self) -> Self {
-        Self {
-            state: Arc::clone(&self.state),
-            line: Vec::new(),
-        }
+        Self { state: Arc::clone(&self.state), line: Vec::new() }
     }
 }
 
@@ -342,6 +358,12 @@ impl std::fmt::Debug for FileLedger {
 /// State is whole between statements of ours even after a panic elsewhere: lines are appended whole or not at all.
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// `{"event":"open","v":1,"rulings":["…"]}`
+fn open_line(open: &HashSet<u128>) -> String {
+    let rulings: Vec<String> = open.iter().map(|&ruling| RulingId(ruling).to_string()).collect();
+    format!("{}\n", serde_json::json!({ "event": "open", "v": VERSION, "rulings": rulings }))
 }
 
 fn flush(state: &Mutex<State>) {

@@ -27,18 +27,13 @@ pub(super) struct Lines {
 
 impl Lines {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self {
-            reader: BufReader::with_capacity(1 << 16, File::open(path)?),
-            buffer: Vec::new(),
-        })
+        Ok(Self { reader: BufReader::with_capacity(1 << 16, File::open(path)?), buffer: Vec::new() })
     }
 
     pub(super) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
         self.buffer.clear();
         let limit = LINE_BYTES_MAX as u64 + 1;
-        let read = (&mut self.reader)
-            .take(limit)
-            .read_until(b'\n', &mut self.buffer)?;
+        let read = (&mut self.reader).take(limit).read_until(b'\n', &mut self.buffer)?;
         if read == 0 {
             return Ok(None);
         }

@@ -23,6 +23,8 @@ pub const SEGMENT_BYTES_MAX: u64 = 256 << 20;
 pub const PENDING_BYTES_SOFT: usize = 64 << 10;
 /// Outcome lines kept while writing fails, in bytes; beyond it they are dropped and counted.
 pub const PENDING_BYTES_MAX: usize = 1 << 20;
+/// Attempts in flight that a shard remembers. With more, a recovery reads older segments too.
+pub const OPEN_MAX: usize = 100_000;
 /// Longest line that is read back, in bytes. The longest that is written holds a statement twice, escaped.
 pub const LINE_BYTES_MAX: usize = 32 << 20;
 
@@ -76,11 +78,7 @@ pub enum LedgerError {
 impl LedgerError {
     fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io {
-            action,
-            path,
-            source,
-        }
+        move |source| Self::Io { action, path, source }
     }
 }
 
@@ -133,11 +131,7 @@ pub(crate) fn segments(dir: &Path) -> Result<Vec<Segment>, LedgerError> {
             Some((family.to_owned(), Number::Closed(number)))
         });
         let (family, number) = closed.unwrap_or((stem.to_owned(), Number::Current));
-        found.push(Segment {
-            family,
-            number,
-            path,
-        });
+        found.push(Segment { family, number, path });
     }
     found.sort();
     Ok(found)
@@ -145,12 +139,6 @@ pub(crate) fn segments(dir: &Path) -> Result<Vec<Segment>, LedgerError> {
 
 fn check_node(node: &str) -> Result<(), LedgerError> {
     let fits = (1..=64).contains(&node.len())
-        && node
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
-    if fits {
-        Ok(())
-    } else {
-        Err(LedgerError::Node(node.to_owned()))
-    }
+        && node.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+    if fits { Ok(()) } else { Err(LedgerError::Node(node.to_owned())) }
 }

@@ -5,11 +5,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 
 use super::lines::{Line, Lines};
-use super::{LedgerError, Segment, segments};
+use super::{LedgerError, Number, Segment, segments};
 
 /// What to look for. Everything set must hold; the default is everything.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -145,15 +147,26 @@ pub struct Answer {
 struct Head<'a> {
     #[serde(borrow)]
     event: std::borrow::Cow<'a, str>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     ruling: std::borrow::Cow<'a, str>,
 }
 
 impl Filter {
-    fn matches(&self, entry: &Entry) -> bool {
-        let same = |want: &Option<String>, have: Option<&str>| {
-            want.as_deref().is_none_or(|want| have == Some(want))
+    /// Was the segment closed before the time we look at? Then it need not be read.
+    fn is_after(&self, segment: &Segment) -> bool {
+        let closed = || {
+            let modified = std::fs::metadata(&segment.path).and_then(|file| file.modified()).ok()?;
+            u64::try_from(modified.duration_since(UNIX_EPOCH).ok()?.as_micros()).ok()
         };
+        match (segment.number, self.since) {
+            (Number::Closed(_), Some(since)) => closed().is_some_and(|closed| closed < since),
+            (Number::Current, _) | (Number::Closed(_), None) => false,
+        }
+    }
+
+    fn matches(&self, entry: &Entry) -> bool {
+        let same =
+            |want: &Option<String>, have: Option<&str>| want.as_deref().is_none_or(|want| have == Some(want));
         same(&self.agent, entry.agent.as_deref())
             && same(&self.user, entry.user.as_deref())
             && same(&self.role, Some(&entry.role))
@@ -162,8 +175,7 @@ impl Filter {
             && self.table.as_deref().is_none_or(|table| {
                 entry.objects.iter().any(|object| {
                     object.relation == table
-                        || (!table.contains('.')
-                            && object.relation.rsplit('.').next() == Some(table))
+                        || (!table.contains('.') && object.relation.rsplit('.').next() == Some(table))
                 })
             })
     }
@@ -185,12 +197,12 @@ pub fn search(dir: &Path, filter: &Filter) -> Result<Answer, LedgerError> {
     let mut kept = Kept::default();
     let mut unreadable = Vec::new();
     for segment in segments(dir)? {
+        if filter.is_after(&segment) {
+            continue;
+        }
         read(&segment, filter, &mut kept, &mut unreadable)?;
     }
-    Ok(Answer {
-        entries: kept.into_entries(),
-        unreadable,
-    })
+    Ok(Answer { entries: kept.into_entries(), unreadable })
 }
 
 /// The newest matches so far, by ruling id and in order of time.
@@ -212,10 +224,7 @@ impl Kept {
     }
 
     fn into_entries(mut self) -> Vec<Entry> {
-        self.order
-            .into_iter()
-            .filter_map(|(_, ruling)| self.entries.remove(&ruling))
-            .collect()
+        self.order.into_iter().filter_map(|(_, ruling)| self.entries.remove(&ruling)).collect()
     }
 }
 
@@ -242,16 +251,15 @@ fn read(
             Some(Line::Torn(_)) => "cut short by a crash, or being written".to_owned(),
             Some(Line::TooLong) => "longer than any record".to_owned(),
         };
-        unreadable.push(Unreadable {
-            file: path.clone(),
-            line: number,
-            why,
-        });
+        unreadable.push(Unreadable { file: path.clone(), line: number, why });
     }
 }
 
 fn take(bytes: &[u8], filter: &Filter, kept: &mut Kept) -> Result<(), serde_json::Error> {
     let head: Head<'_> = serde_json::from_slice(bytes)?;
+    if matches!(&*head.event, "attempt" | "outcome") && head.ruling.is_empty() {
+        return Err(serde_json::Error::missing_field("ruling"));
+    }
     match &*head.event {
         "attempt" => {
             let entry: Entry = serde_json::from_slice(bytes)?;

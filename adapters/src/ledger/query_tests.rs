@@ -30,19 +30,14 @@ fn put(
 }
 
 fn append(folder: &Folder, bytes: &[u8]) -> TestResult {
-    let mut file = std::fs::OpenOptions::new()
-        .append(true)
-        .open(folder.0.join("audit-test-1-0.jsonl"))?;
+    let mut file = std::fs::OpenOptions::new().append(true).open(folder.0.join("audit-test-1-0.jsonl"))?;
     file.write_all(bytes)?;
     Ok(())
 }
 
 fn rulings(folder: &Folder, filter: &Filter) -> Result<Vec<String>, LedgerError> {
     let found = query(&folder.0, filter)?;
-    Ok(found
-        .into_iter()
-        .map(|e| e.ruling.trim_start_matches('0').to_owned())
-        .collect())
+    Ok(found.into_iter().map(|e| e.ruling.trim_start_matches('0').to_owned()).collect())
 }
 
 #[test]
@@ -50,34 +45,10 @@ fn filters_join_order_and_limit_across_shards() -> TestResult {
     let folder = Folder::new()?;
     let ledger = FileLedger::open(&folder.options(Sync::Write, 2))?;
     let (mut a, mut b) = (ledger.shard(0), ledger.shard(1));
-    put(
-        &mut a,
-        1,
-        ("m", "taylor"),
-        "public.orders",
-        Disposition::Filtered,
-    )?;
-    put(
-        &mut b,
-        2,
-        ("m", "riley"),
-        "retail.orders",
-        Disposition::Allowed,
-    )?;
-    put(
-        &mut a,
-        3,
-        ("n", "taylor"),
-        "public.payroll",
-        Disposition::Refused,
-    )?;
-    put(
-        &mut b,
-        4,
-        ("n", "taylor"),
-        "public.orders",
-        Disposition::Masked,
-    )?;
+    put(&mut a, 1, ("m", "taylor"), "public.orders", Disposition::Filtered)?;
+    put(&mut b, 2, ("m", "riley"), "retail.orders", Disposition::Allowed)?;
+    put(&mut a, 3, ("n", "taylor"), "public.payroll", Disposition::Refused)?;
+    put(&mut b, 4, ("n", "taylor"), "public.orders", Disposition::Masked)?;
     b.complete(&outcome(2));
     a.complete(&outcome(1));
     ledger.flush();
@@ -91,10 +62,7 @@ fn filters_join_order_and_limit_across_shards() -> TestResult {
     assert_eq!(with(|f| f.agent = Some("m".into()))?, ["1", "2"]);
     assert_eq!(with(|f| f.user = Some("taylor".into()))?, ["1", "3", "4"]);
     assert_eq!(with(|f| f.table = Some("orders".into()))?, ["1", "2", "4"]);
-    assert_eq!(
-        with(|f| f.table = Some("public.orders".into()))?,
-        ["1", "4"]
-    );
+    assert_eq!(with(|f| f.table = Some("public.orders".into()))?, ["1", "4"]);
     assert_eq!(with(|f| f.table = Some("rders".into()))?, [""; 0]);
     assert_eq!(with(|f| f.since = Some(1_000_003))?, ["3", "4"]);
     assert_eq!(with(|f| f.limit = Some(2))?, ["3", "4"]);
@@ -116,26 +84,11 @@ fn bad_lines_are_reported_and_stop_nothing() -> TestResult {
     let ledger = FileLedger::open(&folder.options(Sync::Write, 1))?;
     let mut shard = ledger.shard(0);
     put(&mut shard, 1, ("m", "t"), "public.o", Disposition::Allowed)?;
-    append(
-        &folder,
-        b"\0\0\0\0\n{\"event\":\"attempt\"\n\xff\xfe\n[]\n{}\n",
-    )?;
-    append(
-        &folder,
-        b"{\"event\":\"future\",\"ruling\":\"9\",\"deep\":{\"x\":[1]}}\n",
-    )?;
-    append(
-        &folder,
-        b"{\"event\":\"attempt\",\"ruling\":\"0a\",\"time_us\":9000000,\"new\":1}\n",
-    )?;
-    append(
-        &folder,
-        b"{\"event\":\"attempt\",\"ruling\":\"0b\",\"time_us\":-1}\n",
-    )?;
-    append(
-        &folder,
-        b"{\"event\":\"outcome\",\"ruling\":\"77\",\"status\":\"ok\"}\n",
-    )?;
+    append(&folder, b"\0\0\0\0\n{\"event\":\"attempt\"\n\xff\xfe\n[]\n{}\n")?;
+    append(&folder, b"{\"event\":\"future\",\"ruling\":\"9\",\"deep\":{\"x\":[1]}}\n")?;
+    append(&folder, b"{\"event\":\"attempt\",\"ruling\":\"0a\",\"time_us\":9000000,\"new\":1}\n")?;
+    append(&folder, b"{\"event\":\"attempt\",\"ruling\":\"0b\",\"time_us\":-1}\n")?;
+    append(&folder, b"{\"event\":\"outcome\",\"ruling\":\"77\",\"status\":\"ok\"}\n")?;
     append(&folder, b"{\"event\":\"att")?;
     let answer = search(&folder.0, &Filter::default())?;
     let found: Vec<_> = answer.entries.iter().map(|e| e.ruling.as_str()).collect();
@@ -157,37 +110,21 @@ fn a_crash_leaves_unknown_and_a_torn_line_stays_as_evidence() -> TestResult {
     put(&mut shard, 3, ("m", "t"), "public.o", Disposition::Masked)?;
     // What kill -9 does: outcome lines in memory are gone, a write may be half done, the lock is free.
     shard.complete(&outcome(3));
-    assert_eq!(
-        recover(&folder.0)?.busy.len(),
-        1,
-        "a live writer is left alone"
-    );
+    assert_eq!(recover(&folder.0)?.busy.len(), 1, "a live writer is left alone");
     shard.forget_pending();
     drop((shard, ledger));
     append(&folder, b"{\"event\":\"outco")?;
 
     let recovery = recover(&folder.0)?;
-    assert_eq!(
-        (recovery.unknown, recovery.torn.len(), recovery.unreadable),
-        (1, 1, 1)
-    );
+    assert_eq!((recovery.unknown, recovery.torn.len(), recovery.unreadable), (1, 1, 1));
     let again = recover(&folder.0)?;
     assert_eq!((again.unknown, again.torn.len()), (0, 0), "once");
 
     let ledger = FileLedger::open(&folder.options(Sync::Write, 1))?;
-    put(
-        &mut ledger.shard(0),
-        4,
-        ("m", "t"),
-        "public.o",
-        Disposition::Allowed,
-    )?;
+    put(&mut ledger.shard(0), 4, ("m", "t"), "public.o", Disposition::Allowed)?;
     let answer = search(&folder.0, &Filter::default())?;
-    let ends: Vec<_> = answer
-        .entries
-        .iter()
-        .map(|e| e.outcome.as_ref().map_or("", |o| o.status.as_str()))
-        .collect();
+    let ends: Vec<_> =
+        answer.entries.iter().map(|e| e.outcome.as_ref().map_or("", |o| o.status.as_str())).collect();
     assert_eq!(ends, ["ok", "", "unknown", ""]);
     assert_eq!(answer.unreadable.len(), 1, "the piece is still there");
     Ok(())
@@ -198,13 +135,7 @@ fn a_torn_end_is_closed_by_the_next_write_even_without_recovery() -> TestResult 
     let folder = Folder::new()?;
     std::fs::write(folder.0.join("audit-test-1-0.jsonl"), b"{\"event\":\"att")?;
     let ledger = FileLedger::open(&folder.options(Sync::Write, 1))?;
-    put(
-        &mut ledger.shard(0),
-        1,
-        ("m", "t"),
-        "public.o",
-        Disposition::Allowed,
-    )?;
+    put(&mut ledger.shard(0), 1, ("m", "t"), "public.o", Disposition::Allowed)?;
     assert_eq!(rulings(&folder, &Filter::default())?, ["1"]);
     Ok(())
 }

@@ -33,8 +33,10 @@ pub struct Recovery {
 struct Slim<'a> {
     #[serde(borrow)]
     event: Cow<'a, str>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     ruling: Cow<'a, str>,
+    #[serde(default)]
+    rulings: Vec<String>,
     #[serde(borrow, default)]
     disposition: Option<Cow<'a, str>>,
 }
@@ -61,11 +63,7 @@ pub fn recover(dir: &Path) -> Result<Recovery, LedgerError> {
     Ok(recovery)
 }
 
-fn recover_family(
-    current: &Path,
-    members: &[Segment],
-    recovery: &mut Recovery,
-) -> Result<(), LedgerError> {
+fn recover_family(current: &Path, members: &[Segment], recovery: &mut Recovery) -> Result<(), LedgerError> {
     let mut file = match open_locked(current) {
         Ok(file) => file,
         Err(LedgerError::Busy(path)) => {
@@ -75,7 +73,15 @@ fn recover_family(
         Err(other) => return Err(other),
     };
     let mut open = HashMap::new();
-    for segment in members {
+    // Back to the newest segment that says what was open when it began; without one, from the first.
+    let mut first = members.len();
+    while first > 0 {
+        first -= 1;
+        if begins_with_open(&members[first].path)? {
+            break;
+        }
+    }
+    for segment in &members[first..] {
         scan(&segment.path, &mut open, recovery)?;
     }
     let torn = is_torn(&mut file).map_err(LedgerError::io("read", current))?;
@@ -89,11 +95,7 @@ fn recover_family(
 }
 
 /// Collects ruling id -> order of appearance for what is open.
-fn scan(
-    path: &Path,
-    open: &mut HashMap<u128, u64>,
-    recovery: &mut Recovery,
-) -> Result<(), LedgerError> {
+fn scan(path: &Path, open: &mut HashMap<u128, u64>, recovery: &mut Recovery) -> Result<(), LedgerError> {
     let fail = || LedgerError::io("read", path);
     let mut order = open.values().max().map_or(0, |last| last + 1);
     let mut lines = Lines::open(path).map_err(fail())?;
@@ -106,27 +108,47 @@ fn scan(
                 continue;
             }
         };
-        let slim = serde_json::from_slice::<Slim<'_>>(bytes).ok();
-        let Some((slim, ruling)) = slim.and_then(|s| {
-            let ruling = u128::from_str_radix(&s.ruling, 16).ok()?;
-            Some((s, ruling))
-        }) else {
+        let known = serde_json::from_slice::<Slim<'_>>(bytes).ok().and_then(|slim| {
+            match &*slim.event {
+                "attempt" if slim.disposition.as_deref() != Some("refused") => {
+                    open.insert(number(&slim.ruling)?, order);
+                    order += 1;
+                }
+                "outcome" => {
+                    open.remove(&number(&slim.ruling)?);
+                }
+                "open" => {
+                    for ruling in &slim.rulings {
+                        open.insert(number(ruling)?, order);
+                        order += 1;
+                    }
+                }
+                // Refused attempts end where they begin; events of later versions are not ours to close.
+                _ => {}
+            }
+            Some(())
+        });
+        if known.is_none() {
             recovery.unreadable += 1;
-            continue;
-        };
-        match &*slim.event {
-            "attempt" if slim.disposition.as_deref() != Some("refused") => {
-                open.insert(ruling, order);
-                order += 1;
-            }
-            "outcome" => {
-                open.remove(&ruling);
-            }
-            // Refused attempts end where they begin; events of later versions are not ours to close.
-            _ => {}
         }
     }
     Ok(())
+}
+
+fn number(ruling: &str) -> Option<u128> {
+    u128::from_str_radix(ruling, 16).ok()
+}
+
+fn begins_with_open(path: &Path) -> Result<bool, LedgerError> {
+    let fail = || LedgerError::io("read", path);
+    let mut lines = Lines::open(path).map_err(fail())?;
+    match lines.next().map_err(fail())? {
+        Some(Line::Whole(bytes)) => {
+            let slim = serde_json::from_slice::<Slim<'_>>(bytes);
+            Ok(slim.is_ok_and(|slim| slim.event == "open"))
+        }
+        Some(Line::Torn(_) | Line::TooLong) | None => Ok(false),
+    }
 }
 
 fn close(file: &mut File, torn: bool, rulings: &[(u64, u128)]) -> io::Result<()> {
@@ -135,9 +157,7 @@ fn close(file: &mut File, torn: bool, rulings: &[(u64, u128)]) -> io::Result<()>
     }
     let time_us = SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| {
-            u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
-        });
+        .map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX));
     let mut lines = Vec::new();
     if torn {
         lines.push(b'\n');

@@ -6,10 +6,8 @@ const URL: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 fn encode_with(alphabet: &[u8; 64], bytes: &[u8], pad: &str) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
-        let group = chunk
-            .iter()
-            .enumerate()
-            .fold(0u32, |group, (i, &b)| group | u32::from(b) << (16 - 8 * i));
+        let group =
+            chunk.iter().enumerate().fold(0u32, |group, (i, &b)| group | u32::from(b) << (16 - 8 * i));
         for digit in 0..4 {
             if digit <= chunk.len() {
                 let index = (group >> (18 - 6 * digit)) & 63;
@@ -78,8 +76,8 @@ mod tests {
     #[test]
     fn only_the_canonical_spelling_is_read() {
         for bad in [
-            "Z", "Zg", "Zg=", "Zh==", "Zm9", "Zm9=", "Z===", "====", "Zg==Zg==", "Zm 9", "Zm9v\n",
-            "-_8=", "Zg=v",
+            "Z", "Zg", "Zg=", "Zh==", "Zm9", "Zm9=", "Z===", "====", "Zg==Zg==", "Zm 9", "Zm9v\n", "-_8=",
+            "Zg=v",
         ] {
             assert_eq!(decode(bad), None, "{bad:?}");
         }

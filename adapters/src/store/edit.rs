@@ -13,8 +13,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use super::files::{Privacy, lock_folder, write_json};
 use super::load::{IdentitiesFile, check_identities, read_credentials, read_identities};
 use super::{
-    CREDENTIALS, Credentials, IDENTITIES, PASSWORD_BYTES_MAX, ScramVerifier, StoreError, TAGS, Who,
-    base64,
+    CREDENTIALS, Credentials, IDENTITIES, PASSWORD_BYTES_MAX, ScramVerifier, StoreError, TAGS, Who, base64,
 };
 
 /// A person to add.
@@ -123,10 +122,7 @@ pub fn remove_user(dir: &Path, id: &UserId) -> Result<(), StoreError> {
         .map(|agent| format!("agent \"{}\"", agent.id))
         .collect();
     if !agents.is_empty() {
-        return Err(StoreError::Owner {
-            user: id.clone(),
-            agents: agents.join(", "),
-        });
+        return Err(StoreError::Owner { user: id.clone(), agents: agents.join(", ") });
     }
     let mut credentials = read_credentials(dir)?;
     if credentials.users.remove(id).is_some() {
@@ -188,9 +184,7 @@ fn check_secret(secret: &str) -> Result<(), StoreError> {
     }
     // Other characters go through SASLprep, which drivers implement differently or not at all.
     if !secret.bytes().all(|b| (0x20..0x7f).contains(&b)) {
-        return Err(StoreError::Password(
-            "a password is made of printable ASCII characters",
-        ));
+        return Err(StoreError::Password("a password is made of printable ASCII characters"));
     }
     Ok(())
 }
@@ -217,11 +211,7 @@ fn existing(dir: &Path, who: Who<'_>) -> Result<IdentitiesFile, StoreError> {
         Who::Agent(id) => file.agents.iter().any(|agent| agent.id == *id),
         Who::User(id) => file.users.iter().any(|user| user.id == *id),
     };
-    if exists {
-        Ok(file)
-    } else {
-        Err(StoreError::Missing(who.to_string()))
-    }
+    if exists { Ok(file) } else { Err(StoreError::Missing(who.to_string())) }
 }
 
 fn free(file: &IdentitiesFile, id: &str) -> Result<(), StoreError> {

@@ -24,19 +24,11 @@ pub(super) enum Privacy {
 
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     let path = path.to_owned();
-    move |source| StoreError::Io {
-        action,
-        path,
-        source,
-    }
+    move |source| StoreError::Io { action, path, source }
 }
 
 /// A file's text; `None` when there is no such file.
-pub(super) fn read_text(
-    path: &Path,
-    privacy: Privacy,
-    bytes_max: u64,
-) -> Result<Option<String>, StoreError> {
+pub(super) fn read_text(path: &Path, privacy: Privacy, bytes_max: u64) -> Result<Option<String>, StoreError> {
     let fail = || io_error("read", path);
     let file = match File::open(path) {
         Ok(file) => file,
@@ -50,9 +42,7 @@ pub(super) fn read_text(
         return Err(StoreError::Permissions { path, mode });
     }
     let mut bytes = Vec::new();
-    file.take(bytes_max + 1)
-        .read_to_end(&mut bytes)
-        .map_err(fail())?;
+    file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(fail())?;
     if bytes.len() as u64 > bytes_max {
         return Err(StoreError::Invalid {
             path: path.to_owned(),
@@ -62,10 +52,7 @@ pub(super) fn read_text(
     }
     String::from_utf8(bytes).map(Some).map_err(|error| {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line_start = before
-            .iter()
-            .rposition(|&b| b == b'\n')
-            .map_or(0, |at| at + 1);
+        let line_start = before.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
         StoreError::Syntax {
             path: path.to_owned(),
             line: before.iter().filter(|&&b| b == b'\n').count() + 1,
@@ -76,34 +63,20 @@ pub(super) fn read_text(
 }
 
 /// A file's JSON; `None` when there is no such file.
-pub(super) fn read_json<T: DeserializeOwned>(
-    path: &Path,
-    privacy: Privacy,
-) -> Result<Option<T>, StoreError> {
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path, privacy: Privacy) -> Result<Option<T>, StoreError> {
     let Some(text) = read_text(path, privacy, FILE_BYTES_MAX)? else {
         return Ok(None);
     };
     serde_json::from_str(&text).map(Some).map_err(|error| {
         let text = error.to_string();
         let (line, column) = (error.line(), error.column());
-        let message = text
-            .strip_suffix(&format!(" at line {line} column {column}"))
-            .unwrap_or(&text);
-        StoreError::Syntax {
-            path: path.to_owned(),
-            line,
-            column,
-            message: message.to_owned(),
-        }
+        let message = text.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&text);
+        StoreError::Syntax { path: path.to_owned(), line, column, message: message.to_owned() }
     })
 }
 
 /// Replaces a file in one step: temporary file beside it, fsync, rename, fsync of the folder.
-pub(super) fn write_json(
-    path: &Path,
-    privacy: Privacy,
-    value: &impl Serialize,
-) -> Result<(), StoreError> {
+pub(super) fn write_json(path: &Path, privacy: Privacy, value: &impl Serialize) -> Result<(), StoreError> {
     let fail = || io_error("write", path);
     let mut bytes = serde_json::to_vec_pretty(value).map_err(|e| fail()(e.into()))?;
     bytes.push(b'\n');
@@ -129,18 +102,12 @@ pub(super) fn write_json(
         return Err(fail()(error));
     }
     let folder = path.parent().unwrap_or(Path::new("."));
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(fail())
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(fail())
 }
 
 /// Holds other editors off while it lives; makes the folder when missing.
 pub(super) fn lock_folder(dir: &Path) -> Result<File, StoreError> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o750)
-        .create(dir)
-        .map_err(io_error("make", dir))?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o750).create(dir).map_err(io_error("make", dir))?;
     let path = dir.join(".lock");
     let file = OpenOptions::new()
         .write(true)
@@ -177,9 +144,7 @@ where
             let mut map = BTreeMap::new();
             while let Some((key, value)) = access.next_entry::<K, V>()? {
                 if map.contains_key(&key) {
-                    return Err(A::Error::custom(format_args!(
-                        "\"{key}\" stands here twice"
-                    )));
+                    return Err(A::Error::custom(format_args!("\"{key}\" stands here twice")));
                 }
                 map.insert(key, value);
             }

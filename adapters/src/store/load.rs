@@ -58,11 +58,7 @@ pub struct Stamp(BTreeMap<PathBuf, (u64, u64, i64, i64)>);
 pub fn stamp(dir: &Path) -> Result<Stamp, StoreError> {
     let fail = |path: &Path| {
         let path = path.to_owned();
-        move |source| StoreError::Io {
-            action: "list",
-            path,
-            source,
-        }
+        move |source| StoreError::Io { action: "list", path, source }
     };
     let mut files = BTreeMap::new();
     for entry in std::fs::read_dir(dir).map_err(fail(dir))? {
@@ -128,12 +124,7 @@ fn load_once(dir: &Path, stamp: &Stamp) -> Result<Governance, StoreError> {
             policies.push((path.display().to_string(), text));
         }
     }
-    Ok(Governance {
-        identities,
-        credentials,
-        tags,
-        policies,
-    })
+    Ok(Governance { identities, credentials, tags, policies })
 }
 
 pub(super) fn read_identities(dir: &Path) -> Result<Option<IdentitiesFile>, StoreError> {
@@ -152,10 +143,7 @@ enum Kind {
 }
 
 /// One list of ids for agents and users (a login name must mean one of them), short ids that differ, owners that exist.
-pub(super) fn check_identities(
-    path: &Path,
-    file: IdentitiesFile,
-) -> Result<Identities, StoreError> {
+pub(super) fn check_identities(path: &Path, file: IdentitiesFile) -> Result<Identities, StoreError> {
     let invalid = |message: String, hint: &str| StoreError::Invalid {
         path: path.to_owned(),
         message,
@@ -163,14 +151,8 @@ pub(super) fn check_identities(
     };
     let mut ids = BTreeSet::new();
     let mut shorts: HashMap<(Kind, ShortId), &str> = HashMap::new();
-    let users = file
-        .users
-        .iter()
-        .map(|u| (u.id.as_str(), Kind::User, u.short));
-    let agents = file
-        .agents
-        .iter()
-        .map(|a| (a.id.as_str(), Kind::Agent, a.short));
+    let users = file.users.iter().map(|u| (u.id.as_str(), Kind::User, u.short));
+    let agents = file.agents.iter().map(|a| (a.id.as_str(), Kind::Agent, a.short));
     for (id, kind, short) in users.chain(agents) {
         if !ids.insert(id) {
             return Err(invalid(
@@ -195,10 +177,7 @@ pub(super) fn check_identities(
     for agent in &file.agents {
         if !file.users.iter().any(|user| user.id == agent.owner) {
             return Err(invalid(
-                format!(
-                    "owner \"{}\" of agent \"{}\" is not a user",
-                    agent.owner, agent.id
-                ),
+                format!("owner \"{}\" of agent \"{}\" is not a user", agent.owner, agent.id),
                 "add the owner with `lanyard user add`, or name another one",
             ));
         }
@@ -214,14 +193,8 @@ fn check_credentials(
     identities: &Identities,
     credentials: &Credentials,
 ) -> Result<(), StoreError> {
-    let stray_user = credentials
-        .users
-        .keys()
-        .find(|id| !identities.users.contains_key(id));
-    let stray_agent = credentials
-        .agents
-        .keys()
-        .find(|id| !identities.agents.contains_key(id));
+    let stray_user = credentials.users.keys().find(|id| !identities.users.contains_key(id));
+    let stray_agent = credentials.agents.keys().find(|id| !identities.agents.contains_key(id));
     let stray = stray_user
         .map(|id| format!("user \"{id}\""))
         .or_else(|| stray_agent.map(|id| format!("agent \"{id}\"")));
@@ -232,11 +205,7 @@ fn check_credentials(
             message: format!("a credential of {who}, who does not exist"),
             hint: format!(
                 "remove the line, or add the {} again",
-                if stray_user.is_some() {
-                    "user"
-                } else {
-                    "agent"
-                }
+                if stray_user.is_some() { "user" } else { "agent" }
             ),
         }),
     }

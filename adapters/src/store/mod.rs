@@ -17,8 +17,7 @@ use lanyard_engine::identity::{AgentId, Identities, UserId};
 use thiserror::Error;
 
 pub use edit::{
-    NewAgent, NewUser, add_agent, add_user, generate_key, remove_agent, remove_user, set_key,
-    set_tags,
+    NewAgent, NewUser, add_agent, add_user, generate_key, remove_agent, remove_user, set_key, set_tags,
 };
 pub use load::{Stamp, load, stamp};
 pub use verifier::{Credentials, ITERATIONS, ScramVerifier, VerifierError};
@@ -150,17 +149,11 @@ impl StoreError {
                     format!("make \"{}\", or correct the folder's name", path.display())
                 })
             }
-            Self::Io { .. } | Self::Syntax { .. } => {
-                Some("correct the file; nothing was changed".to_owned())
-            }
+            Self::Io { .. } | Self::Syntax { .. } => Some("correct the file; nothing was changed".to_owned()),
             Self::Invalid { hint, .. } => Some(hint.clone()),
-            Self::Permissions { path, .. } => {
-                Some(format!("run: chmod 600 \"{}\"", path.display()))
-            }
+            Self::Permissions { path, .. } => Some(format!("run: chmod 600 \"{}\"", path.display())),
             Self::Unsettled(_) => Some("try again when the change is done".to_owned()),
-            Self::Exists(_) => {
-                Some("choose another id; agents and users share one list".to_owned())
-            }
+            Self::Exists(_) => Some("choose another id; agents and users share one list".to_owned()),
             Self::Missing(_) => {
                 Some("`lanyard agent list` and `lanyard user list` show who exists".to_owned())
             }

@@ -74,23 +74,14 @@ fn what_is_added_is_loaded_and_short_ids_are_never_given_twice() -> TestResult {
     let governance = load(&dir)?;
     assert_eq!(governance.identities.users[&taylor.id], taylor);
     assert_eq!(governance.identities.agents[&helper.id], helper);
-    let verifier = governance
-        .credentials
-        .of(Who::Agent(&helper.id))
-        .ok_or("none")?;
-    assert_eq!(
-        *verifier,
-        ScramVerifier::derive(&key, ITERATIONS, &verifier.salt)
-    );
+    let verifier = governance.credentials.of(Who::Agent(&helper.id)).ok_or("none")?;
+    assert_eq!(*verifier, ScramVerifier::derive(&key, ITERATIONS, &verifier.salt));
     assert!(governance.credentials.of(Who::User(&morgan.id)).is_none());
 
     remove_agent(&dir, &helper.id)?;
     remove_user(&dir, &taylor.id)?;
     assert_eq!(add_user(&dir, user("taylor")?)?.short.get(), 4);
-    assert!(
-        load(&dir)?.credentials.users.is_empty(),
-        "an old password does not come back"
-    );
+    assert!(load(&dir)?.credentials.users.is_empty(), "an old password does not come back");
     Ok(())
 }
 
@@ -106,9 +97,7 @@ fn keys_are_long_and_differ_and_are_stored_nowhere() -> TestResult {
         let bytes = std::fs::read(entry?.path())?;
         assert!(!String::from_utf8_lossy(&bytes).contains(&key[4..]));
     }
-    let mode = std::fs::metadata(folder.0.join(CREDENTIALS))?
-        .permissions()
-        .mode();
+    let mode = std::fs::metadata(folder.0.join(CREDENTIALS))?.permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     Ok(())
 }
@@ -120,51 +109,17 @@ fn edits_that_make_no_sense_change_nothing() -> TestResult {
     let morgan = add_user(dir, user("morgan")?)?.id;
     add_agent(dir, agent("helper", "morgan")?)?;
     let before = (stamp(dir)?, folder.text(IDENTITIES)?);
-    assert!(matches!(
-        add_user(dir, user("morgan")?),
-        Err(StoreError::Exists(_))
-    ));
-    assert!(matches!(
-        add_user(dir, user("helper")?),
-        Err(StoreError::Exists(_))
-    ));
-    assert!(matches!(
-        add_agent(dir, agent("morgan", "morgan")?),
-        Err(StoreError::Exists(_))
-    ));
-    assert!(matches!(
-        add_agent(dir, agent("x", "nobody")?),
-        Err(StoreError::Missing(_))
-    ));
-    assert!(matches!(
-        remove_user(dir, &morgan),
-        Err(StoreError::Owner { .. })
-    ));
+    assert!(matches!(add_user(dir, user("morgan")?), Err(StoreError::Exists(_))));
+    assert!(matches!(add_user(dir, user("helper")?), Err(StoreError::Exists(_))));
+    assert!(matches!(add_agent(dir, agent("morgan", "morgan")?), Err(StoreError::Exists(_))));
+    assert!(matches!(add_agent(dir, agent("x", "nobody")?), Err(StoreError::Missing(_))));
+    assert!(matches!(remove_user(dir, &morgan), Err(StoreError::Owner { .. })));
     let nobody = UserId::parse("nobody")?;
-    assert!(matches!(
-        remove_user(dir, &nobody),
-        Err(StoreError::Missing(_))
-    ));
+    assert!(matches!(remove_user(dir, &nobody), Err(StoreError::Missing(_))));
     let helper_as_user = UserId::parse("helper")?;
-    assert!(matches!(
-        set_key(dir, Who::User(&helper_as_user), "secret"),
-        Err(StoreError::Missing(_))
-    ));
-    for bad in [
-        "",
-        "tab\there",
-        "new\nline",
-        "pässword",
-        "nul\0",
-        &"x".repeat(1025),
-    ] {
-        assert!(
-            matches!(
-                set_key(dir, Who::User(&morgan), bad),
-                Err(StoreError::Password(_))
-            ),
-            "{bad:?}"
-        );
+    assert!(matches!(set_key(dir, Who::User(&helper_as_user), "secret"), Err(StoreError::Missing(_))));
+    for bad in ["", "tab\there", "new\nline", "pässword", "nul\0", &"x".repeat(1025)] {
+        assert!(matches!(set_key(dir, Who::User(&morgan), bad), Err(StoreError::Password(_))), "{bad:?}");
     }
     assert_eq!(before, (stamp(dir)?, folder.text(IDENTITIES)?));
     Ok(())
@@ -175,10 +130,7 @@ fn short_ids_run_out_with_a_message() -> TestResult {
     let folder = Folder::new()?;
     folder.put(IDENTITIES, r#"{"next_short": 9999999}"#)?;
     assert_eq!(add_user(&folder.0, user("last")?)?.short.get(), 9_999_999);
-    assert!(matches!(
-        add_user(&folder.0, user("late")?),
-        Err(StoreError::ShortIds)
-    ));
+    assert!(matches!(add_user(&folder.0, user("late")?), Err(StoreError::ShortIds)));
     load(&folder.0)?;
     // Without next_short: above everybody in the file, and kept from then on.
     let other = Folder::new()?;
@@ -200,65 +152,22 @@ fn files_that_cannot_be_true_are_refused_by_name_and_place() -> TestResult {
     };
     let cases = [
         (IDENTITIES, "{".to_owned(), "identities.json:1:1: EOF"),
+        (IDENTITIES, "{\"next_short\":1,\n \"user\":[]}".into(), "identities.json:2:7: unknown field `user`"),
+        (IDENTITIES, two(&taylor.replace("\"name\"", "\"nmae\""), ""), "unknown field `nmae`"),
+        (IDENTITIES, two(&taylor.replace("taylor", "tay~lor"), ""), "cannot be in an id"),
+        (IDENTITIES, two(&taylor.replace(":1}", ":0}"), ""), "a short id is 1 to"),
+        (IDENTITIES, two(&format!("{taylor},{taylor}"), ""), "\"taylor\" stands here twice"),
+        (IDENTITIES, two(taylor, &bot("taylor", "taylor", 2)), "\"taylor\" stands here twice"),
         (
             IDENTITIES,
-            "{\"next_short\":1,\n \"user\":[]}".into(),
-            "identities.json:2:7: unknown field `user`",
-        ),
-        (
-            IDENTITIES,
-            two(&taylor.replace("\"name\"", "\"nmae\""), ""),
-            "unknown field `nmae`",
-        ),
-        (
-            IDENTITIES,
-            two(&taylor.replace("taylor", "tay~lor"), ""),
-            "cannot be in an id",
-        ),
-        (
-            IDENTITIES,
-            two(&taylor.replace(":1}", ":0}"), ""),
-            "a short id is 1 to",
-        ),
-        (
-            IDENTITIES,
-            two(&format!("{taylor},{taylor}"), ""),
-            "\"taylor\" stands here twice",
-        ),
-        (
-            IDENTITIES,
-            two(taylor, &bot("taylor", "taylor", 2)),
-            "\"taylor\" stands here twice",
-        ),
-        (
-            IDENTITIES,
-            two(
-                &format!("{taylor},{}", taylor.replace("taylor", "riley")),
-                "",
-            ),
+            two(&format!("{taylor},{}", taylor.replace("taylor", "riley")), ""),
             "the same short id 1",
         ),
-        (
-            IDENTITIES,
-            two(taylor, &bot("bot", "taylor", 5)),
-            "next_short 5 is not above",
-        ),
-        (
-            IDENTITIES,
-            two(taylor, &bot("bot", "gone", 2)),
-            "owner \"gone\" of agent \"bot\"",
-        ),
-        (
-            CREDENTIALS,
-            "{\"users\":{\"taylor\":\"md5abc\"}}".into(),
-            "not a verifier",
-        ),
+        (IDENTITIES, two(taylor, &bot("bot", "taylor", 5)), "next_short 5 is not above"),
+        (IDENTITIES, two(taylor, &bot("bot", "gone", 2)), "owner \"gone\" of agent \"bot\""),
+        (CREDENTIALS, "{\"users\":{\"taylor\":\"md5abc\"}}".into(), "not a verifier"),
         (CREDENTIALS, "{\"user\":{}}".into(), "unknown field `user`"),
-        (
-            TAGS,
-            "{\"definitions\":[],\"table\":{}}".into(),
-            "unknown field `table`",
-        ),
+        (TAGS, "{\"definitions\":[],\"table\":{}}".into(), "unknown field `table`"),
         (TAGS, "[]".into(), "tags.json:1:"),
     ];
     for (name, text, expected) in cases {
@@ -285,20 +194,16 @@ fn credentials_are_private_unique_and_of_somebody() -> TestResult {
     for mode in [0o640, 0o604, 0o620, 0o610, 0o660] {
         std::fs::set_permissions(folder.0.join(CREDENTIALS), Permissions::from_mode(mode))?;
         let error = load(&folder.0).err().ok_or("loaded")?;
-        assert!(
-            matches!(error, StoreError::Permissions { mode: m, .. } if m == mode),
-            "{error}"
-        );
+        assert!(matches!(error, StoreError::Permissions { mode: m, .. } if m == mode), "{error}");
         assert!(error.hint().is_some_and(|h| h.contains("chmod 600")));
         assert!(set_key(&folder.0, Who::User(&UserId::parse("taylor")?), "y").is_err());
     }
     folder.put(CREDENTIALS, &format!("{{\"users\":{{{line},{line}}}}}"))?;
     assert!(load(&folder.0).is_err_and(|e| e.to_string().contains("twice")));
     folder.put(CREDENTIALS, &format!("{{\"agents\":{{{line}}}}}"))?;
-    assert!(load(&folder.0).is_err_and(|e| {
-        e.to_string()
-            .contains("agent \"taylor\", who does not exist")
-    }));
+    assert!(
+        load(&folder.0).is_err_and(|e| { e.to_string().contains("agent \"taylor\", who does not exist") })
+    );
     Ok(())
 }
 
@@ -311,18 +216,11 @@ fn policies_come_in_order_of_name_and_hidden_files_do_not() -> TestResult {
     for name in ["b.policy", "a.policy", ".#a.policy", "c.policy~", "d.txt"] {
         folder.put(name, name)?;
     }
-    let names: Vec<_> = load(&folder.0)?
-        .policies
-        .into_iter()
-        .map(|(_, text)| text)
-        .collect();
+    let names: Vec<_> = load(&folder.0)?.policies.into_iter().map(|(_, text)| text).collect();
     assert_eq!(names, ["a.policy", "b.policy"]);
     std::fs::write(folder.0.join("e.policy"), b"one\ntwo \xff")?;
     let error = load(&folder.0).err().ok_or("loaded")?;
-    assert!(
-        error.to_string().ends_with("e.policy:2:5: not UTF-8"),
-        "{error}"
-    );
+    assert!(error.to_string().ends_with("e.policy:2:5: not UTF-8"), "{error}");
     std::fs::write(folder.0.join("e.policy"), vec![b'x'; (1 << 20) + 1])?;
     assert!(load(&folder.0).is_err_and(|e| e.to_string().contains("longer than")));
     Ok(())
@@ -364,8 +262,7 @@ fn editors_wait_for_each_other_and_readers_see_whole_states() -> TestResult {
                     for i in 0..5 {
                         let new = user(&format!("u{n}-{i}")).map_err(|e| e.to_string())?;
                         let added = add_user(dir, new).map_err(|e| e.to_string())?;
-                        set_key(dir, Who::User(&added.id), "some secret")
-                            .map_err(|e| e.to_string())?;
+                        set_key(dir, Who::User(&added.id), "some secret").map_err(|e| e.to_string())?;
                         remove_user(dir, &added.id).map_err(|e| e.to_string())?;
                     }
                     Ok(())

@@ -9,8 +9,8 @@ use super::index::Lane;
 use super::mask;
 use super::matching::{column_depth, is_table};
 use super::model::{
-    ColumnMatch, Columns, Party, PartyKind, Place, Policy, Question, Rows, Rule, Scope, State,
-    TableMatch, Tables, Tag, Watches, Who,
+    ColumnMatch, Columns, Party, PartyKind, Place, Policy, Question, Rows, Rule, Scope, State, TableMatch,
+    Tables, Tag, Watches, Who,
 };
 use super::predicate::compile::{Values, compile};
 use super::predicate::{Attribute, Expr, Holder, Named, Predicate};
@@ -74,22 +74,10 @@ impl<'a> Known<'a> {
         let agents = || snapshot.identities.agents.values();
         Self {
             tags,
-            user_attributes: users()
-                .flat_map(|u| u.attributes.keys())
-                .map(String::as_str)
-                .collect(),
-            agent_attributes: agents()
-                .flat_map(|a| a.attributes.keys())
-                .map(String::as_str)
-                .collect(),
-            user_groups: users()
-                .flat_map(|u| &u.groups)
-                .map(String::as_str)
-                .collect(),
-            agent_groups: agents()
-                .flat_map(|a| &a.groups)
-                .map(String::as_str)
-                .collect(),
+            user_attributes: users().flat_map(|u| u.attributes.keys()).map(String::as_str).collect(),
+            agent_attributes: agents().flat_map(|a| a.attributes.keys()).map(String::as_str).collect(),
+            user_groups: users().flat_map(|u| &u.groups).map(String::as_str).collect(),
+            agent_groups: agents().flat_map(|a| &a.groups).map(String::as_str).collect(),
         }
     }
 
@@ -133,10 +121,9 @@ fn means(policy: &Policy, relation: &Relation) -> bool {
         Rule::Grant(grant) => is_table(&grant.on, relation),
         Rule::Guardrail(guardrail) => is_table(&guardrail.on, relation),
         Rule::Rows(rows) => is_table(&rows.of, relation),
-        Rule::Mask(mask) => relation
-            .columns
-            .iter()
-            .any(|c| column_depth(&mask.columns, relation, c).is_some()),
+        Rule::Mask(mask) => {
+            relation.columns.iter().any(|c| column_depth(&mask.columns, relation, c).is_some())
+        }
     }
 }
 
@@ -209,10 +196,7 @@ impl<'a> Checker<'a> {
         }
         let hint = did_you_mean(&path.0, self.known.tags.iter().copied())
             .unwrap_or_else(|| "define the tag first".to_owned());
-        self.error(
-            place,
-            Problem::new(format!("the tag '{path}' is not defined")).hint(hint),
-        );
+        self.error(place, Problem::new(format!("the tag '{path}' is not defined")).hint(hint));
     }
 
     fn tables(&mut self, tables: &'a Tables) {
@@ -233,13 +217,7 @@ impl<'a> Checker<'a> {
     }
 
     fn no_table(&mut self, table: &str, place: Place) {
-        let names: Vec<String> = self
-            .snapshot
-            .catalog
-            .relations
-            .keys()
-            .map(ToString::to_string)
-            .collect();
+        let names: Vec<String> = self.snapshot.catalog.relations.keys().map(ToString::to_string).collect();
         let problem = Problem::new(format!("the warehouse has no table '{table}'"));
         let problem = match did_you_mean(table, names.iter().map(String::as_str)) {
             Some(hint) => problem.hint(hint),
@@ -299,14 +277,10 @@ impl<'a> Checker<'a> {
         for party in &who.any {
             if watches == Watches::Actor && party.kind == PartyKind::Users {
                 let place = party.all.first().map(|t| t.place);
-                let problem = Problem::new(
-                    "this policy looks at the acting agent, which is never one of the users",
-                );
+                let problem =
+                    Problem::new("this policy looks at the acting agent, which is never one of the users");
                 if let Some(place) = place {
-                    self.warning(
-                        place,
-                        problem.hint("name agents here, or leave 'when an agent acts' out"),
-                    );
+                    self.warning(place, problem.hint("name agents here, or leave 'when an agent acts' out"));
                 }
             }
             self.party(party);
@@ -317,26 +291,17 @@ impl<'a> Checker<'a> {
         for test in &party.all {
             match &test.question {
                 Question::Attribute { name, .. } => {
-                    let known = Known::of_kind(
-                        party.kind,
-                        &self.known.user_attributes,
-                        &self.known.agent_attributes,
-                    );
+                    let known =
+                        Known::of_kind(party.kind, &self.known.user_attributes, &self.known.agent_attributes);
                     let known: Vec<&str> = known.collect();
                     self.attribute(name, &known, test.place);
                 }
                 Question::Group(groups) => {
-                    let known = Known::of_kind(
-                        party.kind,
-                        &self.known.user_groups,
-                        &self.known.agent_groups,
-                    );
+                    let known = Known::of_kind(party.kind, &self.known.user_groups, &self.known.agent_groups);
                     let known: Vec<&str> = known.collect();
                     for group in groups.iter().filter(|g| !known.contains(&g.as_str())) {
-                        let hint =
-                            did_you_mean(group, known.iter().copied()).unwrap_or_else(|| {
-                                "put someone into it, or correct the name".to_owned()
-                            });
+                        let hint = did_you_mean(group, known.iter().copied())
+                            .unwrap_or_else(|| "put someone into it, or correct the name".to_owned());
                         let problem = Problem::new(format!("nobody is in the group '{group}'"));
                         self.warning(test.place, problem.hint(hint));
                     }
@@ -372,25 +337,11 @@ impl<'a> Checker<'a> {
         self.error(place, problem.hint(hint));
     }
 
-    fn grant(
-        &mut self,
-        policy: &Policy,
-        operations: &BTreeSet<Operation>,
-        relations: &[&'a Relation],
-    ) {
-        for relation in relations
-            .iter()
-            .filter(|r| r.row_security)
-            .take(REPEATS_MAX)
-        {
-            let problem = Problem::new(format!(
-                "'{}' has row security of its own and stays refused",
-                relation.name
-            ));
-            self.warning(
-                policy.place,
-                problem.hint("drop it, and say the same as a row policy"),
-            );
+    fn grant(&mut self, policy: &Policy, operations: &BTreeSet<Operation>, relations: &[&'a Relation]) {
+        for relation in relations.iter().filter(|r| r.row_security).take(REPEATS_MAX) {
+            let problem =
+                Problem::new(format!("'{}' has row security of its own and stays refused", relation.name));
+            self.warning(policy.place, problem.hint("drop it, and say the same as a row policy"));
         }
         if !operations.contains(&Operation::Write) {
             return;
@@ -402,20 +353,13 @@ impl<'a> Checker<'a> {
                 .filter_map(|n| self.snapshot.policies.get(n))
                 .any(|p| means(p, relation))
         };
-        let filtered: Vec<&&Relation> = relations
-            .iter()
-            .filter(filtered)
-            .take(REPEATS_MAX)
-            .collect();
+        let filtered: Vec<&&Relation> = relations.iter().filter(filtered).take(REPEATS_MAX).collect();
         for relation in filtered {
             let problem = Problem::new(format!(
                 "'{}' cannot be written by those whose rows are filtered",
                 relation.name
             ));
-            self.warning(
-                policy.place,
-                problem.hint("tables with a row filter are read-only"),
-            );
+            self.warning(policy.place, problem.hint("tables with a row filter are read-only"));
         }
     }
 
@@ -423,9 +367,7 @@ impl<'a> Checker<'a> {
         for predicate in predicates(rows) {
             self.mentions(predicate);
             let broken = relations.iter().filter_map(|relation| {
-                compile(&predicate.expr, relation, &Values::Open)
-                    .err()
-                    .map(|problem| (relation, problem))
+                compile(&predicate.expr, relation, &Values::Open).err().map(|problem| (relation, problem))
             });
             let broken: Vec<_> = broken.collect();
             let count = broken.len();
@@ -435,10 +377,7 @@ impl<'a> Checker<'a> {
                 } else {
                     String::new()
                 };
-                let message = format!(
-                    "'{}' is denied to everyone: {}{more}",
-                    relation.name, problem.message
-                );
+                let message = format!("'{}' is denied to everyone: {}{more}", relation.name, problem.message);
                 let told = Problem::new(message);
                 let told = match problem.hint {
                     Some(hint) => told.hint(hint),
@@ -465,17 +404,12 @@ impl<'a> Checker<'a> {
                     stack.push(value);
                     stack.extend(items);
                 }
-                Expr::Between {
-                    value, low, high, ..
-                } => {
+                Expr::Between { value, low, high, .. } => {
                     stack.extend([&**value, &**low, &**high]);
                 }
                 Expr::Call { arguments, .. } => stack.extend(arguments),
                 Expr::Tagged(path) => self.tag(path, place),
-                Expr::Attribute(Attribute {
-                    holder,
-                    name: Named::Attribute(name),
-                }) => {
+                Expr::Attribute(Attribute { holder, name: Named::Attribute(name) }) => {
                     let known = match holder {
                         Holder::User => &self.known.user_attributes,
                         Holder::Agent => &self.known.agent_attributes,
@@ -483,10 +417,7 @@ impl<'a> Checker<'a> {
                     let known: Vec<&str> = known.iter().copied().collect();
                     self.attribute(name, &known, place);
                 }
-                Expr::Attribute(Attribute {
-                    name: Named::Id | Named::Groups,
-                    ..
-                })
+                Expr::Attribute(Attribute { name: Named::Id | Named::Groups, .. })
                 | Expr::Column(_)
                 | Expr::Literal(_) => {}
             }
@@ -527,32 +458,25 @@ impl<'a> Checker<'a> {
             .apply(&mut catalog)
             .into_iter()
             .map(|name| {
-                Problem::new(format!(
-                    "'{name}' is tagged, and the warehouse has no such thing"
-                ))
-                .hint("remove the assignment, or wait for the table")
+                Problem::new(format!("'{name}' is tagged, and the warehouse has no such thing"))
+                    .hint("remove the assignment, or wait for the table")
             })
             .collect();
         let assigned = tags.schemas.iter().chain(&tags.tables).chain(&tags.columns);
         for (name, assigned) in assigned {
-            for tag in assigned
-                .iter()
-                .filter(|t| !self.known.tags.contains(t.0.as_str()))
-            {
-                problems.push(Problem::new(format!(
-                    "'{name}' carries the tag '{tag}', which is not defined"
-                )));
+            for tag in assigned.iter().filter(|t| !self.known.tags.contains(t.0.as_str())) {
+                problems
+                    .push(Problem::new(format!("'{name}' carries the tag '{tag}', which is not defined")));
             }
         }
-        self.findings
-            .extend(problems.into_iter().map(|problem| Diagnostic {
-                severity: Severity::Warning,
-                file: TAGS_FILE.to_owned(),
-                line: 1,
-                column: 1,
-                message: problem.message,
-                hint: problem.hint,
-                excerpt: None,
-            }));
+        self.findings.extend(problems.into_iter().map(|problem| Diagnostic {
+            severity: Severity::Warning,
+            file: TAGS_FILE.to_owned(),
+            line: 1,
+            column: 1,
+            message: problem.message,
+            hint: problem.hint,
+            excerpt: None,
+        }));
     }
 }

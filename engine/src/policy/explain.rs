@@ -106,8 +106,7 @@ pub fn explain(snapshot: &Snapshot, principal: &Principal, relation: &RelationNa
         }
     };
     let Some(found) = snapshot.catalog.relations.get(relation) else {
-        told.reasons
-            .push("the warehouse has no such table".to_owned());
+        told.reasons.push("the warehouse has no such table".to_owned());
         return told;
     };
     told.shadow = shadows(&session, found);
@@ -145,11 +144,7 @@ impl Explanation {
                 note: ruling.notes.get(&column.name).cloned(),
             });
         }
-        let subject = if ruling.as_agent {
-            session.agent
-        } else {
-            session.user
-        };
+        let subject = if ruling.as_agent { session.agent } else { session.user };
         self.rows = Some(RowsExplanation {
             rule: match access.rows {
                 RowRule::All => "all",
@@ -199,8 +194,9 @@ fn would(policy: &Policy, person: &Person<'_>, relation: &Relation) -> Option<St
             let refuses = is_table(&guardrail.on, relation) && !person.is(&guardrail.require);
             refuses.then(|| "refuse".to_owned())
         }
-        Rule::Rows(rows) => (is_table(&rows.of, relation) && in_scope(&rows.scope, person))
-            .then(|| "filter rows".to_owned()),
+        Rule::Rows(rows) => {
+            (is_table(&rows.of, relation) && in_scope(&rows.scope, person)).then(|| "filter rows".to_owned())
+        }
         Rule::Mask(mask) => {
             let columns: Vec<&str> = relation
                 .columns
@@ -235,10 +231,7 @@ impl fmt::Display for Explanation {
         if let Some("agent") = self.judged_as
             && self.user.is_some()
         {
-            write!(
-                f,
-                "\n  rows and columns judged as the agent: only the agent reaches it"
-            )?;
+            write!(f, "\n  rows and columns judged as the agent: only the agent reaches it")?;
         }
         for (n, column) in self.columns.iter().enumerate() {
             if n == 0 {

@@ -60,18 +60,12 @@ impl Lane {
             match one {
                 TableMatch::Tagged(tags) => {
                     for tag in tags {
-                        self.by_tag
-                            .entry(tag.path.0.clone())
-                            .or_default()
-                            .push(number);
+                        self.by_tag.entry(tag.path.0.clone()).or_default().push(number);
                     }
                 }
                 TableMatch::Named(names) => {
                     for name in names {
-                        self.by_table
-                            .entry(name.relation.clone())
-                            .or_default()
-                            .push(number);
+                        self.by_table.entry(name.relation.clone()).or_default().push(number);
                     }
                 }
                 TableMatch::Like(_) => self.others.push(number),
@@ -90,21 +84,14 @@ impl Lane {
         match one {
             ColumnMatch::Tagged(tags) => {
                 for tag in tags {
-                    self.by_tag
-                        .entry(tag.path.0.clone())
-                        .or_default()
-                        .push(number);
+                    self.by_tag.entry(tag.path.0.clone()).or_default().push(number);
                 }
             }
             ColumnMatch::Named(names) => {
                 for name in names {
                     match &name.relation {
                         Some(table) => self.by_table.entry(table.clone()).or_default().push(number),
-                        None => self
-                            .by_column
-                            .entry(name.column.clone())
-                            .or_default()
-                            .push(number),
+                        None => self.by_column.entry(name.column.clone()).or_default().push(number),
                     }
                 }
             }

@@ -40,11 +40,7 @@ pub fn entitle(snapshot: &Snapshot, principal: &Principal) -> Result<Entitlement
             .or_default()
             .insert(relation.name.name.clone(), ruling.access);
     }
-    Ok(Entitlement {
-        fingerprint: view::fingerprint(&relations),
-        relations,
-        session_attributes,
-    })
+    Ok(Entitlement { fingerprint: view::fingerprint(&relations), relations, session_attributes })
 }
 
 /// The people of a session, and the policies that look at them.
@@ -97,15 +93,9 @@ impl fmt::Display for Reason {
             Self::RowSecurity => write!(f, "the table has row security of its own"),
             Self::New => write!(f, "the table is new and carries no tag but '{NEW}'"),
             Self::DoesNotCompile { policy, problem } => {
-                write!(
-                    f,
-                    "the policy '{policy}' does not compile on this table: {problem}"
-                )
+                write!(f, "the policy '{policy}' does not compile on this table: {problem}")
             }
-            Self::ReadOnly => write!(
-                f,
-                "only writing is granted, and this table is read-only here"
-            ),
+            Self::ReadOnly => write!(f, "only writing is granted, and this table is read-only here"),
             Self::NoColumns => write!(f, "no column is left to show"),
         }
     }
@@ -134,21 +124,11 @@ impl<'a> Session<'a> {
         };
         let identities = &snapshot.identities;
         let user = match principal.user() {
-            Some(id) => Some(
-                identities
-                    .users
-                    .get(id)
-                    .ok_or_else(|| unknown("user", id.as_str()))?,
-            ),
+            Some(id) => Some(identities.users.get(id).ok_or_else(|| unknown("user", id.as_str()))?),
             None => None,
         };
         let agent = match principal.agent() {
-            Some(id) => Some(
-                identities
-                    .agents
-                    .get(id)
-                    .ok_or_else(|| unknown("agent", id.as_str()))?,
-            ),
+            Some(id) => Some(identities.agents.get(id).ok_or_else(|| unknown("agent", id.as_str()))?),
             None => None,
         };
         Ok(Self {
@@ -185,11 +165,7 @@ impl<'a> Session<'a> {
                 ColumnRule::Denied { .. } => continue,
                 ColumnRule::Clear => None,
                 ColumnRule::Masked { .. } => match applied {
-                    Some(Applied {
-                        sql: Some(sql),
-                        keys: needed,
-                        ..
-                    }) => {
+                    Some(Applied { sql: Some(sql), keys: needed, .. }) => {
                         keys.extend(needed);
                         Some(sql)
                     }
@@ -215,22 +191,13 @@ impl<'a> Session<'a> {
             operations,
             rows: match rows.condition {
                 None => RowRule::All,
-                Some(condition) => RowRule::Filtered {
-                    policies: rows.policies,
-                    condition,
-                },
+                Some(condition) => RowRule::Filtered { policies: rows.policies, condition },
             },
             columns,
             granted_by: reach.grants.into_iter().map(str::to_owned).collect(),
             view,
         };
-        Ok(Ruling {
-            access,
-            reads: rows.reads,
-            notes,
-            as_agent: reach.as_agent,
-            write_withheld,
-        })
+        Ok(Ruling { access, reads: rows.reads, notes, as_agent: reach.as_agent, write_withheld })
     }
 
     /// Policies among the candidates that mean the relation, oldest first.
@@ -240,24 +207,17 @@ impl<'a> Session<'a> {
         relation: &'a Relation,
     ) -> impl Iterator<Item = &'a Policy> + use<'a> {
         let policies = self.policies;
-        candidates
-            .into_iter()
-            .filter_map(move |n| policies.get(n))
-            .filter(move |p| match &p.rule {
-                Rule::Grant(grant) => is_table(&grant.on, relation),
-                Rule::Guardrail(guardrail) => is_table(&guardrail.on, relation),
-                Rule::Rows(rows) => is_table(&rows.of, relation),
-                Rule::Mask(_) => true,
-            })
+        candidates.into_iter().filter_map(move |n| policies.get(n)).filter(move |p| match &p.rule {
+            Rule::Grant(grant) => is_table(&grant.on, relation),
+            Rule::Guardrail(guardrail) => is_table(&guardrail.on, relation),
+            Rule::Rows(rows) => is_table(&rows.of, relation),
+            Rule::Mask(_) => true,
+        })
     }
 
     fn side(&self, person: &Person<'a>, relation: &'a Relation) -> Side<'a> {
         let index = self.policies.index();
-        let mut side = Side {
-            operations: BTreeSet::new(),
-            grants: Vec::new(),
-            failed: Vec::new(),
-        };
+        let mut side = Side { operations: BTreeSet::new(), grants: Vec::new(), failed: Vec::new() };
         for policy in self.lane(index.grants.candidates(relation), relation) {
             if let Rule::Grant(grant) = &policy.rule
                 && person.is(&grant.to)
@@ -273,23 +233,15 @@ impl<'a> Session<'a> {
         side
     }
 
-    fn failed(
-        &self,
-        person: &Person<'a>,
-        relation: &'a Relation,
-        watches: Watches,
-    ) -> Vec<&'a str> {
-        self.lane(
-            self.policies.index().guardrails.candidates(relation),
-            relation,
-        )
-        .filter(|p| p.watches == watches)
-        .filter(|p| match &p.rule {
-            Rule::Guardrail(guardrail) => !person.is(&guardrail.require),
-            Rule::Grant(_) | Rule::Rows(_) | Rule::Mask(_) => false,
-        })
-        .map(|p| p.name.as_str())
-        .collect()
+    fn failed(&self, person: &Person<'a>, relation: &'a Relation, watches: Watches) -> Vec<&'a str> {
+        self.lane(self.policies.index().guardrails.candidates(relation), relation)
+            .filter(|p| p.watches == watches)
+            .filter(|p| match &p.rule {
+                Rule::Guardrail(guardrail) => !person.is(&guardrail.require),
+                Rule::Grant(_) | Rule::Rows(_) | Rule::Mask(_) => false,
+            })
+            .map(|p| p.name.as_str())
+            .collect()
     }
 
     /// On behalf of a user, a table that the user is granted is judged as the user, whatever the agent is granted: a guardrail
@@ -304,12 +256,8 @@ impl<'a> Session<'a> {
         if side.operations.is_empty() {
             return Err(vec![Reason::NoGrant(whom)]);
         }
-        let unmet = |whom: &'static str| {
-            move |policy: &str| Reason::Guardrail {
-                policy: policy.to_owned(),
-                whom,
-            }
-        };
+        let unmet =
+            |whom: &'static str| move |policy: &str| Reason::Guardrail { policy: policy.to_owned(), whom };
         let mut reasons: Vec<Reason> = side.failed.iter().copied().map(unmet(whom)).collect();
         if let Some(agent) = &self.agent {
             let failed = self.failed(agent, relation, Watches::Actor);
@@ -318,12 +266,7 @@ impl<'a> Session<'a> {
         if !reasons.is_empty() {
             return Err(reasons);
         }
-        Ok(Reach {
-            operations: side.operations,
-            grants: side.grants,
-            subject,
-            as_agent: whom == "agent",
-        })
+        Ok(Reach { operations: side.operations, grants: side.grants, subject, as_agent: whom == "agent" })
     }
 
     fn together(
@@ -340,9 +283,7 @@ impl<'a> Session<'a> {
                     (true, _) => Err(vec![Reason::NoGrant("user")]),
                     (false, true) => Err(vec![Reason::NoGrant("agent")]),
                     (false, false) => {
-                        of_user
-                            .operations
-                            .retain(|o| of_agent.operations.contains(o));
+                        of_user.operations.retain(|o| of_agent.operations.contains(o));
                         of_user.grants.extend(of_agent.grants);
                         of_user.failed.extend(of_agent.failed);
                         of_user.grants = unique(of_user.grants);
@@ -372,8 +313,7 @@ impl<'a> Session<'a> {
     /// New and covered by no tag of its own (policy.md §2). A schema's tag does not count: it was there before.
     fn is_new(&self, relation: &Relation) -> bool {
         let own = self.snapshot.tags.tables.get(&relation.name.to_string());
-        relation.tags.iter().any(|t| t.0 == NEW)
-            && !own.is_some_and(|tags| tags.iter().any(|t| t.0 != NEW))
+        relation.tags.iter().any(|t| t.0 == NEW) && !own.is_some_and(|tags| tags.iter().any(|t| t.0 != NEW))
     }
 }
 

@@ -51,11 +51,7 @@ pub(crate) enum Stricter {
 /// Compares two masks.
 pub(crate) fn stricter(first: &Mask, second: &Mask) -> Stricter {
     let either = |first_is: bool| {
-        if first_is {
-            Stricter::First
-        } else {
-            Stricter::Second
-        }
+        if first_is { Stricter::First } else { Stricter::Second }
     };
     if rank(first) != rank(second) {
         return either(rank(first) > rank(second));
@@ -86,22 +82,13 @@ pub(crate) fn apply(mask: &Mask, relation: &RelationName, column: &Column) -> Ap
     let mut keys = BTreeSet::new();
     let fitted = match mask {
         Mask::Deny => {
-            return Applied {
-                mask: Mask::Deny,
-                sql: None,
-                keys,
-                fallback: None,
-            };
+            return Applied { mask: Mask::Deny, sql: None, keys, fallback: None };
         }
         Mask::Null => Ok("NULL".to_owned()),
         Mask::Constant { value, nulls } => constant(value, *nulls, &raw, found, target),
         Mask::Hash { joinable } => hash(joinable.as_deref(), relation, &raw, found, &mut keys),
         Mask::Partial { first, last, fill } => partial(*first, *last, *fill, &raw, found),
-        Mask::Regex {
-            pattern,
-            replacement,
-            flags,
-        } => text_of(&raw, found).map(|text| {
+        Mask::Regex { pattern, replacement, flags } => text_of(&raw, found).map(|text| {
             format!(
                 "pg_catalog.regexp_replace({text}, {}, {}, {})",
                 quote(pattern),
@@ -116,12 +103,7 @@ pub(crate) fn apply(mask: &Mask, relation: &RelationName, column: &Column) -> Ap
         Ok(sql) => (mask.clone(), sql, None),
         Err(reason) => (Mask::Null, "NULL".to_owned(), Some(reason)),
     };
-    Applied {
-        mask,
-        sql: Some(format!("CAST({sql} AS {target})")),
-        keys,
-        fallback,
-    }
+    Applied { mask, sql: Some(format!("CAST({sql} AS {target})")), keys, fallback }
 }
 
 /// SQL, or why it does not fit.
@@ -169,9 +151,7 @@ fn hash(
         _ => HASH_CHARS,
     };
     if length < HASH_CHARS_MIN {
-        return Err(format!(
-            "a hash has at least {HASH_CHARS_MIN} characters, the column holds {length}"
-        ));
+        return Err(format!("a hash has at least {HASH_CHARS_MIN} characters, the column holds {length}"));
     }
     let key = match joinable {
         Some(group) => format!("group:{group}"),
@@ -185,20 +165,10 @@ fn hash(
             quote(&key)
         )
     };
-    let inner = format!(
-        "pg_catalog.sha256({} || pg_catalog.convert_to({text}, 'UTF8'))",
-        pad("inner_pad")
-    );
-    let digest = format!(
-        "pg_catalog.encode(pg_catalog.sha256({} || {inner}), 'hex')",
-        pad("outer_pad")
-    );
+    let inner = format!("pg_catalog.sha256({} || pg_catalog.convert_to({text}, 'UTF8'))", pad("inner_pad"));
+    let digest = format!("pg_catalog.encode(pg_catalog.sha256({} || {inner}), 'hex')", pad("outer_pad"));
     keys.insert(key);
-    Ok(if length < HASH_CHARS {
-        format!("pg_catalog.left({digest}, {length})")
-    } else {
-        digest
-    })
+    Ok(if length < HASH_CHARS { format!("pg_catalog.left({digest}, {length})") } else { digest })
 }
 
 fn partial(first: u32, last: u32, fill: char, raw: &str, found: SqlType) -> Fitted {
@@ -215,10 +185,7 @@ fn partial(first: u32, last: u32, fill: char, raw: &str, found: SqlType) -> Fitt
 /// Whole and fractional digits of a bucket without needless zeros; `None` for zero.
 fn parts(bucket: &str) -> Option<(&str, &str)> {
     let (whole, fraction) = bucket.split_once('.').unwrap_or((bucket, ""));
-    let (whole, fraction) = (
-        whole.trim_start_matches('0'),
-        fraction.trim_end_matches('0'),
-    );
+    let (whole, fraction) = (whole.trim_start_matches('0'), fraction.trim_end_matches('0'));
     (!whole.is_empty() || !fraction.is_empty()).then_some((whole, fraction))
 }
 
@@ -233,11 +200,7 @@ fn bucketed(bucket: &str, raw: &str, found: SqlType) -> Fitted {
     };
     // Buckets start at multiples, and the lowest one may start below what the type holds.
     let integer = |low: &str| {
-        if fraction.is_empty() && whole != "1" {
-            Ok(floor(low))
-        } else {
-            Err(fine())
-        }
+        if fraction.is_empty() && whole != "1" { Ok(floor(low)) } else { Err(fine()) }
     };
     match found {
         SqlType::SmallInt => integer("-32768"),
@@ -264,10 +227,20 @@ fn bucketed(bucket: &str, raw: &str, found: SqlType) -> Fitted {
             };
             Ok(floor(&low))
         }
-        SqlType::Real | SqlType::Double => Ok(format!(
-            "pg_catalog.floor(CAST({raw} AS double precision) / CAST({bucket} AS double precision)) \
-             * CAST({bucket} AS double precision)"
-        )),
+        SqlType::Real | SqlType::Double => {
+            // Outside of this a quotient or a multiple could leave the type's range.
+            if !bucket.parse::<f64>().is_ok_and(|b| (1e-9..=1e30).contains(&b)) {
+                return Err(format!("a bucket of {bucket} is out of range for this column"));
+            }
+            let double = |sql: &str| format!("CAST({sql} AS double precision)");
+            let low = if found == SqlType::Real { "'-3.4028234e38'" } else { "'-1.7976931348623157e308'" };
+            let (value, bucket) = (double(raw), double(bucket));
+            Ok(format!(
+                "CASE WHEN {raw} IS NULL THEN NULL \
+                 ELSE GREATEST(pg_catalog.floor({value} / {bucket}) * {bucket}, {}) END",
+                double(low)
+            ))
+        }
         _ => Err("it is for numbers only".to_owned()),
     }
 }
@@ -277,12 +250,10 @@ fn truncated(unit: Unit, raw: &str, found: SqlType) -> Fitted {
     let fine = || format!("'{}' hides nothing in this column", unit.word());
     match found {
         SqlType::Date if unit <= Unit::Day => Err(fine()),
-        SqlType::Date => Ok(format!(
-            "pg_catalog.date_trunc({word}, CAST({raw} AS timestamp without time zone))"
-        )),
-        SqlType::Timestamp(Some(0)) | SqlType::TimestampTz(Some(0)) if unit == Unit::Second => {
-            Err(fine())
+        SqlType::Date => {
+            Ok(format!("pg_catalog.date_trunc({word}, CAST({raw} AS timestamp without time zone))"))
         }
+        SqlType::Timestamp(Some(0)) | SqlType::TimestampTz(Some(0)) if unit == Unit::Second => Err(fine()),
         SqlType::Timestamp(_) => Ok(format!("pg_catalog.date_trunc({word}, {raw})")),
         // With the zone written out: the session's TimeZone would let it move the cuts.
         SqlType::TimestampTz(_) => Ok(format!("pg_catalog.date_trunc({word}, {raw}, 'UTC')")),
@@ -314,10 +285,7 @@ mod tests {
             on("character varying(40)", 'S', &Mask::Null),
             ("CAST(NULL AS character varying(40))".into(), false)
         );
-        let constant = Mask::Constant {
-            value: Literal::Text("it's".into()),
-            nulls: Nulls::Kept,
-        };
+        let constant = Mask::Constant { value: Literal::Text("it's".into()), nulls: Nulls::Kept };
         assert_eq!(
             on("text", 'S', &constant).0,
             "CAST(CASE WHEN t.\"c\"\"x\" IS NULL THEN NULL ELSE CAST('it''s' AS text) END AS text)"
@@ -331,10 +299,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_null() {
-        let text = |t: &str| Mask::Constant {
-            value: Literal::Text(t.into()),
-            nulls: Nulls::Hidden,
-        };
+        let text = |t: &str| Mask::Constant { value: Literal::Text(t.into()), nulls: Nulls::Hidden };
         let bucket = |b: &str| Mask::Bucket(b.into());
         let hash = || Mask::Hash { joinable: None };
         for (type_sql, category, mask) in [
@@ -353,23 +318,13 @@ mod tests {
             ("numeric(12,2)", 'N', bucket("0.001")),
             ("numeric(12,0)", 'N', bucket("1.0")),
             ("text", 'S', bucket("10")),
+            ("real", 'N', bucket(&"9".repeat(200))),
+            ("double precision", 'N', bucket("0.0000000000001")),
             ("date", 'D', Mask::Unit(Unit::Day)),
             ("date", 'D', Mask::Unit(Unit::Hour)),
-            (
-                "timestamp(0) without time zone",
-                'D',
-                Mask::Unit(Unit::Second),
-            ),
+            ("timestamp(0) without time zone", 'D', Mask::Unit(Unit::Second)),
             ("time without time zone", 'D', Mask::Unit(Unit::Hour)),
-            (
-                "bigint",
-                'N',
-                Mask::Partial {
-                    first: 1,
-                    last: 1,
-                    fill: '*',
-                },
-            ),
+            ("bigint", 'N', Mask::Partial { first: 1, last: 1, fill: '*' }),
         ] {
             let (sql, fell) = on(type_sql, category, &mask);
             assert_eq!(sql, format!("CAST(NULL AS {type_sql})"), "{mask:?}");
@@ -391,43 +346,23 @@ mod tests {
         let order = [
             Mask::Deny,
             Mask::Null,
-            Mask::Constant {
-                value: Literal::Number("1".into()),
-                nulls: Nulls::Kept,
-            },
+            Mask::Constant { value: Literal::Number("1".into()), nulls: Nulls::Kept },
             Mask::Unit(Unit::Day),
             Mask::Hash { joinable: None },
-            Mask::Regex {
-                pattern: "a".into(),
-                replacement: String::new(),
-                flags: String::new(),
-            },
+            Mask::Regex { pattern: "a".into(), replacement: String::new(), flags: String::new() },
         ];
         for (n, one) in order.iter().enumerate() {
             for (m, other) in order.iter().enumerate() {
-                let expected = if n <= m {
-                    Stricter::First
-                } else {
-                    Stricter::Second
-                };
+                let expected = if n <= m { Stricter::First } else { Stricter::Second };
                 assert_eq!(stricter(one, other), expected, "{one:?} {other:?}");
             }
         }
         let bucket = |b: &str| Mask::Bucket(b.into());
         assert_eq!(stricter(&bucket("10"), &bucket("15")), Stricter::Neither);
         let unit = Mask::Unit;
-        assert_eq!(
-            stricter(&unit(Unit::Year), &unit(Unit::Day)),
-            Stricter::First
-        );
-        assert_eq!(
-            stricter(&unit(Unit::Day), &unit(Unit::Week)),
-            Stricter::Second
-        );
-        assert_eq!(
-            stricter(&unit(Unit::Week), &unit(Unit::Month)),
-            Stricter::Neither
-        );
+        assert_eq!(stricter(&unit(Unit::Year), &unit(Unit::Day)), Stricter::First);
+        assert_eq!(stricter(&unit(Unit::Day), &unit(Unit::Week)), Stricter::Second);
+        assert_eq!(stricter(&unit(Unit::Week), &unit(Unit::Month)), Stricter::Neither);
         assert_eq!(stricter(&unit(Unit::Week), &bucket("1")), Stricter::Neither);
     }
 }

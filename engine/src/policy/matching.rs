@@ -4,9 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::model::{
-    ColumnMatch, Columns, Party, PartyKind, Question, Sense, TableMatch, Tables, Test, Who,
-};
+use super::model::{ColumnMatch, Columns, Party, PartyKind, Question, Sense, TableMatch, Tables, Test, Who};
 use crate::catalog::{Column, Relation, TagPath};
 use crate::identity::{Agent, Attributes, User};
 
@@ -53,10 +51,9 @@ impl<'a> Person<'a> {
         let yes = match &test.question {
             Question::Group(groups) => groups.iter().any(|g| self.groups.contains(g)),
             Question::Id(ids) => ids.iter().any(|id| id == self.id),
-            Question::Attribute { name, values } => self
-                .attributes
-                .get(name)
-                .is_some_and(|has| values.iter().any(|v| has.contains(v))),
+            Question::Attribute { name, values } => {
+                self.attributes.get(name).is_some_and(|has| values.iter().any(|v| has.contains(v)))
+            }
         };
         match test.sense {
             Sense::Is => yes,
@@ -68,18 +65,17 @@ impl<'a> Person<'a> {
 /// Do the tables mean this relation?
 pub(crate) fn is_table(tables: &Tables, relation: &Relation) -> bool {
     tables.any.iter().any(|one| match one {
-        TableMatch::Tagged(tags) => tags
-            .iter()
-            .any(|tag| relation.tags.iter().any(|t| t.is_under(&tag.path))),
+        TableMatch::Tagged(tags) => {
+            tags.iter().any(|tag| relation.tags.iter().any(|t| t.is_under(&tag.path)))
+        }
         TableMatch::Named(names) => names.iter().any(|n| n.relation == relation.name),
         TableMatch::Like(patterns) => {
             let name = relation.name.to_string();
             patterns.iter().any(|p| is_like(&name, p))
         }
-        TableMatch::WithColumns(columns) => relation
-            .columns
-            .iter()
-            .any(|c| column_match(columns, relation, c).is_some()),
+        TableMatch::WithColumns(columns) => {
+            relation.columns.iter().any(|c| column_match(columns, relation, c).is_some())
+        }
     })
 }
 
@@ -87,23 +83,11 @@ pub(crate) fn is_table(tables: &Tables, relation: &Relation) -> bool {
 const NAME_DEPTH: usize = usize::MAX;
 
 /// Do the columns mean this one, and how deeply (policy.md §5)?
-pub(crate) fn column_depth(
-    columns: &Columns,
-    relation: &Relation,
-    column: &Column,
-) -> Option<usize> {
-    if columns
-        .of
-        .as_ref()
-        .is_some_and(|of| !is_table(of, relation))
-    {
+pub(crate) fn column_depth(columns: &Columns, relation: &Relation, column: &Column) -> Option<usize> {
+    if columns.of.as_ref().is_some_and(|of| !is_table(of, relation)) {
         return None;
     }
-    columns
-        .any
-        .iter()
-        .filter_map(|one| column_match(one, relation, column))
-        .max()
+    columns.any.iter().filter_map(|one| column_match(one, relation, column)).max()
 }
 
 fn column_match(one: &ColumnMatch, relation: &Relation, column: &Column) -> Option<usize> {
@@ -114,21 +98,15 @@ fn column_match(one: &ColumnMatch, relation: &Relation, column: &Column) -> Opti
                 let mut own = column.tags.iter().chain(&relation.tags);
                 own.any(|t| t.is_under(path))
             };
-            tags.iter()
-                .filter(|tag| under(&tag.path))
-                .map(|tag| tag.path.depth())
-                .max()
+            tags.iter().filter(|tag| under(&tag.path)).map(|tag| tag.path.depth()).max()
         }
         ColumnMatch::Named(names) => names
             .iter()
-            .any(|n| {
-                n.column == column.name && n.relation.as_ref().is_none_or(|r| *r == relation.name)
-            })
+            .any(|n| n.column == column.name && n.relation.as_ref().is_none_or(|r| *r == relation.name))
             .then_some(NAME_DEPTH),
-        ColumnMatch::Like(patterns) => patterns
-            .iter()
-            .any(|p| is_like(&column.name, p))
-            .then_some(NAME_DEPTH),
+        ColumnMatch::Like(patterns) => {
+            patterns.iter().any(|p| is_like(&column.name, p)).then_some(NAME_DEPTH)
+        }
     }
 }
 
@@ -208,9 +186,6 @@ mod tests {
         ] {
             assert!(!is_like(text, pattern), "{text} {pattern}");
         }
-        assert!(!is_like(
-            &"a".repeat(5_000),
-            &"%a".repeat(200).replace("%a", "%b")
-        ));
+        assert!(!is_like(&"a".repeat(5_000), &"%a".repeat(200).replace("%a", "%b")));
     }
 }

@@ -72,24 +72,11 @@ impl PolicySet {
                 break;
             }
         }
-        let files = sources
-            .iter()
-            .map(|s| (s.file.to_owned(), s.text.to_owned()))
-            .collect();
-        let inner = Inner {
-            index: Index::of(&policies),
-            policies,
-            files,
-        };
+        let files = sources.iter().map(|s| (s.file.to_owned(), s.text.to_owned())).collect();
+        let inner = Inner { index: Index::of(&policies), policies, files };
         findings.extend(inner.duplicates());
         findings.truncate(limits::POLICY_DIAGNOSTICS_MAX);
-        if findings.is_empty() {
-            Ok(Self {
-                inner: Arc::new(inner),
-            })
-        } else {
-            Err(findings)
-        }
+        if findings.is_empty() { Ok(Self { inner: Arc::new(inner) }) } else { Err(findings) }
     }
 
     /// Every policy, whatever its state, oldest first.
@@ -98,9 +85,7 @@ impl PolicySet {
     }
 
     pub(crate) fn get(&self, number: u32) -> Option<&Policy> {
-        self.inner
-            .policies
-            .get(usize::try_from(number).unwrap_or(usize::MAX))
+        self.inner.policies.get(usize::try_from(number).unwrap_or(usize::MAX))
     }
 
     pub(crate) fn index(&self) -> &Index {
@@ -133,11 +118,7 @@ impl Inner {
                 "the policy '{}' exists already, at {}:{}:{}",
                 policy.name, earlier.file, earlier.line, earlier.column
             ));
-            findings.push(self.report(
-                Severity::Error,
-                policy.place,
-                problem.hint("give it another name"),
-            ));
+            findings.push(self.report(Severity::Error, policy.place, problem.hint("give it another name")));
             if findings.len() >= limits::POLICY_DIAGNOSTICS_MAX {
                 break;
             }

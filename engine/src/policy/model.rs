@@ -58,13 +58,7 @@ pub enum State {
 }
 
 impl State {
-    pub(crate) const ALL: [Self; 5] = [
-        Self::Draft,
-        Self::Staged,
-        Self::Shadow,
-        Self::Active,
-        Self::Disabled,
-    ];
+    pub(crate) const ALL: [Self; 5] = [Self::Draft, Self::Staged, Self::Shadow, Self::Active, Self::Disabled];
 
     /// The word in policy text.
     #[must_use]

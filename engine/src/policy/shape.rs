@@ -58,12 +58,10 @@ pub(crate) fn in_scope(scope: &Scope, person: &Person<'_>) -> bool {
 /// Every predicate a row policy could apply, whoever asks.
 pub(crate) fn predicates(rows: &Rows) -> impl Iterator<Item = &Predicate> {
     let shown = rows.branches.iter().map(|b| &b.shown);
-    shown
-        .chain([&rows.otherwise])
-        .filter_map(|shown| match shown {
-            RowsShown::Where(one) => Some(one),
-            RowsShown::All | RowsShown::None => None,
-        })
+    shown.chain([&rows.otherwise]).filter_map(|shown| match shown {
+        RowsShown::Where(one) => Some(one),
+        RowsShown::All | RowsShown::None => None,
+    })
 }
 
 /// What would be in force on a column, and by which policy.
@@ -104,28 +102,22 @@ impl<'a> Session<'a> {
         .collect()
     }
 
-    pub(crate) fn rows(
-        &self,
-        relation: &'a Relation,
-        subject: &Person<'a>,
-    ) -> Result<Filter, Vec<Reason>> {
+    pub(crate) fn rows(&self, relation: &'a Relation, subject: &Person<'a>) -> Result<Filter, Vec<Reason>> {
         let candidates = self.policies.index().rows.candidates(relation);
         let mut parts: BTreeMap<&str, String> = BTreeMap::new();
         let mut reads: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let mut broken = Vec::new();
         for policy in self.lane(candidates, relation) {
-            let (Rule::Rows(rows), Some(person)) = (&policy.rule, self.watched(policy, subject))
-            else {
+            let (Rule::Rows(rows), Some(person)) = (&policy.rule, self.watched(policy, subject)) else {
                 continue;
             };
             // Every branch must compile, also those for others: a table is right or denied.
             let compiled: Result<Vec<(&Predicate, Compiled)>, Reason> = predicates(rows)
                 .map(|one| match compile(&one.expr, relation, &Values::Open) {
                     Ok(compiled) => Ok((one, compiled)),
-                    Err(problem) => Err(Reason::DoesNotCompile {
-                        policy: policy.name.clone(),
-                        problem: problem.message,
-                    }),
+                    Err(problem) => {
+                        Err(Reason::DoesNotCompile { policy: policy.name.clone(), problem: problem.message })
+                    }
                 })
                 .collect();
             let compiled = match compiled {
@@ -139,9 +131,7 @@ impl<'a> Session<'a> {
                 Say::All => continue,
                 Say::None => "FALSE".to_owned(),
                 Say::Where(chosen) => {
-                    let found = compiled
-                        .into_iter()
-                        .find(|(one, _)| std::ptr::eq(*one, chosen));
+                    let found = compiled.into_iter().find(|(one, _)| std::ptr::eq(*one, chosen));
                     match found {
                         Some((_, compiled)) => self.close(compiled, &mut reads),
                         None => "FALSE".to_owned(),
@@ -156,19 +146,9 @@ impl<'a> Session<'a> {
         let condition = match parts.len() {
             0 => None,
             1 => parts.values().next().cloned(),
-            _ => Some(
-                parts
-                    .values()
-                    .map(|p| format!("({p})"))
-                    .collect::<Vec<_>>()
-                    .join(" AND "),
-            ),
+            _ => Some(parts.values().map(|p| format!("({p})")).collect::<Vec<_>>().join(" AND ")),
         };
-        Ok(Filter {
-            policies: parts.into_keys().map(str::to_owned).collect(),
-            condition,
-            reads,
-        })
+        Ok(Filter { policies: parts.into_keys().map(str::to_owned).collect(), condition, reads })
     }
 
     /// What each matching row policy says, with the values filled in, for people to read.
@@ -182,8 +162,7 @@ impl<'a> Session<'a> {
         let values = Values::Filled(&filled);
         let mut said = Vec::new();
         for policy in self.lane(candidates, relation) {
-            let (Rule::Rows(rows), Some(person)) = (&policy.rule, self.watched(policy, subject))
-            else {
+            let (Rule::Rows(rows), Some(person)) = (&policy.rule, self.watched(policy, subject)) else {
                 continue;
             };
             let text = match rows_say(rows, &person) {
@@ -192,9 +171,10 @@ impl<'a> Session<'a> {
                 Say::Where(one) => match compile(&one.expr, relation, &values) {
                     Err(problem) => format!("does not compile: {}", problem.message),
                     Ok(compiled) => {
-                        let empty = compiled.reads.iter().find(|(_, read)| {
-                            self.values(&read.attribute, read.as_type).is_empty()
-                        });
+                        let empty = compiled
+                            .reads
+                            .iter()
+                            .find(|(_, read)| self.values(&read.attribute, read.as_type).is_empty());
                         match empty {
                             Some((key, _)) => format!("no rows: '{key}' is empty"),
                             None => compiled.sql,
@@ -277,10 +257,7 @@ impl<'a> Session<'a> {
                 let policy = chosen.policy.to_owned();
                 let rule = match chosen.applied.mask {
                     Mask::Deny => ColumnRule::Denied { policy },
-                    ref other => ColumnRule::Masked {
-                        mask: other.word(),
-                        policy,
-                    },
+                    ref other => ColumnRule::Masked { mask: other.word(), policy },
                 };
                 (rule, Some(chosen.applied))
             }
@@ -289,19 +266,12 @@ impl<'a> Session<'a> {
 }
 
 fn fitted<'a>(policy: &'a Policy, mask: &Mask, relation: &Relation, column: &Column) -> Chosen<'a> {
-    Chosen {
-        policy: &policy.name,
-        applied: mask::apply(mask, &relation.name, column),
-    }
+    Chosen { policy: &policy.name, applied: mask::apply(mask, &relation.name, column) }
 }
 
 /// The strictest of several masks. Where two of one kind cannot be told apart it is `null`, also beside a third that is
 /// stricter than both: one more floor never shows more.
-fn strictest<'a>(
-    wanted: Vec<Chosen<'a>>,
-    relation: &Relation,
-    column: &Column,
-) -> Option<Chosen<'a>> {
+fn strictest<'a>(wanted: Vec<Chosen<'a>>, relation: &Relation, column: &Column) -> Option<Chosen<'a>> {
     let mut unclear = None;
     for (n, one) in wanted.iter().enumerate() {
         for other in wanted.iter().skip(n + 1) {
@@ -314,18 +284,11 @@ fn strictest<'a>(
         && wanted.iter().all(|w| w.applied.mask != Mask::Deny)
     {
         let mut applied = mask::apply(&Mask::Null, &relation.name, column);
-        applied.fallback = Some(format!(
-            "neither '{one}' nor '{other}' surely shows less than the other"
-        ));
-        return Some(Chosen {
-            policy: other,
-            applied,
-        });
+        applied.fallback = Some(format!("neither '{one}' nor '{other}' surely shows less than the other"));
+        return Some(Chosen { policy: other, applied });
     }
-    wanted.into_iter().reduce(|best, next| {
-        match mask::stricter(&best.applied.mask, &next.applied.mask) {
-            Stricter::First | Stricter::Neither => best,
-            Stricter::Second => next,
-        }
+    wanted.into_iter().reduce(|best, next| match mask::stricter(&best.applied.mask, &next.applied.mask) {
+        Stricter::First | Stricter::Neither => best,
+        Stricter::Second => next,
     })
 }

@@ -75,14 +75,10 @@ impl SqlType {
             ("timestamp without time zone", "") | ("timestamp", "without time zone") => {
                 Self::Timestamp(digits())
             }
-            ("timestamp with time zone", "") | ("timestamp", "with time zone") => {
-                Self::TimestampTz(digits())
-            }
+            ("timestamp with time zone", "") | ("timestamp", "with time zone") => Self::TimestampTz(digits()),
             ("uuid", "") => Self::Uuid,
             ("json" | "jsonb", "") => Self::Json,
-            _ if matches!(column.category, 'E' | 'S') && !column.type_sql.ends_with("[]") => {
-                Self::TextLike
-            }
+            _ if matches!(column.category, 'E' | 'S') && !column.type_sql.ends_with("[]") => Self::TextLike,
             _ => Self::Other,
         }
     }
@@ -151,9 +147,7 @@ impl SqlType {
                     && fraction.len() <= usize::from(scale)
                     && whole.trim_start_matches('0').len() <= usize::from(precision - scale)
             }
-            Self::Varchar(Some(length)) | Self::Char(Some(length)) => {
-                self.reads(text) && chars() <= length
-            }
+            Self::Varchar(Some(length)) | Self::Char(Some(length)) => self.reads(text) && chars() <= length,
             Self::Json => serde_json::from_str::<serde_json::Value>(text).is_ok(),
             Self::TextLike | Self::Other => false,
             Self::Boolean
@@ -261,9 +255,7 @@ fn instant(text: &str) -> Option<&str> {
         return Some(rest);
     };
     let zone = fraction.trim_start_matches(|c: char| c.is_ascii_digit());
-    (1..=6)
-        .contains(&(fraction.len() - zone.len()))
-        .then_some(zone)
+    (1..=6).contains(&(fraction.len() - zone.len())).then_some(zone)
 }
 
 /// `Z`, `+HH` or `+HH:MM`.
@@ -276,22 +268,17 @@ fn is_zone(text: &str) -> bool {
     };
     let (hours, minutes) = rest.split_once(':').unwrap_or((rest, "00"));
     let two = |s: &str, most: u32| {
-        s.len() == 2
-            && s.bytes().all(|b| b.is_ascii_digit())
-            && s.parse::<u32>().is_ok_and(|n| n <= most)
+        s.len() == 2 && s.bytes().all(|b| b.is_ascii_digit()) && s.parse::<u32>().is_ok_and(|n| n <= most)
     };
     two(hours, 14) && two(minutes, 59)
 }
 
 fn is_uuid(text: &str) -> bool {
     text.len() == 36
-        && text.bytes().enumerate().all(|(n, b)| {
-            if matches!(n, 8 | 13 | 18 | 23) {
-                b == b'-'
-            } else {
-                b.is_ascii_hexdigit()
-            }
-        })
+        && text
+            .bytes()
+            .enumerate()
+            .all(|(n, b)| if matches!(n, 8 | 13 | 18 | 23) { b == b'-' } else { b.is_ascii_hexdigit() })
 }
 
 #[cfg(test)]
@@ -321,11 +308,7 @@ mod tests {
             ("bpchar", 'S', SqlType::Char(None)),
             ("numeric(12,2)", 'N', SqlType::Numeric(Some((12, 2)))),
             ("numeric(3,-2)", 'N', SqlType::Other),
-            (
-                "timestamp(3) with time zone",
-                'D',
-                SqlType::TimestampTz(Some(3)),
-            ),
+            ("timestamp(3) with time zone", 'D', SqlType::TimestampTz(Some(3))),
             ("timestamp without time zone", 'D', SqlType::Timestamp(None)),
             ("public.mood", 'E', SqlType::TextLike),
             ("public.mood[]", 'A', SqlType::Other),

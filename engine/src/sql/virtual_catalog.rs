@@ -184,7 +184,6 @@ const INFORMATION_RELATIONS: &[&str] = &[
     "sequences",
     "sql_features",
     "sql_implementation_info",
-    "sql_parts",
     "sql_sizing",
     "table_constraints",
     "table_privileges",

@@ -28,6 +28,6 @@ pub struct DemoArgs {
 ///
 /// # Errors
 /// [`CliError`]: this build has no demo yet.
-pub fn run(_: &DemoArgs) -> Result<ExitCode, CliError> {
+pub(super) fn run(_: &DemoArgs) -> Result<ExitCode, CliError> {
     Err(CliError::failed("the demo is not part of this build"))
 }

@@ -10,6 +10,10 @@ use crate::config::Config;
 use crate::observe::logging;
 use crate::server::Server;
 
+/// Stack of a worker thread, in bytes: the deepest statement that is judged (`limits::TREE_DEPTH_MAX`) prints its tree
+/// recursively, and must not come near the end.
+const WORKER_STACK_BYTES: usize = 8 << 20;
+
 /// Arguments of `lanyard serve`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -28,10 +32,11 @@ pub struct ServeArgs {
 ///
 /// # Errors
 /// [`CliError`] when it cannot start.
-pub fn run(args: &ServeArgs) -> Result<ExitCode, CliError> {
+pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, CliError> {
     logging::init().map_err(|error| CliError::usage(error.to_string()))?;
     let config = args.config.read()?;
     tokio::runtime::Builder::new_multi_thread()
+        .thread_stack_size(WORKER_STACK_BYTES)
         .enable_all()
         .build()
         .map_err(|error| CliError::because("cannot start the runtime", error))?

@@ -20,13 +20,7 @@ pub struct ConfigError {
 
 impl ConfigError {
     pub(crate) fn new(file: &Path, (line, column): (u32, u32), message: impl Into<String>) -> Self {
-        Self {
-            file: file.to_owned(),
-            line,
-            column,
-            message: message.into(),
-            hint: None,
-        }
+        Self { file: file.to_owned(), line, column, message: message.into(), hint: None }
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -11,9 +11,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
-use super::{
-    Config, ConfigError, ConfigErrors, Database, ListenTls, Located, TlsFiles, UpstreamTls,
-};
+use super::{Config, ConfigError, ConfigErrors, Database, ListenTls, Located, TlsFiles, UpstreamTls};
 
 /// Longest of these files, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -76,10 +74,7 @@ impl Config {
         let mut errors = Vec::new();
         let directory = &self.governance.directory;
         if !directory.value.is_dir() {
-            let message = format!(
-                "governance folder \"{}\" is not there",
-                directory.value.display()
-            );
+            let message = format!("governance folder \"{}\" is not there", directory.value.display());
             let hint = "make it with `lanyard user add ID`";
             errors.push(self.error(directory, message).hint(hint));
         }
@@ -117,16 +112,11 @@ impl Config {
         let vendor_password = password(&database.vendor_password_file);
         let ca_pem = match &database.tls {
             UpstreamTls::Disable | UpstreamTls::Require => None,
-            UpstreamTls::VerifyFull { ca_file } => self
-                .authorities(ca_file)
-                .map_err(|error| errors.push(error))
-                .ok(),
+            UpstreamTls::VerifyFull { ca_file } => {
+                self.authorities(ca_file).map_err(|error| errors.push(error)).ok()
+            }
         };
-        let material = DatabaseMaterial {
-            builder_password,
-            vendor_password,
-            ca_pem,
-        };
+        let material = DatabaseMaterial { builder_password, vendor_password, ca_pem };
         ConfigErrors::none_or(errors, material)
     }
 
@@ -137,8 +127,7 @@ impl Config {
     fn bytes(&self, file: &Located<PathBuf>, readers: Readers) -> Result<Vec<u8>, ConfigError> {
         let path = &file.value;
         let name = path.display();
-        let fail =
-            |error: std::io::Error| self.error(file, format!("cannot read \"{name}\": {error}"));
+        let fail = |error: std::io::Error| self.error(file, format!("cannot read \"{name}\": {error}"));
         let metadata = std::fs::metadata(path).map_err(fail)?;
         if !metadata.is_file() || metadata.len() > FILE_BYTES_MAX {
             return Err(self.error(file, format!("\"{name}\" is not a file of at most 1 MiB")));
@@ -151,28 +140,21 @@ impl Config {
         let mode = metadata.mode() & 0o7777;
         if mode & others != 0 {
             let message = format!("\"{name}\" has mode {mode:04o}, which lets others at it");
-            return Err(self
-                .error(file, message)
-                .hint(format!("run: chmod {fix} \"{name}\"")));
+            return Err(self.error(file, message).hint(format!("run: chmod {fix} \"{name}\"")));
         }
         std::fs::read(path).map_err(fail)
     }
 
     fn password(&self, file: &Located<PathBuf>) -> Result<String, ConfigError> {
         let hint = "`lanyard bootstrap` writes it";
-        let bytes = self
-            .bytes(file, Readers::Owner)
-            .map_err(|error| match error.hint {
-                Some(_) => error,
-                None => error.hint(hint),
-            })?;
+        let bytes = self.bytes(file, Readers::Owner).map_err(|error| match error.hint {
+            Some(_) => error,
+            None => error.hint(hint),
+        })?;
         let text = String::from_utf8(bytes).unwrap_or_default();
         let text = text.strip_suffix('\n').unwrap_or(&text);
         if text.is_empty() || text.chars().any(char::is_control) {
-            let message = format!(
-                "\"{}\" does not hold one line with a password",
-                file.value.display()
-            );
+            let message = format!("\"{}\" does not hold one line with a password", file.value.display());
             return Err(self.error(file, message).hint(hint));
         }
         Ok(text.to_owned())
@@ -185,8 +167,7 @@ impl Config {
     ) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
         let name = file.value.display();
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bytes).collect();
-        let chain =
-            chain.map_err(|error| self.error(file, format!("\"{name}\" is not PEM: {error}")))?;
+        let chain = chain.map_err(|error| self.error(file, format!("\"{name}\" is not PEM: {error}")))?;
         if chain.is_empty() {
             return Err(self.error(file, format!("\"{name}\" holds no certificate")));
         }
@@ -213,18 +194,11 @@ impl Config {
         let chain = self.certificates(&files.certificate, &bytes)?;
         let bytes = self.bytes(&files.key, Readers::Group)?;
         let name = files.key.value.display();
-        let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| {
-            self.error(
-                &files.key,
-                format!("\"{name}\" holds no private key in PEM"),
-            )
-        })?;
+        let key = PrivateKeyDer::from_pem_slice(&bytes)
+            .map_err(|_| self.error(&files.key, format!("\"{name}\" holds no private key in PEM")))?;
         let provider = rustls::crypto::ring::default_provider();
         CertifiedKey::from_der(chain.clone(), key.clone_key(), &provider).map_err(|error| {
-            self.error(
-                &files.key,
-                format!("key and certificate cannot be used together: {error}"),
-            )
+            self.error(&files.key, format!("key and certificate cannot be used together: {error}"))
         })?;
         Ok(TlsIdentity { chain, key })
     }
@@ -237,11 +211,7 @@ impl Config {
 pub(crate) fn write_secret(path: &Path, secret: &str) -> std::io::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     writeln!(file, "{secret}")?;
     file.sync_all()
 }

@@ -13,8 +13,8 @@ use toml::de::DeTable;
 
 use super::section::{Document, Section};
 use super::{
-    Audit, Config, ConfigError, ConfigErrors, Database, GovernanceFolder, Listen, ListenTls,
-    Located, SessionClocks, StatementText, TlsFiles, UpstreamTls,
+    Audit, Config, ConfigError, ConfigErrors, Database, GovernanceFolder, Listen, ListenTls, Located,
+    SessionClocks, StatementText, TlsFiles, UpstreamTls,
 };
 
 /// Longest configuration file, in bytes.
@@ -56,28 +56,20 @@ impl Config {
     /// # Errors
     /// [`ConfigErrors`]: everything that is wrong, with line and column.
     pub fn parse(file: &Path, text: &str) -> Result<Self, ConfigErrors> {
-        let document = Document {
-            file,
-            text,
-            errors: RefCell::default(),
-        };
+        let document = Document { file, text, errors: RefCell::default() };
         let (table, errors) = DeTable::parse_recoverable(text);
         for error in &errors {
             let offset = error.span().map_or(0, |span| span.start);
             document.error(offset, error.message().trim(), "");
         }
         // Half a table would bring errors that are none.
-        let config = errors
-            .is_empty()
-            .then(|| config(Section::top(&document, table.get_ref())))
-            .flatten();
+        let config = errors.is_empty().then(|| config(Section::top(&document, table.get_ref()))).flatten();
         let errors = document.errors.into_inner();
         match config {
             Some(config) => ConfigErrors::none_or(errors, config),
             None => Err(ConfigErrors::none_or(errors, ())
-                .err()
                 // INVARIANT: a part is missing only where an error was noted.
-                .expect("an error was noted")),
+                .expect_err("an error was noted")),
         }
     }
 }
@@ -92,27 +84,14 @@ fn config(mut top: Section<'_, '_>) -> Option<Config> {
     let databases = databases(top.section("databases"));
     let file = top.document.file.to_owned();
     top.finish();
-    Some(Config {
-        file,
-        node: node?,
-        listen: listen?,
-        governance,
-        audit,
-        session,
-        databases: databases?,
-    })
+    Some(Config { file, node: node?, listen: listen?, governance, audit, session, databases: databases? })
 }
 
 fn node(top: &mut Section<'_, '_>) -> Option<String> {
-    let node = top.required_text(
-        "node",
-        "give each proxy a name of its own, for example node = \"lanyard-1\"",
-    )?;
+    let node =
+        top.required_text("node", "give each proxy a name of its own, for example node = \"lanyard-1\"")?;
     let fits = node.value.len() <= NAME_BYTES_MAX
-        && node
-            .value
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+        && node.value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
     if !fits {
         let message = "\"node\" must be 1 to 63 letters, digits, '.', '_', '-'";
         top.document.error_at((node.line, node.column), message, "");
@@ -124,11 +103,7 @@ fn node(top: &mut Section<'_, '_>) -> Option<String> {
 fn address(section: &mut Section<'_, '_>, key: &'static str) -> Option<Located<SocketAddr>> {
     let text = section.text(key)?;
     match text.value.parse() {
-        Ok(value) => Some(Located {
-            value,
-            line: text.line,
-            column: text.column,
-        }),
+        Ok(value) => Some(Located { value, line: text.line, column: text.column }),
         Err(_) => {
             let message = format!(
                 "\"{}\" must be an IP address and a port, found \"{}\"",
@@ -157,9 +132,7 @@ fn listen(mut section: Section<'_, '_>) -> Option<Listen> {
     {
         let message = format!("\"listen.http\" and \"listen.address\" are both {address}");
         let place = (http.line, http.column);
-        section
-            .document
-            .error_at(place, message, "give /metrics a port of its own");
+        section.document.error_at(place, message, "give /metrics a port of its own");
     }
     let clients_max = section.number("clients_max", 1..=CLIENTS_MAX, CLIENTS_DEFAULT);
     let tls = listen_tls(&mut section);
@@ -181,14 +154,8 @@ enum Word {
 
 fn listen_tls(section: &mut Section<'_, '_>) -> Option<ListenTls> {
     let given = section.has("tls");
-    let word = section.choice(
-        "tls",
-        &[
-            ("off", Word::Off),
-            ("offer", Word::Offer),
-            ("require", Word::Require),
-        ],
-    );
+    let word =
+        section.choice("tls", &[("off", Word::Off), ("offer", Word::Offer), ("require", Word::Require)]);
     if given && word.is_none() {
         // The choice noted it; the two files are asked for so that they are not called unknown.
         section.file("tls_certificate");
@@ -199,11 +166,8 @@ fn listen_tls(section: &mut Section<'_, '_>) -> Option<ListenTls> {
         (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
         (None, None) => None,
         (Some(lone), None) | (None, Some(lone)) => {
-            let message =
-                "\"listen.tls_certificate\" and \"listen.tls_key\" belong together, one is missing";
-            section
-                .document
-                .error_at((lone.line, lone.column), message, "set both or none");
+            let message = "\"listen.tls_certificate\" and \"listen.tls_key\" belong together, one is missing";
+            section.document.error_at((lone.line, lone.column), message, "set both or none");
             return None;
         }
     };
@@ -255,13 +219,8 @@ fn governance(mut section: Section<'_, '_>) -> GovernanceFolder {
 
 fn audit(mut section: Section<'_, '_>) -> Audit {
     let sync = section.choice("sync", &[("write", Sync::Write), ("fsync", Sync::Fsync)]);
-    let statement = section.choice(
-        "statement",
-        &[
-            ("text", StatementText::Text),
-            ("fingerprint", StatementText::Fingerprint),
-        ],
-    );
+    let statement = section
+        .choice("statement", &[("text", StatementText::Text), ("fingerprint", StatementText::Fingerprint)]);
     let audit = Audit {
         directory: folder(&mut section, "audit"),
         sync: sync.map_or(Sync::Write, |sync| sync.value),
@@ -272,8 +231,7 @@ fn audit(mut section: Section<'_, '_>) -> Audit {
 }
 
 fn session(mut section: Section<'_, '_>) -> SessionClocks {
-    let mut seconds =
-        |key, max, default| Duration::from_secs(section.number(key, 1..=max, default));
+    let mut seconds = |key, max, default| Duration::from_secs(section.number(key, 1..=max, default));
     let clocks = SessionClocks {
         lease: seconds("lease_seconds", LEASE_SECONDS_MAX, LEASE_SECONDS_DEFAULT),
         login: seconds("login_seconds", LOGIN_SECONDS_MAX, LOGIN_SECONDS_DEFAULT),
@@ -287,8 +245,7 @@ fn databases(section: Section<'_, '_>) -> Option<BTreeMap<String, Database>> {
     let members = section.members();
     if members.is_empty() {
         let message = "no [databases.NAME]: clients could connect to nothing";
-        let hint =
-            "add for example [databases.shop] with host, database and the two password files";
+        let hint = "add for example [databases.shop] with host, database and the two password files";
         section.document.error(section.offset, message, hint);
         return None;
     }
@@ -314,9 +271,7 @@ fn databases(section: Section<'_, '_>) -> Option<BTreeMap<String, Database>> {
 fn database(name: &str, mut section: Section<'_, '_>) -> Option<Database> {
     let host = host(&mut section);
     let port = section.number("port", 1..=u64::from(u16::MAX), PORT_DEFAULT);
-    let database = section
-        .text("database")
-        .map_or(name.to_owned(), |text| text.value);
+    let database = section.text("database").map_or(name.to_owned(), |text| text.value);
     let tls = upstream_tls(&mut section, host.as_deref());
     let hint = "a file of mode 0600; `lanyard bootstrap` writes it";
     let builder = section.required_text("builder_password_file", hint);
@@ -352,31 +307,18 @@ fn database(name: &str, mut section: Section<'_, '_>) -> Option<Database> {
 }
 
 fn host(section: &mut Section<'_, '_>) -> Option<String> {
-    let host = section.required_text(
-        "host",
-        "a name, an address, or the absolute folder of a unix socket",
-    )?;
+    let host =
+        section.required_text("host", "a name, an address, or the absolute folder of a unix socket")?;
     let text = &host.value;
     let socket = text.starts_with('/');
     let named = !text.contains('/') && !text.contains(char::is_whitespace);
-    let with_port = text
-        .rsplit_once(':')
-        .is_some_and(|(head, _)| !head.contains(':'));
-    if (socket || named) && (socket || !with_port) {
+    let with_port = text.rsplit_once(':').is_some_and(|(head, _)| !head.contains(':'));
+    if socket || (named && !with_port) {
         return Some(host.value);
     }
-    let message = format!(
-        "\"{}\" is \"{text}\", neither a host nor a socket folder",
-        section.path("host")
-    );
-    let hint = if with_port {
-        "write the port as port = …"
-    } else {
-        "a socket folder starts with '/'"
-    };
-    section
-        .document
-        .error_at((host.line, host.column), message, hint);
+    let message = format!("\"{}\" is \"{text}\", neither a host nor a socket folder", section.path("host"));
+    let hint = if with_port { "write the port as port = …" } else { "a socket folder starts with '/'" };
+    section.document.error_at((host.line, host.column), message, hint);
     None
 }
 
@@ -391,52 +333,35 @@ fn upstream_tls(section: &mut Section<'_, '_>, host: Option<&str>) -> Option<Ups
     let given = section.has("tls");
     let word = section.choice(
         "tls",
-        &[
-            ("disable", Word::Disable),
-            ("require", Word::Require),
-            ("verify-full", Word::VerifyFull),
-        ],
+        &[("disable", Word::Disable), ("require", Word::Require), ("verify-full", Word::VerifyFull)],
     );
     let ca_file = section.file("ca_file");
     if (given && word.is_none()) || host.is_none() {
         return None;
     }
-    let place = word.as_ref().map_or_else(
-        || section.document.place(section.offset),
-        |word| (word.line, word.column),
-    );
-    let default = if socket {
-        Word::Disable
-    } else {
-        Word::VerifyFull
-    };
+    let place =
+        word.as_ref().map_or_else(|| section.document.place(section.offset), |word| (word.line, word.column));
+    let default = if socket { Word::Disable } else { Word::VerifyFull };
     let value = word.map_or(default, |word| word.value);
     let path = section.path("tls");
     if socket && value != Word::Disable {
         let message = format!("\"{path}\" has no effect on a unix socket");
-        section
-            .document
-            .error_at(place, message, "remove it, or use TCP");
+        section.document.error_at(place, message, "remove it, or use TCP");
         return None;
     }
     match (value, ca_file) {
         (Word::VerifyFull, Some(ca_file)) => Some(UpstreamTls::VerifyFull { ca_file }),
         (Word::VerifyFull, None) => {
-            let message =
-                format!("\"{path}\" is \"verify-full\" (the default over TCP) without \"ca_file\"");
+            let message = format!("\"{path}\" is \"verify-full\" (the default over TCP) without \"ca_file\"");
             let hint = "name the authority's PEM file, or choose tls = \"require\" or \"disable\" knowingly";
             section.document.error_at(place, message, hint);
             None
         }
         (Word::Disable | Word::Require, Some(ca_file)) => {
-            let message = format!(
-                "\"{}\" has no effect without tls = \"verify-full\"",
-                section.path("ca_file")
-            );
+            let message =
+                format!("\"{}\" has no effect without tls = \"verify-full\"", section.path("ca_file"));
             let place = (ca_file.line, ca_file.column);
-            section
-                .document
-                .error_at(place, message, "remove it, or verify");
+            section.document.error_at(place, message, "remove it, or verify");
             None
         }
         (Word::Disable, None) => Some(UpstreamTls::Disable),
@@ -451,9 +376,7 @@ fn search_path(section: &mut Section<'_, '_>) -> Vec<String> {
     if schemas.value.is_empty() {
         let message = format!("\"{}\" names no schema", section.path("search_path"));
         let hint = "leave it out for [\"public\"]";
-        section
-            .document
-            .error_at((schemas.line, schemas.column), message, hint);
+        section.document.error_at((schemas.line, schemas.column), message, hint);
     }
     let ours = [
         names::PRIVATE_SCHEMA,
@@ -474,15 +397,9 @@ fn search_path(section: &mut Section<'_, '_>) -> Vec<String> {
             continue;
         };
         let message = format!("schema \"{name}\" {why}");
-        section
-            .document
-            .error_at((schema.line, schema.column), message, "");
+        section.document.error_at((schema.line, schema.column), message, "");
     }
-    schemas
-        .value
-        .into_iter()
-        .map(|schema| schema.value)
-        .collect()
+    schemas.value.into_iter().map(|schema| schema.value).collect()
 }
 
 fn accept_public(section: &mut Section<'_, '_>) -> Option<Vec<RelationName>> {
@@ -493,16 +410,12 @@ fn accept_public(section: &mut Section<'_, '_>) -> Option<Vec<RelationName>> {
     let mut whole = true;
     for name in names.value {
         match name.value.split_once('.') {
-            Some((schema, table))
-                if !schema.is_empty() && !table.is_empty() && !table.contains('.') =>
-            {
+            Some((schema, table)) if !schema.is_empty() && !table.is_empty() && !table.contains('.') => {
                 relations.push(RelationName::new(schema, table));
             }
             Some(_) | None => {
                 let message = format!("\"{}\" is not \"schema.table\"", name.value);
-                section
-                    .document
-                    .error_at((name.line, name.column), message, "");
+                section.document.error_at((name.line, name.column), message, "");
                 whole = false;
             }
         }

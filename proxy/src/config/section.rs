@@ -23,11 +23,7 @@ impl Document<'_> {
     pub(super) fn place(&self, offset: usize) -> (u32, u32) {
         let before = self.text.get(..offset).unwrap_or(self.text);
         let line = before.matches('\n').count() + 1;
-        let column = before
-            .rsplit('\n')
-            .next()
-            .map_or(0, |line| line.chars().count())
-            + 1;
+        let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         (number(line), number(column))
     }
@@ -64,22 +60,12 @@ pub(super) struct Section<'d, 't> {
 
 impl<'d, 't> Section<'d, 't> {
     pub(super) fn top(document: &'d Document<'d>, table: &'t DeTable<'t>) -> Self {
-        Self {
-            document,
-            name: String::new(),
-            offset: 0,
-            table: Some(table),
-            asked: Vec::new(),
-        }
+        Self { document, name: String::new(), offset: 0, table: Some(table), asked: Vec::new() }
     }
 
     /// The key as the operator thinks of it, `listen.tls`.
     pub(super) fn path(&self, key: &str) -> String {
-        if self.name.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.name)
-        }
+        if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
     }
 
     fn value(&mut self, key: &'static str) -> Option<&'t Spanned<DeValue<'t>>> {
@@ -96,11 +82,7 @@ impl<'d, 't> Section<'d, 't> {
 
     fn locate<T>(&self, span: &Range<usize>, value: T) -> Located<T> {
         let (line, column) = self.document.place(span.start);
-        Located {
-            value,
-            line,
-            column,
-        }
+        Located { value, line, column }
     }
 
     /// A default, located at its section.
@@ -122,11 +104,7 @@ impl<'d, 't> Section<'d, 't> {
         Some(self.locate(&value.span(), text.to_owned()))
     }
 
-    pub(super) fn required_text(
-        &mut self,
-        key: &'static str,
-        hint: &str,
-    ) -> Option<Located<String>> {
+    pub(super) fn required_text(&mut self, key: &'static str, hint: &str) -> Option<Located<String>> {
         if self.has(key) {
             return self.text(key);
         }
@@ -137,25 +115,15 @@ impl<'d, 't> Section<'d, 't> {
     }
 
     pub(super) fn has(&self, key: &str) -> bool {
-        self.table
-            .is_some_and(|table| table.iter().any(|(name, _)| name.get_ref() == key))
+        self.table.is_some_and(|table| table.iter().any(|(name, _)| name.get_ref() == key))
     }
 
     pub(super) fn file(&mut self, key: &'static str) -> Option<Located<PathBuf>> {
         let text = self.text(key)?;
-        Some(Located {
-            value: self.document.resolve(&text.value),
-            line: text.line,
-            column: text.column,
-        })
+        Some(Located { value: self.document.resolve(&text.value), line: text.line, column: text.column })
     }
 
-    pub(super) fn number(
-        &mut self,
-        key: &'static str,
-        range: RangeInclusive<u64>,
-        default: u64,
-    ) -> u64 {
+    pub(super) fn number(&mut self, key: &'static str, range: RangeInclusive<u64>, default: u64) -> u64 {
         let Some(value) = self.value(key) else {
             return default;
         };
@@ -177,33 +145,17 @@ impl<'d, 't> Section<'d, 't> {
     }
 
     /// One of a few words.
-    pub(super) fn choice<T: Copy>(
-        &mut self,
-        key: &'static str,
-        words: &[(&str, T)],
-    ) -> Option<Located<T>> {
+    pub(super) fn choice<T: Copy>(&mut self, key: &'static str, words: &[(&str, T)]) -> Option<Located<T>> {
         let text = self.text(key)?;
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text.value) {
-            return Some(Located {
-                value: *value,
-                line: text.line,
-                column: text.column,
-            });
+            return Some(Located { value: *value, line: text.line, column: text.column });
         }
-        let known: Vec<String> = words
-            .iter()
-            .map(|(word, _)| format!("\"{word}\""))
-            .collect();
+        let known: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
         let path = self.path(key);
-        let message = format!(
-            "\"{path}\" must be {}, found \"{}\"",
-            known.join(" or "),
-            text.value
-        );
+        let message = format!("\"{path}\" must be {}, found \"{}\"", known.join(" or "), text.value);
         let hint = nearest(&text.value, words.iter().map(|(word, _)| *word));
         let hint = hint.map_or(String::new(), |word| format!("did you mean \"{word}\"?"));
-        self.document
-            .error_at((text.line, text.column), message, &hint);
+        self.document.error_at((text.line, text.column), message, &hint);
         None
     }
 
@@ -216,12 +168,8 @@ impl<'d, 't> Section<'d, 't> {
         let mut texts = Vec::new();
         for item in array.iter() {
             match item.get_ref().as_str() {
-                Some(text) if !text.is_empty() => {
-                    texts.push(self.locate(&item.span(), text.to_owned()))
-                }
-                Some(_) | None => {
-                    self.wrong_type(key, item, "a list of strings that are not empty")
-                }
+                Some(text) if !text.is_empty() => texts.push(self.locate(&item.span(), text.to_owned())),
+                Some(_) | None => self.wrong_type(key, item, "a list of strings that are not empty"),
             }
         }
         Some(self.locate(&value.span(), texts))

@@ -11,8 +11,8 @@ use futures_util::SinkExt;
 use thiserror::Error;
 use tokio_postgres::Client;
 use tpchgen::generators::{
-    CustomerGenerator, LineItemGenerator, NationGenerator, OrderGenerator, PartGenerator,
-    PartSuppGenerator, RegionGenerator, SupplierGenerator,
+    CustomerGenerator, LineItemGenerator, NationGenerator, OrderGenerator, PartGenerator, PartSuppGenerator,
+    RegionGenerator, SupplierGenerator,
 };
 
 /// Scale factor of the demo: some 430,000 rows, 80 MB with indexes, loaded in 6 s.
@@ -49,11 +49,7 @@ pub enum DemoError {
 ///
 /// # Errors
 /// [`DemoError`]; nothing is left in the database then, except that the transaction waits for a ROLLBACK.
-pub async fn load(
-    client: &Client,
-    scale: f64,
-    progress: &mut dyn FnMut(&str),
-) -> Result<(), DemoError> {
+pub async fn load(client: &Client, scale: f64, progress: &mut dyn FnMut(&str)) -> Result<(), DemoError> {
     if !(SCALE_MIN..=SCALE_MAX).contains(&scale) {
         return Err(DemoError::Scale(scale));
     }
@@ -63,12 +59,7 @@ pub async fn load(
     run(client, "the retail schema", include_str!("sql/retail.sql")).await?;
     let rows = copy_retail(client, scale, progress).await?;
     progress("retail: keys, indexes, statistics");
-    run(
-        client,
-        "the retail keys",
-        include_str!("sql/retail_keys.sql"),
-    )
-    .await?;
+    run(client, "the retail keys", include_str!("sql/retail_keys.sql")).await?;
     run(client, "commit", "COMMIT").await?;
     progress(&format!("{rows} rows in schema retail"));
     Ok(())
@@ -79,11 +70,7 @@ async fn run(client: &Client, step: &'static str, sql: &str) -> Result<(), DemoE
     ran.map_err(|source| DemoError::Load { step, source })
 }
 
-async fn copy_retail(
-    client: &Client,
-    scale: f64,
-    progress: &mut dyn FnMut(&str),
-) -> Result<u64, DemoError> {
+async fn copy_retail(client: &Client, scale: f64, progress: &mut dyn FnMut(&str)) -> Result<u64, DemoError> {
     let mut rows = 0;
     let mut done = |table: &str, copied: u64| {
         rows += copied;
@@ -103,9 +90,7 @@ async fn copy_retail(
     let partsupp = PartSuppGenerator::new(scale, 1, 1);
     // Under 230 suppliers TPC-H's formula can give a part the same supplier twice; the primary key wants one.
     let mut seen = std::collections::HashSet::new();
-    let distinct = partsupp
-        .iter()
-        .filter(|row| seen.insert((row.ps_partkey, row.ps_suppkey)));
+    let distinct = partsupp.iter().filter(|row| seen.insert((row.ps_partkey, row.ps_suppkey)));
     done("partsupp", copy(client, "partsupp", distinct).await?);
     let orders = OrderGenerator::new(scale, 1, 1);
     done("orders", copy(client, "orders", orders.iter()).await?);
@@ -120,10 +105,7 @@ async fn copy(
     table: &'static str,
     rows: impl Iterator<Item = impl Display>,
 ) -> Result<u64, DemoError> {
-    let failed = |source| DemoError::Load {
-        step: table,
-        source,
-    };
+    let failed = |source| DemoError::Load { step: table, source };
     let sql = format!("COPY retail.{table} FROM STDIN (DELIMITER '|')");
     let sink = client.copy_in::<_, Bytes>(&sql).await.map_err(failed)?;
     let mut sink = pin!(sink);
@@ -170,10 +152,7 @@ mod tests {
         }
         let mut lines = Vec::new();
         load(&client, TEST_SCALE, &mut |line| lines.push(line.to_owned())).await?;
-        assert!(
-            lines.iter().any(|line| line.starts_with("retail.lineitem")),
-            "{lines:?}"
-        );
+        assert!(lines.iter().any(|line| line.starts_with("retail.lineitem")), "{lines:?}");
 
         let story = "public.customer_orders WHERE (order_total, total_with_shipping, region) IN ((89.00, 95.67, \
                      'US-EAST'), (117.00, 127.95, 'US-EAST'), (225.00, 245.73, 'US-WEST'), (356.00, 370.16, \
@@ -183,15 +162,11 @@ mod tests {
         assert_eq!(count(&client, "retail.customer").await?, 150);
         assert_eq!(count(&client, "retail.orders").await?, 1500);
         assert!(count(&client, "retail.lineitem").await? > 5000);
-        let keys =
-            "pg_constraint WHERE connamespace = 'retail'::regnamespace AND contype IN ('p', 'f')";
+        let keys = "pg_constraint WHERE connamespace = 'retail'::regnamespace AND contype IN ('p', 'f')";
         assert_eq!(count(&client, keys).await?, 16);
 
         let twice = load(&client, TEST_SCALE, &mut |_| {}).await;
-        assert!(
-            matches!(twice, Err(DemoError::Load { .. })),
-            "existing tables are not touched"
-        );
+        assert!(matches!(twice, Err(DemoError::Load { .. })), "existing tables are not touched");
         cluster.stop().await;
         Ok(())
     }

@@ -23,9 +23,7 @@ const POLL_MILLISECONDS: u64 = 20;
 #[derive(Debug, Error)]
 pub enum LanyardError {
     /// There is no such program.
-    #[error(
-        "there is no {0:?} (build it with \"cargo build --package lanyard\", or name it in LANYARD_BIN)"
-    )]
+    #[error("there is no {0:?} (build it with \"cargo build --package lanyard\", or name it in LANYARD_BIN)")]
     Absent(PathBuf),
     /// It cannot be run or talked to.
     #[error("cannot run lanyard {0}")]
@@ -65,11 +63,7 @@ impl Lanyard {
     /// [`LanyardError::Absent`].
     pub fn find(otherwise: PathBuf) -> Result<Self, LanyardError> {
         let binary = std::env::var_os("LANYARD_BIN").map_or(otherwise, PathBuf::from);
-        if binary.is_file() {
-            Ok(Self { binary })
-        } else {
-            Err(LanyardError::Absent(binary))
-        }
+        if binary.is_file() { Ok(Self { binary }) } else { Err(LanyardError::Absent(binary)) }
     }
 
     /// The program's path.
@@ -121,14 +115,9 @@ impl Lanyard {
         let log = log.map_err(|e| LanyardError::Run("serve", e))?;
         let errors = log.try_clone().map_err(|e| LanyardError::Run("serve", e))?;
         let mut command = Command::new(&self.binary);
-        command
-            .arg("serve")
-            .arg("--config")
-            .arg(&setting.config)
-            .stdout(log)
-            .stderr(errors);
-        let process = Process::spawn(&mut command, Signal::Terminate)
-            .map_err(|e| LanyardError::Run("serve", e))?;
+        command.arg("serve").arg("--config").arg(&setting.config).stdout(log).stderr(errors);
+        let process =
+            Process::spawn(&mut command, Signal::Terminate).map_err(|e| LanyardError::Run("serve", e))?;
         let mut serving = Serving { process, log_file };
         serving.wait_ready(setting.http_port).await?;
         Ok(serving)
@@ -213,11 +202,7 @@ impl Serving {
         let deadline = Instant::now() + Duration::from_secs(READY_SECONDS_MAX);
         while !ready(http_port).await.unwrap_or(false) {
             if let Some(status) = self.process.status() {
-                return Err(LanyardError::Failed {
-                    what: "serve",
-                    status,
-                    output: last_lines(&self.log()),
-                });
+                return Err(LanyardError::Failed { what: "serve", status, output: last_lines(&self.log()) });
             }
             if Instant::now() > deadline {
                 return Err(LanyardError::NotReady(last_lines(&self.log())));
@@ -232,15 +217,12 @@ impl Serving {
 async fn ready(http_port: u16) -> io::Result<bool> {
     let ask = async {
         let mut http = TcpStream::connect(("127.0.0.1", http_port)).await?;
-        http.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            .await?;
+        http.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
         let mut status = [0; 12];
         http.read_exact(&mut status).await?;
         Ok(status.ends_with(b" 200"))
     };
-    tokio::time::timeout(Duration::from_secs(5), ask)
-        .await
-        .unwrap_or(Ok(false))
+    tokio::time::timeout(Duration::from_secs(5), ask).await.unwrap_or(Ok(false))
 }
 
 fn last_lines(text: &str) -> String {

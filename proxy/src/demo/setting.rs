@@ -91,9 +91,7 @@ impl Setting {
         options: &SettingOptions<'_>,
     ) -> Result<Self, SettingError> {
         let keys = |ids: &[&str]| -> Result<BTreeMap<String, String>, SettingError> {
-            ids.iter()
-                .map(|id| Ok(((*id).to_owned(), secret()?)))
-                .collect()
+            ids.iter().map(|id| Ok(((*id).to_owned(), secret()?))).collect()
         };
         let port = free_port().map_err(SettingError::Port)?;
         let mut http_port = port;
@@ -110,10 +108,8 @@ impl Setting {
             agent_keys: keys(options.agents)?,
             user_keys: keys(options.users)?,
         };
-        std::fs::create_dir_all(&setting.governance).map_err(|source| SettingError::Write {
-            path: setting.governance.clone(),
-            source,
-        })?;
+        std::fs::create_dir_all(&setting.governance)
+            .map_err(|source| SettingError::Write { path: setting.governance.clone(), source })?;
         for (name, text) in options.governance {
             private(&setting.governance.join(name), text)?;
         }
@@ -139,11 +135,7 @@ impl Setting {
         let defaults = [
             ("", "node", "\"lanyard-1\"".to_owned()),
             ("listen", "address", format!("\"127.0.0.1:{}\"", self.port)),
-            (
-                "listen",
-                "http",
-                format!("\"127.0.0.1:{}\"", self.http_port),
-            ),
+            ("listen", "http", format!("\"127.0.0.1:{}\"", self.http_port)),
             ("governance", "directory", text(&self.governance)),
             ("audit", "directory", text(&self.audit)),
             (&database, "host", text(cluster.socket_dir())),
@@ -151,21 +143,13 @@ impl Setting {
             (&database, "database", format!("\"{DATABASE}\"")),
             (&database, "tls", "\"disable\"".to_owned()),
             (&database, "search_path", "[\"public\"]".to_owned()),
-            (
-                &database,
-                "builder_password_file",
-                text(&self.folder.join("builder.password")),
-            ),
-            (
-                &database,
-                "vendor_password_file",
-                text(&self.folder.join("vendor.password")),
-            ),
+            (&database, "builder_password_file", text(&self.folder.join("builder.password"))),
+            (&database, "vendor_password_file", text(&self.folder.join("vendor.password"))),
         ];
         let replaced = |table: &str, key: &str| {
-            lines.iter().any(|(t, line)| {
-                *t == table && line.split('=').next().is_some_and(|k| k.trim() == key)
-            })
+            lines
+                .iter()
+                .any(|(t, line)| *t == table && line.split('=').next().is_some_and(|k| k.trim() == key))
         };
         let mut tables: BTreeMap<&str, String> = BTreeMap::new();
         for (table, key, value) in &defaults {
@@ -193,9 +177,7 @@ impl Setting {
 /// [`SettingError::Random`].
 pub fn secret() -> Result<String, SettingError> {
     let mut bytes = [0; 32];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_| SettingError::Random)?;
+    SystemRandom::new().fill(&mut bytes).map_err(|_| SettingError::Random)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
@@ -208,8 +190,5 @@ fn private(path: &Path, text: &str) -> Result<(), SettingError> {
         .mode(0o600)
         .open(path)
         .and_then(|mut file| file.write_all(text.as_bytes()));
-    written.map_err(|source| SettingError::Write {
-        path: path.to_owned(),
-        source,
-    })
+    written.map_err(|source| SettingError::Write { path: path.to_owned(), source })
 }

@@ -61,7 +61,13 @@ where
     U: AsyncRead + AsyncWrite + Unpin,
 {
     /// Joins two streams. `client_in` may hold bytes that came with the login.
-    pub fn new(client: C, client_in: BytesMut, upstream: U, upstream_in: BytesMut, frame_bytes_max: usize) -> Self {
+    pub fn new(
+        client: C,
+        client_in: BytesMut,
+        upstream: U,
+        upstream_in: BytesMut,
+        frame_bytes_max: usize,
+    ) -> Self {
         Self {
             client,
             upstream,
@@ -113,10 +119,14 @@ where
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Event>> {
         // Pending here only means that this side is full; the other direction goes on.
-        if let Poll::Ready(Err(error)) = write(&mut self.upstream, &mut self.upstream_out, &mut self.unflushed.upstream, cx) {
+        if let Poll::Ready(Err(error)) =
+            write(&mut self.upstream, &mut self.upstream_out, &mut self.unflushed.upstream, cx)
+        {
             return Poll::Ready(Err(error));
         }
-        if let Poll::Ready(Err(error)) = write(&mut self.client, &mut self.client_out, &mut self.unflushed.client, cx) {
+        if let Poll::Ready(Err(error)) =
+            write(&mut self.client, &mut self.client_out, &mut self.unflushed.client, cx)
+        {
             return Poll::Ready(Err(error));
         }
         if self.client_out.len() < OUT_BYTES_HIGH {

@@ -93,19 +93,11 @@ async fn serve_within(
     }
 }
 
-async fn connection(
-    mut stream: TcpStream,
-    metrics: &Metrics,
-    readiness: &ReadinessCheck,
-) -> io::Result<()> {
+async fn connection(mut stream: TcpStream, metrics: &Metrics, readiness: &ReadinessCheck) -> io::Result<()> {
     let mut head = Vec::with_capacity(1 << 10);
     let response = match read_head(&mut stream, &mut head).await? {
         Head::Whole(length) => respond(&head[..length], metrics, readiness),
-        Head::TooLong => Response::plain(
-            431,
-            "Request Header Fields Too Large",
-            "request head too long\n",
-        ),
+        Head::TooLong => Response::plain(431, "Request Header Fields Too Large", "request head too long\n"),
         Head::Ended => return Ok(()),
     };
     stream.write_all(&response.encode()).await?;
@@ -175,14 +167,7 @@ impl Response {
     }
 
     fn encode(&self) -> Vec<u8> {
-        let Self {
-            status,
-            reason,
-            content_type,
-            extra,
-            text,
-            ..
-        } = self;
+        let Self { status, reason, content_type, extra, text, .. } = self;
         let length = text.len();
         let mut bytes = format!(
             "HTTP/1.1 {status} {reason}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\
@@ -199,11 +184,7 @@ impl Response {
 
 fn respond(head: &[u8], metrics: &Metrics, readiness: &ReadinessCheck) -> Response {
     let bad = || Response::plain(400, "Bad Request", "not an HTTP/1.1 request\n");
-    let Some(line) = head
-        .split(|&b| b == b'\r')
-        .next()
-        .and_then(|l| std::str::from_utf8(l).ok())
-    else {
+    let Some(line) = head.split(|&b| b == b'\r').next().and_then(|l| std::str::from_utf8(l).ok()) else {
         return bad();
     };
     let parts: Vec<&str> = line.split(' ').collect();
@@ -224,11 +205,7 @@ fn respond(head: &[u8], metrics: &Metrics, readiness: &ReadinessCheck) -> Respon
         _ => return bad(),
     }
     let path = target.split('?').next().unwrap_or(target);
-    let body = if method == "HEAD" {
-        Body::Announced
-    } else {
-        Body::Sent
-    };
+    let body = if method == "HEAD" { Body::Announced } else { Body::Sent };
     let answer: fn(&Metrics, &ReadinessCheck) -> Response = match path {
         "/metrics" => metrics_page,
         "/healthz" => |_, _| Response::plain(200, "OK", "alive\n"),

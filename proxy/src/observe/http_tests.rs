@@ -35,13 +35,7 @@ async fn server_within(limit: Duration) -> Result<Server, Box<dyn std::error::Er
         let stopped = async { drop(stopped.await) };
         serve_within(limit, listener, shared, check, stopped).await;
     });
-    Ok(Server {
-        address,
-        ready,
-        metrics,
-        task,
-        stop,
-    })
+    Ok(Server { address, ready, metrics, task, stop })
 }
 
 impl Server {
@@ -59,62 +53,32 @@ impl Server {
 async fn pages_and_their_heads() -> TestResult {
     let server = server().await?;
     server.metrics.sessions.set(7);
-    let metrics = server
-        .ask(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-        .await?;
+    let metrics = server.ask(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await?;
     assert!(metrics.starts_with("HTTP/1.1 200 OK\r\n"), "{metrics}");
     assert!(metrics.contains("Content-Type: text/plain; version=0.0.4"));
     assert!(metrics.contains("\nlanyard_sessions 7\n"));
     let (head, body) = metrics.split_once("\r\n\r\n").ok_or("no body")?;
     assert!(head.contains(&format!("Content-Length: {}", body.len())));
 
-    let only_head = server
-        .ask(b"HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-        .await?;
-    assert!(
-        only_head.ends_with("\r\n\r\n") && only_head.contains("200 OK"),
-        "{only_head}"
-    );
+    let only_head = server.ask(b"HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await?;
+    assert!(only_head.ends_with("\r\n\r\n") && only_head.contains("200 OK"), "{only_head}");
     assert!(!only_head.contains("Content-Length: 0"));
 
-    assert!(
-        server
-            .ask(b"GET /healthz?x=1 HTTP/1.0\r\n\r\n")
-            .await?
-            .ends_with("\r\n\r\nalive\n")
-    );
-    assert!(
-        server
-            .ask(b"GET /readyz HTTP/1.1\r\n\r\n")
-            .await?
-            .starts_with("HTTP/1.1 200")
-    );
+    assert!(server.ask(b"GET /healthz?x=1 HTTP/1.0\r\n\r\n").await?.ends_with("\r\n\r\nalive\n"));
+    assert!(server.ask(b"GET /readyz HTTP/1.1\r\n\r\n").await?.starts_with("HTTP/1.1 200"));
     server.ready.store(false, Ordering::Relaxed);
     let not_ready = server.ask(b"GET /readyz HTTP/1.1\r\n\r\n").await?;
     assert!(not_ready.starts_with("HTTP/1.1 503 ") && not_ready.ends_with("not ready: starting\n"));
-    assert!(
-        server
-            .ask(b"HEAD /readyz HTTP/1.1\r\n\r\n")
-            .await?
-            .starts_with("HTTP/1.1 503 ")
-    );
+    assert!(server.ask(b"HEAD /readyz HTTP/1.1\r\n\r\n").await?.starts_with("HTTP/1.1 503 "));
     Ok(())
 }
 
 #[tokio::test]
 async fn everything_else_is_refused_by_name() -> TestResult {
     let server = server().await?;
-    let long_head = [
-        b"GET /metrics HTTP/1.1\r\nX: ".as_slice(),
-        &vec![b'a'; 9000],
-        b"\r\n\r\n",
-    ]
-    .concat();
+    let long_head = [b"GET /metrics HTTP/1.1\r\nX: ".as_slice(), &vec![b'a'; 9000], b"\r\n\r\n"].concat();
     let cases: [(&[u8], &str); 15] = [
-        (
-            b"POST /metrics HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc",
-            "405 ",
-        ),
+        (b"POST /metrics HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", "405 "),
         (b"DELETE /readyz HTTP/1.1\r\n\r\n", "405 "),
         (b"GET /nothing HTTP/1.1\r\n\r\n", "404 "),
         (b"POST /nothing HTTP/1.1\r\n\r\n", "404 "),
@@ -144,12 +108,7 @@ async fn slow_and_silent_clients_are_cut_and_others_served() -> TestResult {
     let server = server_within(Duration::from_millis(300)).await?;
     let mut silent = TcpStream::connect(server.address).await?;
     silent.write_all(b"GET /metr").await?;
-    assert!(
-        server
-            .ask(b"GET /healthz HTTP/1.1\r\n\r\n")
-            .await?
-            .contains("alive")
-    );
+    assert!(server.ask(b"GET /healthz HTTP/1.1\r\n\r\n").await?.contains("alive"));
     let mut answer = Vec::new();
     silent.read_to_end(&mut answer).await?;
     assert!(answer.is_empty(), "no half answer");
@@ -176,12 +135,7 @@ async fn connections_beyond_the_cap_wait_their_turn() -> TestResult {
 
 #[tokio::test]
 async fn it_stops_when_told() -> TestResult {
-    let Server {
-        task,
-        stop,
-        address,
-        ..
-    } = server().await?;
+    let Server { task, stop, address, .. } = server().await?;
     let mut open = TcpStream::connect(address).await?;
     open.write_all(b"GET").await?;
     stop.send(()).map_err(|()| "gone already")?;

@@ -13,9 +13,7 @@ use tracing_subscriber::EnvFilter;
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum LoggingError {
     /// Not a filter.
-    #[error(
-        "LANYARD_LOG {0:?} is not a filter; use for example info, debug, or lanyard=debug,warn"
-    )]
+    #[error("LANYARD_LOG {0:?} is not a filter; use for example info, debug, or lanyard=debug,warn")]
     Filter(String),
     /// Not a format.
     #[error("LANYARD_LOG_FORMAT must be plain or json, found {0:?}")]
@@ -38,13 +36,8 @@ pub enum Format {
 ///
 /// # Errors
 /// [`LoggingError`] for values that mean nothing.
-pub fn parse(
-    filter: Option<&str>,
-    format: Option<&str>,
-) -> Result<(EnvFilter, Format), LoggingError> {
-    let filter = filter
-        .filter(|text| !text.trim().is_empty())
-        .unwrap_or("info");
+pub fn parse(filter: Option<&str>, format: Option<&str>) -> Result<(EnvFilter, Format), LoggingError> {
+    let filter = filter.filter(|text| !text.trim().is_empty()).unwrap_or("info");
     let parsed = EnvFilter::try_new(filter).map_err(|_| LoggingError::Filter(filter.to_owned()))?;
     let format = match format {
         None | Some("" | "plain") => Format::Plain,
@@ -60,17 +53,11 @@ pub fn parse(
 /// [`LoggingError`].
 pub fn init() -> Result<(), LoggingError> {
     let variable = |name| std::env::var(name).ok();
-    let (filter, format) = parse(
-        variable("LANYARD_LOG").as_deref(),
-        variable("LANYARD_LOG_FORMAT").as_deref(),
-    )?;
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let (filter, format) =
+        parse(variable("LANYARD_LOG").as_deref(), variable("LANYARD_LOG_FORMAT").as_deref())?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
-        Format::Plain => subscriber
-            .with_ansi(std::io::stderr().is_terminal())
-            .try_init(),
+        Format::Plain => subscriber.with_ansi(std::io::stderr().is_terminal()).try_init(),
         Format::Json => subscriber.json().try_init(),
     }
     .map_err(|_| LoggingError::Twice)
@@ -82,12 +69,9 @@ mod tests {
 
     #[test]
     fn values_that_mean_nothing_are_refused() {
-        for (filter, format) in [
-            (Some("lanyard=loud"), None),
-            (Some("=="), None),
-            (None, Some("xml")),
-            (None, Some("JSON")),
-        ] {
+        for (filter, format) in
+            [(Some("lanyard=loud"), None), (Some("=="), None), (None, Some("xml")), (None, Some("JSON"))]
+        {
             assert!(parse(filter, format).is_err(), "{filter:?} {format:?}");
         }
         for (filter, format, expected) in [

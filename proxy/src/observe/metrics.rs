@@ -11,13 +11,10 @@ use prometheus::{
 };
 
 /// Seconds: 10 µs to 1 s, for what happens in this process.
-const SHORT_SECONDS: &[f64] = &[
-    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.01, 0.1, 1.0,
-];
+const SHORT_SECONDS: &[f64] =
+    &[0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.01, 0.1, 1.0];
 /// Seconds: 1 ms to 10 s, for what needs the warehouse.
-const LONG_SECONDS: &[f64] = &[
-    0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
-];
+const LONG_SECONDS: &[f64] = &[0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
 /// Every code we speak; the label `sqlstate` of refusals.
 const CODES: [Code; 21] = [
@@ -90,11 +87,8 @@ impl Metrics {
         };
         let sessions = IntGauge::new("lanyard_sessions", "Sessions that are open.")?;
         registry.register(Box::new(sessions.clone()))?;
-        let statements = counters(
-            "lanyard_statements_total",
-            "Statements judged, by disposition.",
-            "disposition",
-        )?;
+        let statements =
+            counters("lanyard_statements_total", "Statements judged, by disposition.", "disposition")?;
         let refusals = counters(
             "lanyard_refusals_total",
             "What was refused, by SQLSTATE; statements, logins and protocol violations.",
@@ -104,11 +98,7 @@ impl Metrics {
             refusals.with_label_values(&[code.sqlstate()]);
         }
         let bytes = counters("lanyard_relayed_bytes_total", "Bytes relayed.", "direction")?;
-        let build = counters(
-            "lanyard_build_info",
-            "Always 1; the version is a label.",
-            "version",
-        )?;
+        let build = counters("lanyard_build_info", "Always 1; the version is a label.", "version")?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).inc();
         Ok(Self {
             sessions,
@@ -118,11 +108,7 @@ impl Metrics {
             refused: statements.with_label_values(&["refused"]),
             refusals,
             vend: histogram("lanyard_vend_seconds", "Time to vend a role.", LONG_SECONDS)?,
-            judge: histogram(
-                "lanyard_judge_seconds",
-                "Time to judge a statement.",
-                SHORT_SECONDS,
-            )?,
+            judge: histogram("lanyard_judge_seconds", "Time to judge a statement.", SHORT_SECONDS)?,
             audit_write: histogram(
                 "lanyard_audit_write_seconds",
                 "Time to write the record of an attempt.",

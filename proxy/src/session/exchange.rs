@@ -54,7 +54,10 @@ pub(super) enum Pending {
     Query(Run),
     Execute(Run),
     /// Name (the client's) and the text it stands for, for error positions.
-    Parse { name: String, statement: Arc<Statement> },
+    Parse {
+        name: String,
+        statement: Arc<Statement>,
+    },
     Bind,
     Describe,
     Close,
@@ -62,7 +65,13 @@ pub(super) enum Pending {
     OurClose,
     Sync,
     /// A refusal in place of an answer.
-    Refused { in_query: bool, refusal: Refusal, ruling: Option<RulingId>, text: Arc<str>, answered: bool },
+    Refused {
+        in_query: bool,
+        refusal: Refusal,
+        ruling: Option<RulingId>,
+        text: Arc<str>,
+        answered: bool,
+    },
 }
 
 /// The state of the session's transaction, as ReadyForQuery says it.
@@ -199,7 +208,13 @@ impl Exchange {
     }
 
     /// Files the record of a refusal; where even that fails, the refusal says so.
-    pub(super) fn refuse(&mut self, text: &str, refusal: Refusal, protocol: &'static str, judge_us: u64) -> (Refusal, RulingId) {
+    pub(super) fn refuse(
+        &mut self,
+        text: &str,
+        refusal: Refusal,
+        protocol: &'static str,
+        judge_us: u64,
+    ) -> (Refusal, RulingId) {
         let ruling = self.rulings.next();
         let shown = self.record_text.of(text);
         let attempt = Attempt {
@@ -263,8 +278,13 @@ impl Exchange {
     pub(super) fn current_run(&mut self) -> Option<&mut Run> {
         match self.pending.front_mut()? {
             Pending::Query(run) | Pending::Execute(run) => Some(run),
-            Pending::Parse { .. } | Pending::Bind | Pending::Describe | Pending::Close | Pending::OurClose
-            | Pending::Sync | Pending::Refused { .. } => None,
+            Pending::Parse { .. }
+            | Pending::Bind
+            | Pending::Describe
+            | Pending::Close
+            | Pending::OurClose
+            | Pending::Sync
+            | Pending::Refused { .. } => None,
         }
     }
 
@@ -318,7 +338,9 @@ fn ledger_full() -> Refusal {
 
 /// Microseconds since 1970.
 pub(super) fn now_us() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_micros()).unwrap_or(u64::MAX))
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| u64::try_from(d.as_micros()).unwrap_or(u64::MAX))
 }
 
 fn micros(since: Instant) -> u64 {

@@ -103,14 +103,17 @@ impl Exchange {
 
     fn parse(&mut self, name: String, text: Arc<str>, types: &[u8], out: &mut BytesMut) {
         if !name.is_empty() && self.statements.contains_key(&name) {
-            let refusal =
-                Refusal::new(Code::DuplicateStatement, format!("prepared statement \"{name}\" already exists"));
+            let refusal = Refusal::new(
+                Code::DuplicateStatement,
+                format!("prepared statement \"{name}\" already exists"),
+            );
             return self.refused_message(false, &text, refusal, 0, out);
         }
         let (judged, judge_us) = self.judge(&text);
         let judged = judged.and_then(|judged| match judged.effects.as_slice() {
             [Effect::Deallocate(_), ..] => {
-                Err(Refusal::new(Code::Unsupported, "DEALLOCATE by name cannot be prepared").hint("use Close"))
+                Err(Refusal::new(Code::Unsupported, "DEALLOCATE by name cannot be prepared")
+                    .hint("use Close"))
             }
             _ => Ok(judged),
         });
@@ -119,7 +122,10 @@ impl Exchange {
                 self.forget_statement(&name, out);
                 let upstream = self.statement_name();
                 let text_for_parse = judged.enforced.for_parse();
-                write(out, Outgoing::Parse { name: &upstream, stamp: &self.stamp, text: text_for_parse, types });
+                write(
+                    out,
+                    Outgoing::Parse { name: &upstream, stamp: &self.stamp, text: text_for_parse, types },
+                );
                 let statement = Arc::new(Statement { upstream, text, judged });
                 self.statements.insert(name.clone(), Arc::clone(&statement));
                 self.pending.push_back(Pending::Parse { name, statement });
@@ -206,7 +212,14 @@ impl Exchange {
     }
 
     /// Puts a refusal in the message's place, and on record.
-    fn refused_message(&mut self, in_query: bool, text: &str, refusal: Refusal, judge_us: u64, out: &mut BytesMut) {
+    fn refused_message(
+        &mut self,
+        in_query: bool,
+        text: &str,
+        refusal: Refusal,
+        judge_us: u64,
+        out: &mut BytesMut,
+    ) {
         let protocol = if in_query { "simple" } else { "extended" };
         let (refusal, ruling) = self.refuse(text, refusal, protocol, judge_us);
         write(out, Outgoing::Refused { in_query, stamp: &self.stamp, code: refusal.code });

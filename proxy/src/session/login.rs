@@ -64,7 +64,10 @@ pub struct Session {
 ///
 /// # Errors
 /// A refusal to say before closing, with the stream to say it on where there is one.
-pub async fn contact(mut stream: TcpStream, shared: &Shared) -> Result<Contact, (Option<Box<ClientStream>>, Refusal)> {
+pub async fn contact(
+    mut stream: TcpStream,
+    shared: &Shared,
+) -> Result<Contact, (Option<Box<ClientStream>>, Refusal)> {
     let mut first = [0u8; 1];
     match stream.peek(&mut first).await {
         Ok(0) | Err(_) => return Ok(Contact::Gone),
@@ -145,7 +148,9 @@ fn finish(
             }
             Ok(Contact::Startup(Box::new(client), startup))
         }
-        First::Tls | First::Gss => Err((Some(Box::new(client)), protocol("an encryption request out of place"))),
+        First::Tls | First::Gss => {
+            Err((Some(Box::new(client)), protocol("an encryption request out of place")))
+        }
     }
 }
 
@@ -311,7 +316,9 @@ fn read_wish(startup: Startup, shared: &Shared) -> Result<(Arc<Governor>, Wish),
             "lanyard.task" => wish.task = Some(label(&value)),
             "lanyard.lease_seconds" => wish.lease = Some(seconds(&value)?),
             "replication" if matches!(value.as_str(), "false" | "off" | "no" | "0") => {}
-            "replication" => return Err(Refusal::new(Code::Unsupported, "replication connections are not served")),
+            "replication" => {
+                return Err(Refusal::new(Code::Unsupported, "replication connections are not served"));
+            }
             _ => setting(&mut wish.settings, name, value, governor.search_path())?,
         }
     }
@@ -325,7 +332,8 @@ fn setting(
     value: String,
     search_path: &[String],
 ) -> Result<(), Refusal> {
-    let same_path = || value.split(',').map(|s| s.trim().trim_matches('"')).eq(search_path.iter().map(String::as_str));
+    let same_path =
+        || value.split(',').map(|s| s.trim().trim_matches('"')).eq(search_path.iter().map(String::as_str));
     match sql::setting(&name) {
         Some(sql::Setting::Free) => {
             settings.push((name, value));
@@ -333,11 +341,10 @@ fn setting(
         }
         Some(sql::Setting::Only(allowed)) if sql::says(&value, allowed) => Ok(()),
         None if name.eq_ignore_ascii_case("search_path") && same_path() => Ok(()),
-        Some(sql::Setting::Only(_) | sql::Setting::Ours) | None => Err(Refusal::new(
-            Code::Policy,
-            format!("startup option \"{name}\" may not be set to this here"),
-        )
-        .hint("leave it out of the connection string")),
+        Some(sql::Setting::Only(_) | sql::Setting::Ours) | None => {
+            Err(Refusal::new(Code::Policy, format!("startup option \"{name}\" may not be set to this here"))
+                .hint("leave it out of the connection string"))
+        }
     }
 }
 
@@ -375,8 +382,9 @@ fn who(name: &str, option: Option<&str>, governor: &Governor) -> Result<(Princip
         return Ok((Principal::OnBehalfOf { agent: agent.clone(), user }, Prover::Agent(agent)));
     }
     let user = UserId::parse(first).map_err(|_| no_identity(name))?;
-    let known = governor
-        .with(|snapshot, _| (snapshot.identities.agents.contains_key(&agent), snapshot.identities.users.contains_key(&user)));
+    let known = governor.with(|snapshot, _| {
+        (snapshot.identities.agents.contains_key(&agent), snapshot.identities.users.contains_key(&user))
+    });
     match known {
         (true, true) => Err(Refusal::new(
             Code::NoIdentity,
@@ -443,7 +451,8 @@ async fn prove(
         Prover::User(user) => (user.to_string(), credentials.of(Who::User(user)).cloned()),
     });
     let verifier = verifier.unwrap_or_else(|| scram::nobody(&shown, &shared.secret));
-    let certificate = if client.is_tls() { shared.tls.as_ref().map(|tls| tls.certificate_pem.as_slice()) } else { None };
+    let certificate =
+        if client.is_tls() { shared.tls.as_ref().map(|tls| tls.certificate_pem.as_slice()) } else { None };
     let offer = scram::Offer::new(certificate);
     offer.ask(&mut out);
     send(client, &mut out).await?;
@@ -451,8 +460,9 @@ async fn prove(
     send(client, &mut out).await?;
     let body = answer(client, client_in).await?;
     scram::last(&waiting, &body, &mut out).ok_or_else(|| {
-        Refusal::new(Code::BadLogin, format!("authentication failed for \"{shown}\""))
-            .hint("the key or password does not fit this agent or user; \"lanyard agent key\" makes a new key")
+        Refusal::new(Code::BadLogin, format!("authentication failed for \"{shown}\"")).hint(
+            "the key or password does not fit this agent or user; \"lanyard agent key\" makes a new key",
+        )
     })?;
     send(client, &mut out).await?;
     Ok(mechanism)
@@ -469,7 +479,8 @@ async fn send(client: &mut ClientStream, out: &mut BytesMut) -> Result<(), Refus
 /// One password message.
 async fn answer(client: &mut ClientStream, buffer: &mut BytesMut) -> Result<BytesMut, Refusal> {
     loop {
-        let cut = frame::cut(buffer, AUTHENTICATION_BYTES_MAX).map_err(|error| protocol(&error.to_string()))?;
+        let cut =
+            frame::cut(buffer, AUTHENTICATION_BYTES_MAX).map_err(|error| protocol(&error.to_string()))?;
         match cut {
             Some(frame) if frame.kind == b'p' => return Ok(frame.body),
             Some(_) => return Err(protocol("expected a password message")),
@@ -524,11 +535,15 @@ fn short_ids(
 ) -> Result<(Option<lanyard_engine::identity::ShortId>, Option<lanyard_engine::identity::ShortId>), Refusal> {
     governor.with(|snapshot, _| {
         let agent = match wish.principal.agent() {
-            Some(id) => Some(snapshot.identities.agents.get(id).ok_or_else(|| unknown("agent", id.as_str()))?.short),
+            Some(id) => {
+                Some(snapshot.identities.agents.get(id).ok_or_else(|| unknown("agent", id.as_str()))?.short)
+            }
             None => None,
         };
         let user = match wish.principal.user() {
-            Some(id) => Some(snapshot.identities.users.get(id).ok_or_else(|| unknown("user", id.as_str()))?.short),
+            Some(id) => {
+                Some(snapshot.identities.users.get(id).ok_or_else(|| unknown("user", id.as_str()))?.short)
+            }
             None => None,
         };
         Ok((agent, user))
@@ -554,16 +569,28 @@ async fn open_backend(
     warehouse.open(login, &settings).await.map_err(|error| unreachable_warehouse(governor, &error))
 }
 
-fn unreachable_warehouse(governor: &Governor, error: &lanyard_adapters::warehouse::postgres::WarehouseError) -> Refusal {
+fn unreachable_warehouse(
+    governor: &Governor,
+    error: &lanyard_adapters::warehouse::postgres::WarehouseError,
+) -> Refusal {
     tracing::error!(database = governor.name(), error = %vend::chain(error), "the warehouse refused a session");
-    Refusal::new(Code::UpstreamLost, format!("the warehouse of \"{}\" cannot be reached now", governor.name()))
-        .hint("try again; if it persists, an operator finds the cause in Lanyard's log")
+    Refusal::new(
+        Code::UpstreamLost,
+        format!("the warehouse of \"{}\" cannot be reached now", governor.name()),
+    )
+    .hint("try again; if it persists, an operator finds the cause in Lanyard's log")
 }
 
 type Key = ((i32, [u8; 4]), watch::Receiver<Option<Ending>>);
 
 /// Makes the cancel key the client holds (4 bytes, as protocol 3.0 has it) and enters the session.
-fn register(shared: &Shared, id: SessionId, governor: &Governor, wish: &Wish, opened: &Opened) -> Result<Key, Refusal> {
+fn register(
+    shared: &Shared,
+    id: SessionId,
+    governor: &Governor,
+    wish: &Wish,
+    opened: &Opened,
+) -> Result<Key, Refusal> {
     let entitlement = &opened.granted.entitlement;
     for _ in 0..8 {
         let random = random_u64()?.to_be_bytes();

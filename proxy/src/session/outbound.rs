@@ -27,7 +27,9 @@ impl Exchange {
                 pass(out, input.split_to(run));
                 continue;
             }
-            match frame::cut(input, CONTROL_BYTES_MAX).map_err(|e| Refusal::new(Code::UpstreamLost, e.to_string()))? {
+            match frame::cut(input, CONTROL_BYTES_MAX)
+                .map_err(|e| Refusal::new(Code::UpstreamLost, e.to_string()))?
+            {
                 Some(frame) => self.control(frame, out)?,
                 None => return Ok(()),
             }
@@ -51,7 +53,9 @@ impl Exchange {
                 _ => break,
             }
         }
-        if bytes > 0 && let Some(current) = self.current_run() {
+        if bytes > 0
+            && let Some(current) = self.current_run()
+        {
             current.bytes += bytes as u64;
         }
         Ok(run)
@@ -218,7 +222,8 @@ impl Exchange {
             match self.pending.pop_front() {
                 Some(Pending::Execute(run) | Pending::Query(run)) => self.complete(&run, Status::Skipped),
                 Some(Pending::Parse { name, statement }) => {
-                    let same = self.statements.get(&name).is_some_and(|s| std::sync::Arc::ptr_eq(s, &statement));
+                    let same =
+                        self.statements.get(&name).is_some_and(|s| std::sync::Arc::ptr_eq(s, &statement));
                     if same {
                         self.statements.remove(&name);
                     }
@@ -235,8 +240,14 @@ impl Exchange {
         let (text, judged) = match self.pending.front()? {
             Pending::Query(run) | Pending::Execute(run) => (&run.text, &run.judged),
             Pending::Parse { statement, .. } => (&statement.text, &statement.judged),
-            Pending::Bind | Pending::Describe | Pending::Close | Pending::OurClose | Pending::Sync
-            | Pending::Refused { .. } => return None,
+            Pending::Bind
+            | Pending::Describe
+            | Pending::Close
+            | Pending::OurClose
+            | Pending::Sync
+            | Pending::Refused { .. } => {
+                return None;
+            }
         };
         Some(About { text, judged, stamp: &self.stamp })
     }

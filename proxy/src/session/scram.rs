@@ -54,14 +54,22 @@ impl Offer {
         let chosen = match &mechanism[..] {
             b"SCRAM-SHA-256" => PLAIN,
             b"SCRAM-SHA-256-PLUS" if self.plus => PLUS,
-            _ => return Err(Refusal::new(Code::Protocol, "the client chose a SASL mechanism that was not offered")),
+            _ => {
+                return Err(Refusal::new(
+                    Code::Protocol,
+                    "the client chose a SASL mechanism that was not offered",
+                ));
+            }
         };
         if body.len() < 4 || usize::try_from(body.get_i32()).ok() != Some(body.len()) {
             return Err(malformed());
         }
         // RFC 5802, section 6: the binding flag must fit the mechanism.
         if (chosen == PLUS) != body.starts_with(b"p=") {
-            return Err(Refusal::new(Code::Protocol, "the SASL channel binding flag does not fit the mechanism"));
+            return Err(Refusal::new(
+                Code::Protocol,
+                "the SASL channel binding flag does not fit the mechanism",
+            ));
         }
         let secret = ScramSecret::Verifier {
             salt: verifier.salt.clone(),
@@ -77,7 +85,11 @@ impl Offer {
 }
 
 /// SASLResponse -> AuthenticationSASLFinal. `None`: the proof is wrong.
-pub(super) fn last(waiting: &ScramServerAuthWaitingForClientFinal, body: &[u8], out: &mut BytesMut) -> Option<()> {
+pub(super) fn last(
+    waiting: &ScramServerAuthWaitingForClientFinal,
+    body: &[u8],
+    out: &mut BytesMut,
+) -> Option<()> {
     let server_final = waiting.on_client_final_message(body).ok()?;
     sasl(out, 12, server_final.as_bytes());
     Some(())

@@ -143,7 +143,8 @@ async fn close(mut pump: SessionPump, ended: End) {
     match ended {
         End::Client => {}
         End::Warehouse => {
-            let refusal = Refusal::new(Code::UpstreamLost, "the warehouse closed the connection").hint("connect again");
+            let refusal =
+                Refusal::new(Code::UpstreamLost, "the warehouse closed the connection").hint("connect again");
             backend::refusal(&mut words, Severity::Fatal, &refusal, None, "");
         }
         End::Ours(refusal) => {
@@ -155,12 +156,14 @@ async fn close(mut pump: SessionPump, ended: End) {
     pump.client_out.extend_from_slice(&words);
     write(&mut pump.upstream_out, Outgoing::Terminate);
     // A client that does not read, or a backend that does not, is left behind at the deadline.
-    drop(timeout(LAST_WORDS, async {
-        drop(pump.flush_upstream().await);
-        if pump.flush_client().await.is_ok() {
-            let mut client = pump.into_client();
-            drop(client.shutdown().await);
-        }
-    })
-    .await);
+    drop(
+        timeout(LAST_WORDS, async {
+            drop(pump.flush_upstream().await);
+            if pump.flush_client().await.is_ok() {
+                let mut client = pump.into_client();
+                drop(client.shutdown().await);
+            }
+        })
+        .await,
+    );
 }

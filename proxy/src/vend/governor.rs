@@ -181,9 +181,7 @@ fn snapshot(version: u64, governance: &Governance, mut catalog: Catalog) -> Resu
         policies,
         catalog,
     };
-    let errors: Vec<policy::Diagnostic> = policy::check(&snapshot)
-        .into_iter()
-        .filter(|d| d.severity == policy::Severity::Error)
-        .collect();
+    let errors: Vec<policy::Diagnostic> =
+        policy::check(&snapshot).into_iter().filter(|d| d.severity == policy::Severity::Error).collect();
     if errors.is_empty() { Ok(snapshot) } else { Err(list(errors)) }
 }

@@ -68,8 +68,11 @@ impl Granted {
         if let Some(known) = self.rulings.get(text) {
             return Ok(Arc::clone(&known));
         }
-        let context =
-            Context { entitlement: &self.entitlement, search_path: &self.search_path, database: &self.database };
+        let context = Context {
+            entitlement: &self.entitlement,
+            search_path: &self.search_path,
+            database: &self.database,
+        };
         let judged = Arc::new(judge(raw, &context)?);
         if text.len() <= CACHED_TEXT_BYTES_MAX {
             let grown = text.len() + judged.enforced.for_record().len();

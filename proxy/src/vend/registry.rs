@@ -101,7 +101,8 @@ impl Registry {
         let mut ended = 0;
         for live in self.sessions.iter().filter(|live| live.database == database) {
             let same = now(&live.principal).is_some_and(|entitlement| {
-                entitlement.fingerprint == live.fingerprint && entitlement.session_attributes == live.attributes
+                entitlement.fingerprint == live.fingerprint
+                    && entitlement.session_attributes == live.attributes
             });
             if !same {
                 live.end.send_replace(Some(Ending::Now(reason.clone())));

@@ -34,7 +34,13 @@ pub enum Severity {
 }
 
 /// An ErrorResponse for a refusal; DETAIL carries the ruling's id. `text` is the client's, for the position.
-pub fn refusal(out: &mut BytesMut, severity: Severity, refusal: &Refusal, ruling: Option<RulingId>, text: &str) {
+pub fn refusal(
+    out: &mut BytesMut,
+    severity: Severity,
+    refusal: &Refusal,
+    ruling: Option<RulingId>,
+    text: &str,
+) {
     let word = match severity {
         Severity::Error => "ERROR",
         Severity::Fatal => "FATAL",
@@ -143,11 +149,13 @@ mod tests {
         assert_eq!(tag_rows(b"BEGIN\0"), 0);
         let mut body = b"\0\x01id\0\0\0\x40\x11\0\x02\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0".to_vec();
         let mut seen = 0;
-        assert!(each_column(&mut body, |table, _| {
-            seen = u32::from_be_bytes(*table);
-            *table = 7u32.to_be_bytes();
-        })
-        .is_some());
+        assert!(
+            each_column(&mut body, |table, _| {
+                seen = u32::from_be_bytes(*table);
+                *table = 7u32.to_be_bytes();
+            })
+            .is_some()
+        );
         assert_eq!((seen, body[8]), (0x4011, 7));
         assert!(each_column(&mut body[..10], |_, _| ()).is_none());
         assert!(each_column(&mut [0, 9], |_, _| ()).is_none());

@@ -170,7 +170,9 @@ mod tests {
 
     #[test]
     fn bytes_that_are_not_utf8_are_refused_and_the_session_goes_on() {
-        for (kind, body) in [(b'Q', &b"SELECT '\xff'\0"[..]), (b'P', b"s\0\xc3\x28\0\0\0"), (b'B', b"\xff\0s\0")] {
+        for (kind, body) in
+            [(b'Q', &b"SELECT '\xff'\0"[..]), (b'P', b"s\0\xc3\x28\0\0\0"), (b'B', b"\xff\0s\0")]
+        {
             assert!(matches!(frame(kind, body), Err(Malformed::Refused(k, _)) if k == kind));
         }
     }
@@ -178,7 +180,9 @@ mod tests {
     #[test]
     fn whole_messages_decode() {
         assert!(matches!(frame(b'Q', b"SELECT 1\0"), Ok(Inbound::Query(q)) if q == "SELECT 1"));
-        assert!(matches!(frame(b'P', b"s\0q\0\0\x01\0\0\0\x17"), Ok(Inbound::Parse { types, .. }) if types.len() == 6));
+        assert!(
+            matches!(frame(b'P', b"s\0q\0\0\x01\0\0\0\x17"), Ok(Inbound::Parse { types, .. }) if types.len() == 6)
+        );
         assert!(matches!(frame(b'E', b"\0\0\0\0\x05"), Ok(Inbound::Execute { rows_max: [0, 0, 0, 5], .. })));
         assert!(matches!(frame(b'D', b"Sx\0"), Ok(Inbound::Describe(Object::Statement, n)) if n == "x"));
     }

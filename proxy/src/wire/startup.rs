@@ -74,7 +74,11 @@ pub fn decode(packet: &[u8]) -> Result<First, Refusal> {
         version if version >> 16 == 3 => parameters(rest, (version & 0xffff) as u16).map(First::Startup),
         version => Err(Refusal::new(
             Code::Unsupported,
-            format!("unsupported frontend protocol {}.{}: 3.0 to 3.2 are served", version >> 16, version & 0xffff),
+            format!(
+                "unsupported frontend protocol {}.{}: 3.0 to 3.2 are served",
+                version >> 16,
+                version & 0xffff
+            ),
         )),
     }
 }
@@ -93,17 +97,23 @@ fn parameters(mut rest: &[u8], minor: u16) -> Result<Startup, Refusal> {
             return Err(protocol("a startup parameter is given twice"));
         }
     }
-    if rest.is_empty() { Ok(startup) } else { Err(protocol("invalid startup packet layout: bytes after its end")) }
+    if rest.is_empty() {
+        Ok(startup)
+    } else {
+        Err(protocol("invalid startup packet layout: bytes after its end"))
+    }
 }
 
 fn take(rest: &mut &[u8]) -> Result<String, Refusal> {
-    let end =
-        rest.iter().position(|b| *b == 0).ok_or_else(|| protocol("invalid startup packet layout: no terminator"))?;
+    let end = rest
+        .iter()
+        .position(|b| *b == 0)
+        .ok_or_else(|| protocol("invalid startup packet layout: no terminator"))?;
     let (text, after) = rest.split_at(end);
     *rest = after.get(1..).unwrap_or_default();
-    std::str::from_utf8(text)
-        .map(str::to_owned)
-        .map_err(|_| Refusal::new(Code::BadBytes, "invalid byte sequence for encoding \"UTF8\" in a startup parameter"))
+    std::str::from_utf8(text).map(str::to_owned).map_err(|_| {
+        Refusal::new(Code::BadBytes, "invalid byte sequence for encoding \"UTF8\" in a startup parameter")
+    })
 }
 
 /// Splits the `options` parameter: `-c name=value`, `-cname=value`, `--name=value`; backslash escapes a space.

@@ -44,10 +44,9 @@ pub fn bootstrap_sql(options: &BootstrapOptions) -> String {
          LOCK TABLE pg_catalog.pg_authid IN SHARE ROW EXCLUSIVE MODE;\n",
     );
     sql.push_str(OBJECTS);
-    for (role, password) in [
-        (names::BUILDER_ROLE, &options.builder_password),
-        (names::VENDOR_ROLE, &options.vendor_password),
-    ] {
+    for (role, password) in
+        [(names::BUILDER_ROLE, &options.builder_password), (names::VENDOR_ROLE, &options.vendor_password)]
+    {
         let verifier = escape_literal(&scram_sha_256(password.expose().as_bytes()));
         // INVARIANT: writing to a String cannot fail.
         writeln!(sql, "ALTER ROLE {role} PASSWORD {verifier};").expect("writing to a String");
@@ -113,16 +112,10 @@ mod tests {
 
     #[test]
     fn sql_uses_the_names_the_engine_uses() {
-        for name in [
-            names::PRIVATE_SCHEMA,
-            names::SECURED_SCHEMA,
-            names::CATALOG_SCHEMA,
-            names::INFORMATION_SCHEMA,
-        ] {
-            assert!(
-                OBJECTS.contains(&format!("CREATE SCHEMA IF NOT EXISTS {name} ")),
-                "{name}"
-            );
+        for name in
+            [names::PRIVATE_SCHEMA, names::SECURED_SCHEMA, names::CATALOG_SCHEMA, names::INFORMATION_SCHEMA]
+        {
+            assert!(OBJECTS.contains(&format!("CREATE SCHEMA IF NOT EXISTS {name} ")), "{name}");
         }
         for name in [
             names::OWNER_ROLE,
@@ -134,10 +127,7 @@ mod tests {
             assert!(OBJECTS.contains(&format!("CREATE ROLE {name};")), "{name}");
         }
         for name in [names::SESSION_ATTRIBUTE_TABLE, names::MASK_KEY_TABLE] {
-            assert!(
-                OBJECTS.contains(&format!("CREATE TABLE IF NOT EXISTS lanyard.{name} (")),
-                "{name}"
-            );
+            assert!(OBJECTS.contains(&format!("CREATE TABLE IF NOT EXISTS lanyard.{name} (")), "{name}");
         }
         assert!(OBJECTS.contains(&format!("'^{}[0-9a-f]{{32}}$'", names::BUNDLE_PREFIX)));
     }
@@ -145,10 +135,7 @@ mod tests {
     #[test]
     fn every_definer_function_pins_its_search_path() {
         for part in OBJECTS.split("CREATE OR REPLACE FUNCTION").skip(1) {
-            assert!(
-                part.contains("SET search_path = pg_catalog, pg_temp"),
-                "{part:.80}"
-            );
+            assert!(part.contains("SET search_path = pg_catalog, pg_temp"), "{part:.80}");
         }
     }
 }

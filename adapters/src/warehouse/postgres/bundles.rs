@@ -77,13 +77,8 @@ pub(super) async fn grant(
     let mut inserts: Vec<u32> = Vec::new();
     for (access, state) in accesses.iter().zip(states) {
         let rights = Rights::of(access, hole);
-        let columns: Vec<String> = access
-            .view
-            .columns
-            .iter()
-            .filter(|c| c.writable)
-            .map(|c| escape_identifier(&c.name))
-            .collect();
+        let columns: Vec<String> =
+            access.view.columns.iter().filter(|c| c.writable).map(|c| escape_identifier(&c.name)).collect();
         let columns = columns.join(", ");
         let mut words = Vec::new();
         words.extend(rights.select.then(|| "SELECT".to_owned()));
@@ -106,8 +101,7 @@ pub(super) async fn grant(
     if !inserts.is_empty() {
         for row in tx.query(SEQUENCES, &[&inserts]).await.map_err(failed)? {
             let sequence: &str = row.try_get(0).map_err(failed)?;
-            writeln!(sql, "GRANT USAGE ON SEQUENCE {sequence} TO {bundle};")
-                .expect("writing to a String");
+            writeln!(sql, "GRANT USAGE ON SEQUENCE {sequence} TO {bundle};").expect("writing to a String");
         }
     }
     tx.batch_execute(&sql).await.map_err(failed)
@@ -132,12 +126,7 @@ fn announcement<'a>(accesses: &[&'a Access], states: &[State]) -> Vec<Announced<
             view: state.view.unwrap_or_default(),
             readable: access.operations.contains(&Operation::Read),
             writable: access.operations.contains(&Operation::Write),
-            columns: access
-                .view
-                .columns
-                .iter()
-                .map(|c| (c.base_number, c.name.as_str()))
-                .collect(),
+            columns: access.view.columns.iter().map(|c| (c.base_number, c.name.as_str())).collect(),
         })
         .collect()
 }
@@ -185,14 +174,10 @@ pub(super) async fn announce(
     let failed = |e| WarehouseError::from_client(e, "announcing a bundle");
     for table in ["bundle_column", "bundle_relation"] {
         let sql = format!("DELETE FROM lanyard.{table} WHERE bundle = $1::name");
-        tx.execute_typed(&sql, &[(&bundle, Type::TEXT)])
-            .await
-            .map_err(failed)?;
+        tx.execute_typed(&sql, &[(&bundle, Type::TEXT)]).await.map_err(failed)?;
     }
     let rows = json(&announcement(accesses, states))?;
-    tx.execute_typed(ANNOUNCE, &[(&bundle, Type::TEXT), (&rows, Type::TEXT)])
-        .await
-        .map_err(failed)?;
+    tx.execute_typed(ANNOUNCE, &[(&bundle, Type::TEXT), (&rows, Type::TEXT)]).await.map_err(failed)?;
     Ok(())
 }
 

@@ -47,15 +47,9 @@ pub(super) async fn read(client: &mut Client) -> Result<Catalog, WarehouseError>
         .start()
         .await
         .map_err(failed)?;
-    tx.batch_execute(&format!("SET LOCAL ROLE {}", names::OWNER_ROLE))
-        .await
-        .map_err(failed)?;
-    let ours: Vec<&str> = vec![
-        names::PRIVATE_SCHEMA,
-        names::SECURED_SCHEMA,
-        names::CATALOG_SCHEMA,
-        names::INFORMATION_SCHEMA,
-    ];
+    tx.batch_execute(&format!("SET LOCAL ROLE {}", names::OWNER_ROLE)).await.map_err(failed)?;
+    let ours: Vec<&str> =
+        vec![names::PRIVATE_SCHEMA, names::SECURED_SCHEMA, names::CATALOG_SCHEMA, names::INFORMATION_SCHEMA];
     let mut relations = BTreeMap::new();
     for row in tx.query(RELATIONS, &[&ours]).await.map_err(failed)? {
         let relation = relation(&row).map_err(failed)?;
@@ -70,12 +64,7 @@ pub(super) async fn read(client: &mut Client) -> Result<Catalog, WarehouseError>
         }
     }
     tx.commit().await.map_err(failed)?;
-    Ok(Catalog {
-        relations: relations
-            .into_values()
-            .map(|r| (r.name.clone(), r))
-            .collect(),
-    })
+    Ok(Catalog { relations: relations.into_values().map(|r| (r.name.clone(), r)).collect() })
 }
 
 fn relation(row: &tokio_postgres::Row) -> Result<Relation, tokio_postgres::Error> {

@@ -75,12 +75,7 @@ pub(super) struct Kept {
 
 impl Kept {
     pub(super) fn new(connector: Connector, login: Login, purpose: &'static str) -> Self {
-        Self {
-            connector,
-            login,
-            purpose,
-            slot: Mutex::new(None),
-        }
+        Self { connector, login, purpose, slot: Mutex::new(None) }
     }
 
     /// The connection, to send on beside others.
@@ -98,9 +93,7 @@ impl Kept {
     pub(super) async fn exclusive(&self) -> Result<Lent<'_>, WarehouseError> {
         let mut slot = self.slot.lock().await;
         if slot.as_ref().is_none_or(|c| c.is_closed()) {
-            *slot = Some(Arc::new(
-                connect(&self.connector, &self.login, self.purpose).await?,
-            ));
+            *slot = Some(Arc::new(connect(&self.connector, &self.login, self.purpose).await?));
         }
         Ok(Lent { slot, clean: false })
     }
@@ -134,17 +127,11 @@ impl Lent<'_> {
         self.slot
             .as_mut()
             .and_then(Arc::get_mut)
-            .ok_or(WarehouseError::Lost {
-                doing: "preparing",
-                source: None,
-            })
+            .ok_or(WarehouseError::Lost { doing: "preparing", source: None })
     }
 
     /// Gives it back, unless what happened on it says that it is of no more use.
-    pub(super) fn give_back<T>(
-        mut self,
-        done: Result<T, WarehouseError>,
-    ) -> Result<T, WarehouseError> {
+    pub(super) fn give_back<T>(mut self, done: Result<T, WarehouseError>) -> Result<T, WarehouseError> {
         self.clean = !done.as_ref().is_err_and(WarehouseError::is_fatal);
         done
     }

@@ -59,8 +59,7 @@ struct Check {
     sql: &'static str,
 }
 
-const GOVERNED: &str =
-    "(n.nspname !~ '^(pg_|lanyard$|lanyard_)' AND n.nspname <> 'information_schema'
+const GOVERNED: &str = "(n.nspname !~ '^(pg_|lanyard$|lanyard_)' AND n.nspname <> 'information_schema'
     AND coalesce(has_table_privilege(to_regrole('lanyard_owner')::oid, c.oid, 'SELECT'), true))";
 
 const CHECKS: &[Check] = &[
@@ -225,10 +224,7 @@ pub async fn doctor(endpoint: &Endpoint, login: &Login) -> Result<Vec<Finding>, 
 
 async fn run(client: &Client, check: &Check) -> Result<Vec<Finding>, WarehouseError> {
     let failed = |e| WarehouseError::from_client(e, DOING);
-    let sql = check
-        .sql
-        .replace("{governed}", GOVERNED)
-        .replace("{exposed}", EXPOSED);
+    let sql = check.sql.replace("{governed}", GOVERNED).replace("{exposed}", EXPOSED);
     client
         .query_typed(&sql, &[])
         .await

@@ -41,10 +41,7 @@ impl Login {
     /// Both parts.
     #[must_use]
     pub fn new(user: impl Into<String>, password: Secret) -> Self {
-        Self {
-            user: user.into(),
-            password,
-        }
+        Self { user: user.into(), password }
     }
 }
 
@@ -114,9 +111,7 @@ mod tests {
     fn debug_shows_no_secret() {
         let login = Login::new("taylor", Secret::new("hunter2"));
         assert!(!format!("{login:?}").contains("hunter2"));
-        let tls = TlsMode::VerifyFull {
-            ca_pem: b"hunter2".to_vec(),
-        };
+        let tls = TlsMode::VerifyFull { ca_pem: b"hunter2".to_vec() };
         assert_eq!(format!("{tls:?}"), "VerifyFull");
     }
 }

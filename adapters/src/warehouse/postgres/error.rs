@@ -84,9 +84,7 @@ pub enum WarehouseError {
         sqlstate: Option<String>,
     },
     /// Lanyard's objects are missing or older than this program.
-    #[error(
-        "database {database:?} is not prepared for this version of Lanyard (run \"lanyard bootstrap\")"
-    )]
+    #[error("database {database:?} is not prepared for this version of Lanyard (run \"lanyard bootstrap\")")]
     NotBootstrapped {
         /// Database.
         database: String,
@@ -129,10 +127,7 @@ impl WarehouseError {
         }
         let io = std::error::Error::source(&source).is_some_and(|e| e.is::<io::Error>());
         if source.is_closed() || io {
-            return Self::Lost {
-                doing,
-                source: Some(Box::new(source)),
-            };
+            return Self::Lost { doing, source: Some(Box::new(source)) };
         }
         Self::Client { doing, source }
     }
@@ -140,13 +135,10 @@ impl WarehouseError {
     /// Is the connection it happened on of no more use?
     pub(super) fn is_fatal(&self) -> bool {
         match self {
-            Self::Lost { .. } | Self::Deadline { .. } | Self::Protocol(_) | Self::Client { .. } => {
-                true
-            }
+            Self::Lost { .. } | Self::Deadline { .. } | Self::Protocol(_) | Self::Client { .. } => true,
             Self::Refused { sqlstate, .. } => {
                 // admin_shutdown, crash_shutdown, cannot_connect_now, and connection exceptions.
-                matches!(sqlstate.as_str(), "57P01" | "57P02" | "57P03")
-                    || sqlstate.starts_with("08")
+                matches!(sqlstate.as_str(), "57P01" | "57P02" | "57P03") || sqlstate.starts_with("08")
             }
             Self::Unreachable { .. }
             | Self::Tls { .. }

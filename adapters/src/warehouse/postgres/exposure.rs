@@ -42,13 +42,8 @@ pub(super) async fn public_reads(
         schema: &'a str,
         name: &'a str,
     }
-    let wanted: Vec<Wanted<'_>> = relations
-        .iter()
-        .map(|r| Wanted {
-            schema: &r.schema,
-            name: &r.name,
-        })
-        .collect();
+    let wanted: Vec<Wanted<'_>> =
+        relations.iter().map(|r| Wanted { schema: &r.schema, name: &r.name }).collect();
     let wanted = serde_json::to_string(&wanted)
         .map_err(|e| WarehouseError::Protocol(format!("a request of ours: {e}")))?;
     let sql = format!(

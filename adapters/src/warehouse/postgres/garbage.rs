@@ -65,18 +65,12 @@ pub(super) async fn collect(
 async fn begin(client: &mut Client) -> Result<Transaction<'_>, WarehouseError> {
     let failed = |e| WarehouseError::from_client(e, DOING);
     let tx = client.transaction().await.map_err(failed)?;
-    tx.execute_typed(
-        "SELECT pg_advisory_xact_lock($1)",
-        &[(&ADVISORY_LOCK, Type::INT8)],
-    )
-    .await
-    .map_err(failed)?;
-    tx.batch_execute(&format!(
-        "SET LOCAL ROLE {}; SET LOCAL lock_timeout = 200",
-        names::OWNER_ROLE
-    ))
-    .await
-    .map_err(failed)?;
+    tx.execute_typed("SELECT pg_advisory_xact_lock($1)", &[(&ADVISORY_LOCK, Type::INT8)])
+        .await
+        .map_err(failed)?;
+    tx.batch_execute(&format!("SET LOCAL ROLE {}; SET LOCAL lock_timeout = 200", names::OWNER_ROLE))
+        .await
+        .map_err(failed)?;
     Ok(tx)
 }
 
@@ -85,10 +79,7 @@ async fn list(client: &mut Client, sql: &str) -> Result<Vec<String>, WarehouseEr
     let tx = begin(client).await?;
     let rows = tx.query_typed(sql, &[]).await.map_err(failed)?;
     tx.commit().await.map_err(failed)?;
-    rows.iter()
-        .map(|row| row.try_get(0))
-        .collect::<Result<_, _>>()
-        .map_err(failed)
+    rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(failed)
 }
 
 /// What the bundle holds in this database. Only who granted can take back: DROP OWNED by the definer would not.
@@ -105,18 +96,12 @@ const HELD: &str = "
 async fn drop_bundle(tx: Transaction<'_>, bundle: &str) -> Result<(), WarehouseError> {
     let failed = |e| WarehouseError::from_client(e, DOING);
     let mut sql = String::new();
-    for row in tx
-        .query_typed(HELD, &[(&bundle, Type::TEXT)])
-        .await
-        .map_err(failed)?
-    {
+    for row in tx.query_typed(HELD, &[(&bundle, Type::TEXT)]).await.map_err(failed)? {
         sql.push_str(row.try_get(0).map_err(failed)?);
     }
     sql.push_str("SET LOCAL ROLE NONE");
     tx.batch_execute(&sql).await.map_err(failed)?;
-    tx.execute_typed("SELECT lanyard.drop_bundle($1)", &[(&bundle, Type::TEXT)])
-        .await
-        .map_err(failed)?;
+    tx.execute_typed("SELECT lanyard.drop_bundle($1)", &[(&bundle, Type::TEXT)]).await.map_err(failed)?;
     tx.commit().await.map_err(failed)
 }
 

@@ -116,10 +116,7 @@ impl Warehouse {
             let mut lent = builder.exclusive().await?;
             let client = lent.client()?;
             let failed = |e| WarehouseError::from_client(e, "connecting");
-            let row = client
-                .query_typed_one(BOOTSTRAPPED, &[])
-                .await
-                .map_err(failed)?;
+            let row = client.query_typed_one(BOOTSTRAPPED, &[]).await.map_err(failed)?;
             if !row.try_get::<_, bool>(0).map_err(failed)? {
                 return Err(WarehouseError::NotBootstrapped {
                     database: connector.endpoint.database.clone(),
@@ -172,10 +169,7 @@ impl Warehouse {
     /// # Errors
     /// [`WarehouseError::Changed`] where the catalog must be read again, [`WarehouseError::View`] where the server refuses
     /// a view, or no connection. Nothing is left behind.
-    pub async fn prepare(
-        &self,
-        entitlement: &Entitlement,
-    ) -> Result<Arc<Prepared>, WarehouseError> {
+    pub async fn prepare(&self, entitlement: &Entitlement) -> Result<Arc<Prepared>, WarehouseError> {
         let cell = self.memo(entitlement);
         let prepared = cell
             .get_or_try_init(|| {
@@ -233,11 +227,7 @@ impl Warehouse {
     ///
     /// # Errors
     /// [`WarehouseError::Refused`] with the server's SQLSTATE, or no connection.
-    pub async fn open(
-        &self,
-        login: &Login,
-        settings: &[(&str, &str)],
-    ) -> Result<Upstream, WarehouseError> {
+    pub async fn open(&self, login: &Login, settings: &[(&str, &str)]) -> Result<Upstream, WarehouseError> {
         let ours = [
             ("search_path", self.inner.search_path.as_str()),
             ("standard_conforming_strings", "on"),
@@ -249,11 +239,7 @@ impl Warehouse {
                 .chain(ours.iter().map(|(n, _)| *n))
                 .any(|n| n.eq_ignore_ascii_case(name))
         };
-        let mut all: Vec<(&str, &str)> = settings
-            .iter()
-            .copied()
-            .filter(|(n, _)| !taken(n))
-            .collect();
+        let mut all: Vec<(&str, &str)> = settings.iter().copied().filter(|(n, _)| !taken(n)).collect();
         all.extend(ours);
         upstream::open(&self.inner.connector, login, &all).await
     }
@@ -263,12 +249,7 @@ impl Warehouse {
     /// # Errors
     /// No connection.
     pub async fn cancel(&self, key: &CancelKey) -> Result<(), WarehouseError> {
-        within(
-            PING_SECONDS_MAX,
-            "cancelling",
-            upstream::cancel(&self.inner.connector, key),
-        )
-        .await
+        within(PING_SECONDS_MAX, "cancelling", upstream::cancel(&self.inner.connector, key)).await
     }
 
     /// Ends a lease: no new logins, its sessions terminated and gone, what it owned dropped, the role dropped, its rows
@@ -327,10 +308,8 @@ impl Warehouse {
     pub async fn ping(&self) -> Result<(), WarehouseError> {
         within(PING_SECONDS_MAX, "pinging", async {
             let client = self.inner.vendor.shared().await?;
-            let answered = client
-                .check_connection()
-                .await
-                .map_err(|e| WarehouseError::from_client(e, "pinging"));
+            let answered =
+                client.check_connection().await.map_err(|e| WarehouseError::from_client(e, "pinging"));
             self.inner.vendor.checked(&client, answered).await
         })
         .await
@@ -382,10 +361,7 @@ impl Warehouse {
             Some(known) if known.oids == oids => Arc::clone(&known.prepared),
             Some(_) | None => {
                 let prepared = Arc::new(OnceCell::new());
-                let new = Memo {
-                    oids,
-                    prepared: Arc::clone(&prepared),
-                };
+                let new = Memo { oids, prepared: Arc::clone(&prepared) };
                 memo.insert(entitlement.fingerprint, new);
                 prepared
             }
@@ -403,11 +379,7 @@ struct Claim<'a> {
 impl<'a> Claim<'a> {
     fn new(inner: &'a Inner, role: &'a RoleName) -> Self {
         lock(&inner.live).insert(role.as_str().to_owned());
-        Self {
-            inner,
-            role,
-            kept: false,
-        }
+        Self { inner, role, kept: false }
     }
 
     fn keep(mut self) {

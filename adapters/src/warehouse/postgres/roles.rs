@@ -46,16 +46,11 @@ pub(super) fn new_secret() -> Result<Vended, WarehouseError> {
     let random = SystemRandom::new();
     let mut secret = [0_u8; 32];
     let mut salt = [0_u8; 16];
-    random
-        .fill(&mut secret)
-        .map_err(|_| WarehouseError::Random)?;
+    random.fill(&mut secret).map_err(|_| WarehouseError::Random)?;
     random.fill(&mut salt).map_err(|_| WarehouseError::Random)?;
     let secret = base64(&secret, URL_ALPHABET, Padding::Without);
     let verifier = verifier(secret.as_bytes(), &salt);
-    Ok(Vended {
-        secret: Secret::new(secret),
-        verifier,
-    })
+    Ok(Vended { secret: Secret::new(secret), verifier })
 }
 
 fn verifier(secret: &[u8], salt: &[u8; 16]) -> String {
@@ -66,12 +61,7 @@ fn verifier(secret: &[u8], salt: &[u8; 16]) -> String {
     let stored_key = digest::digest(&digest::SHA256, client_key.as_ref());
     let server_key = sign(salted.as_ref(), b"Server Key");
     let text = |bytes: &[u8]| base64(bytes, ALPHABET, Padding::With);
-    format!(
-        "SCRAM-SHA-256$1:{}${}:{}",
-        text(salt),
-        text(stored_key.as_ref()),
-        text(server_key.as_ref())
-    )
+    format!("SCRAM-SHA-256$1:{}${}:{}", text(salt), text(stored_key.as_ref()), text(server_key.as_ref()))
 }
 
 /// RFC 4648 §4.
@@ -167,25 +157,14 @@ pub(super) struct Leftover {
 }
 
 /// Leases of that node, and expired ones of any.
-pub(super) async fn leftovers(
-    client: &Client,
-    node: &str,
-) -> Result<Vec<Leftover>, WarehouseError> {
+pub(super) async fn leftovers(client: &Client, node: &str) -> Result<Vec<Leftover>, WarehouseError> {
     let failed = |e| WarehouseError::from_client(e, "looking for leftovers");
     client
-        .query_typed(
-            "SELECT role, expired FROM lanyard.leftovers($1)",
-            &[(&node, Type::TEXT)],
-        )
+        .query_typed("SELECT role, expired FROM lanyard.leftovers($1)", &[(&node, Type::TEXT)])
         .await
         .map_err(failed)?
         .iter()
-        .map(|row| {
-            Ok(Leftover {
-                role: row.try_get(0)?,
-                expired: row.try_get(1)?,
-            })
-        })
+        .map(|row| Ok(Leftover { role: row.try_get(0)?, expired: row.try_get(1)? }))
         .collect::<Result<_, tokio_postgres::Error>>()
         .map_err(failed)
 }

@@ -45,21 +45,13 @@ macro_rules! each {
 }
 
 impl AsyncRead for UpstreamStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         each!(self, stream => Pin::new(stream).poll_read(cx, buf))
     }
 }
 
 impl AsyncWrite for UpstreamStream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         each!(self, stream => Pin::new(stream).poll_write(cx, buf))
     }
 
@@ -98,19 +90,13 @@ pub(super) struct Connector {
 impl Connector {
     /// Reads certificates and the host name, where TLS is wanted.
     pub(super) fn new(endpoint: Endpoint) -> Result<Self, WarehouseError> {
-        let tls = if endpoint.is_unix() {
-            None
-        } else {
-            client_config(&endpoint.tls)?
-        };
+        let tls = if endpoint.is_unix() { None } else { client_config(&endpoint.tls)? };
         let tls = match tls {
             None => None,
             Some(config) => {
-                let name = ServerName::try_from(endpoint.host.clone()).map_err(|e| {
-                    WarehouseError::Tls {
-                        what: format!("{:?} is neither a host name nor an address", endpoint.host),
-                        source: Some(Box::new(e)),
-                    }
+                let name = ServerName::try_from(endpoint.host.clone()).map_err(|e| WarehouseError::Tls {
+                    what: format!("{:?} is neither a host name nor an address", endpoint.host),
+                    source: Some(Box::new(e)),
                 })?;
                 Some((TlsConnector::from(Arc::new(config)), name))
             }
@@ -120,14 +106,10 @@ impl Connector {
 
     /// Connects and, where configured, encrypts. No deadline of its own; cancel-safe (the socket closes).
     pub(super) async fn connect(&self) -> Result<UpstreamStream, WarehouseError> {
-        let unreachable = |source| WarehouseError::Unreachable {
-            endpoint: self.endpoint.to_string(),
-            source,
-        };
+        let unreachable =
+            |source| WarehouseError::Unreachable { endpoint: self.endpoint.to_string(), source };
         if self.endpoint.is_unix() {
-            let stream = UnixStream::connect(self.endpoint.socket_path())
-                .await
-                .map_err(unreachable)?;
+            let stream = UnixStream::connect(self.endpoint.socket_path()).await.map_err(unreachable)?;
             return Ok(UpstreamStream::Unix(stream));
         }
         let stream = TcpStream::connect((self.endpoint.host.as_str(), self.endpoint.port))
@@ -148,10 +130,8 @@ async fn encrypt(
     connector: &TlsConnector,
     name: ServerName<'static>,
 ) -> Result<UpstreamStream, WarehouseError> {
-    let lost = |source: io::Error| WarehouseError::Lost {
-        doing: "asking for TLS",
-        source: Some(Box::new(source)),
-    };
+    let lost =
+        |source: io::Error| WarehouseError::Lost { doing: "asking for TLS", source: Some(Box::new(source)) };
     let mut request = BytesMut::with_capacity(8);
     frontend::ssl_request(&mut request);
     stream.write_all(&request).await.map_err(lost)?;
@@ -160,32 +140,26 @@ async fn encrypt(
         b'S' => {}
         b'N' => {
             return Err(WarehouseError::Tls {
-                what: "the server has TLS switched off (set \"ssl = on\" there, or tls = \"disable\" here)".into(),
+                what: "the server has TLS switched off (set \"ssl = on\" there, or tls = \"disable\" here)"
+                    .into(),
                 source: None,
             });
         }
         other => {
-            return Err(WarehouseError::Protocol(format!(
-                "byte {other} in answer to SSLRequest"
-            )));
+            return Err(WarehouseError::Protocol(format!("byte {other} in answer to SSLRequest")));
         }
     }
-    let stream = connector
-        .connect(name, stream)
-        .await
-        .map_err(|e| WarehouseError::Tls {
-            what: "the handshake failed".into(),
-            source: Some(Box::new(e)),
-        })?;
+    let stream = connector.connect(name, stream).await.map_err(|e| WarehouseError::Tls {
+        what: "the handshake failed".into(),
+        source: Some(Box::new(e)),
+    })?;
     Ok(UpstreamStream::Tls(Box::new(stream)))
 }
 
 fn client_config(mode: &TlsMode) -> Result<Option<ClientConfig>, WarehouseError> {
-    let wrong = |what: &str, source: Option<Box<dyn std::error::Error + Send + Sync>>| {
-        WarehouseError::Tls {
-            what: what.to_owned(),
-            source,
-        }
+    let wrong = |what: &str, source: Option<Box<dyn std::error::Error + Send + Sync>>| WarehouseError::Tls {
+        what: what.to_owned(),
+        source,
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -204,19 +178,14 @@ fn client_config(mode: &TlsMode) -> Result<Option<ClientConfig>, WarehouseError>
             for certificate in CertificateDer::pem_slice_iter(ca_pem) {
                 let certificate =
                     certificate.map_err(|e| wrong("the CA file is not PEM", Some(Box::new(e))))?;
-                roots.add(certificate).map_err(|e| {
-                    wrong(
-                        "a certificate of the CA file cannot be used",
-                        Some(Box::new(e)),
-                    )
-                })?;
+                roots
+                    .add(certificate)
+                    .map_err(|e| wrong("a certificate of the CA file cannot be used", Some(Box::new(e))))?;
             }
             if roots.is_empty() {
                 return Err(wrong("the CA file holds no certificate", None));
             }
-            Ok(Some(
-                builder.with_root_certificates(roots).with_no_client_auth(),
-            ))
+            Ok(Some(builder.with_root_certificates(roots).with_no_client_auth()))
         }
     }
 }
@@ -243,12 +212,7 @@ impl ServerCertVerifier for AnyCertificate {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(
-            message,
-            cert,
-            dss,
-            &self.0.signature_verification_algorithms,
-        )
+        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -257,12 +221,7 @@ impl ServerCertVerifier for AnyCertificate {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message,
-            cert,
-            dss,
-            &self.0.signature_verification_algorithms,
-        )
+        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

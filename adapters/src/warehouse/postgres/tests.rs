@@ -63,18 +63,13 @@ impl Shop {
     async fn open(database: &str) -> Result<Self, Box<dyn Error>> {
         let server = Server::shared()?;
         let dba = client_of(&server.endpoint("postgres"), &server.dba()).await?;
-        dba.batch_execute(&format!("CREATE DATABASE {database}"))
-            .await?;
+        dba.batch_execute(&format!("CREATE DATABASE {database}")).await?;
         let endpoint = server.endpoint(database);
         let dba = client_of(&endpoint, &server.dba()).await?;
         dba.batch_execute(SHOP).await?;
         super::bootstrap(&endpoint, &server.dba(), &options()).await?;
         let warehouse = connect(&endpoint, database).await?;
-        Ok(Self {
-            server,
-            database: database.to_owned(),
-            warehouse,
-        })
+        Ok(Self { server, database: database.to_owned(), warehouse })
     }
 
     fn endpoint(&self) -> Endpoint {
@@ -86,11 +81,7 @@ impl Shop {
     }
 
     async fn oid(&self, table: &str) -> Result<u32, Box<dyn Error>> {
-        let row = self
-            .dba()
-            .await?
-            .query_one("SELECT $1::text::regclass::oid", &[&table])
-            .await?;
+        let row = self.dba().await?.query_one("SELECT $1::text::regclass::oid", &[&table]).await?;
         Ok(row.try_get(0)?)
     }
 
@@ -100,20 +91,9 @@ impl Shop {
         let select = "SELECT t.order_id, 'REDACTED'::text AS lastname, t.region, t.order_total \
                       FROM public.customer_orders AS t WHERE t.region IN (SELECT a.value FROM lanyard.session_attribute \
                       AS a WHERE a.role = session_user AND a.key = 'user.region')";
-        let columns = [
-            ("order_id", 1, true),
-            ("lastname", 2, false),
-            ("region", 3, true),
-            ("order_total", 4, true),
-        ];
-        Ok(access(
-            "customer_orders",
-            oid,
-            operations,
-            select,
-            true,
-            &columns,
-        ))
+        let columns =
+            [("order_id", 1, true), ("lastname", 2, false), ("region", 3, true), ("order_total", 4, true)];
+        Ok(access("customer_orders", oid, operations, select, true, &columns))
     }
 }
 
@@ -165,27 +145,16 @@ fn entitlement(seed: &str, accesses: Vec<Access>) -> Entitlement {
             .or_default()
             .insert(access.relation.name.clone(), access);
     }
-    Entitlement {
-        relations,
-        fingerprint: Fingerprint(hash),
-        session_attributes: attributes(&["US-EAST"]),
-    }
+    Entitlement { relations, fingerprint: Fingerprint(hash), session_attributes: attributes(&["US-EAST"]) }
 }
 
 fn attributes(regions: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
-    BTreeMap::from([(
-        "user.region".to_owned(),
-        regions.iter().map(|r| (*r).to_owned()).collect(),
-    )])
+    BTreeMap::from([("user.region".to_owned(), regions.iter().map(|r| (*r).to_owned()).collect())])
 }
 
 fn new_role() -> Result<RoleName, Box<dyn Error>> {
     let session = SessionId::from_u128(uuid::Uuid::new_v4().as_u128());
-    Ok(RoleName::of(
-        Some(ShortId::new(7)?),
-        Some(ShortId::new(1)?),
-        session,
-    ))
+    Ok(RoleName::of(Some(ShortId::new(7)?), Some(ShortId::new(1)?), session))
 }
 
 fn lease(bundle: &str) -> Result<Lease, Box<dyn Error>> {
@@ -243,10 +212,7 @@ async fn ask(upstream: &mut Upstream, sql: &str) -> Result<Vec<Vec<Option<String
                 rows.push(row.collect());
             }
             b'E' => {
-                let code = frame
-                    .as_ref()
-                    .split(|b| *b == 0)
-                    .find(|f| f.first() == Some(&b'C'));
+                let code = frame.as_ref().split(|b| *b == 0).find(|f| f.first() == Some(&b'C'));
                 error = code.map(|c| String::from_utf8_lossy(&c[1..]).into_owned());
             }
             b'Z' => return error.map_or(Ok(rows), Err),
@@ -257,10 +223,7 @@ async fn ask(upstream: &mut Upstream, sql: &str) -> Result<Vec<Vec<Option<String
 
 /// The SQLSTATE of a refusal, or `00000`.
 async fn state_of(upstream: &mut Upstream, sql: &str) -> String {
-    ask(upstream, sql)
-        .await
-        .err()
-        .unwrap_or_else(|| "00000".into())
+    ask(upstream, sql).await.err().unwrap_or_else(|| "00000".into())
 }
 
 /// Waits until `check` holds, at most ten seconds.

@@ -53,15 +53,9 @@ pub(super) async fn open(
     login: &Login,
     settings: &[(&str, &str)],
 ) -> Result<Upstream, WarehouseError> {
-    let mut wire = Wire {
-        stream: connector.connect().await?,
-        buffer: BytesMut::with_capacity(4096),
-        received: 0,
-    };
-    let fixed = [
-        ("user", login.user.as_str()),
-        ("database", connector.endpoint.database.as_str()),
-    ];
+    let mut wire =
+        Wire { stream: connector.connect().await?, buffer: BytesMut::with_capacity(4096), received: 0 };
+    let fixed = [("user", login.user.as_str()), ("database", connector.endpoint.database.as_str())];
     let mut out = BytesMut::with_capacity(512);
     frontend::startup_message(fixed.into_iter().chain(settings.iter().copied()), &mut out)
         .map_err(|e| WarehouseError::Protocol(format!("startup settings: {e}")))?;
@@ -75,10 +69,7 @@ pub(super) async fn open(
         match tag {
             b'S' => parameters.push((c_string(&mut body)?, c_string(&mut body)?)),
             b'K' if (8..=4 + CANCEL_SECRET_BYTES_MAX).contains(&body.len()) => {
-                key = Some(CancelKey {
-                    pid: body.get_i32(),
-                    secret: body.to_vec(),
-                });
+                key = Some(CancelKey { pid: body.get_i32(), secret: body.to_vec() });
             }
             b'Z' => break,
             b'N' => {}
@@ -88,12 +79,7 @@ pub(super) async fn open(
     }
     let key = key.ok_or_else(|| WarehouseError::Protocol("no BackendKeyData".into()))?;
     check(&parameters, login)?;
-    Ok(Upstream {
-        stream: wire.stream,
-        key,
-        parameters,
-        leftover: wire.buffer,
-    })
+    Ok(Upstream { stream: wire.stream, key, parameters, leftover: wire.buffer })
 }
 
 /// What judging rests on must be so: whose session it is, how strings read, which bytes text is made of.
@@ -139,16 +125,11 @@ async fn authenticate(wire: &mut Wire, login: &Login) -> Result<(), WarehouseErr
             (10, None) => {
                 let mut offered = body.as_ref().split(|b| *b == 0);
                 if !offered.any(|m| m == SCRAM_SHA_256.as_bytes()) {
-                    return Err(WarehouseError::Protocol(
-                        "SCRAM-SHA-256 is not offered".into(),
-                    ));
+                    return Err(WarehouseError::Protocol("SCRAM-SHA-256 is not offered".into()));
                 }
-                let client = ScramSha256::new(
-                    login.password.expose().as_bytes(),
-                    ChannelBinding::unsupported(),
-                );
-                frontend::sasl_initial_response(SCRAM_SHA_256, client.message(), &mut out)
-                    .map_err(proof)?;
+                let client =
+                    ScramSha256::new(login.password.expose().as_bytes(), ChannelBinding::unsupported());
+                frontend::sasl_initial_response(SCRAM_SHA_256, client.message(), &mut out).map_err(proof)?;
                 scram = Some(client);
             }
             (11, Some(client)) if !proven => {
@@ -173,10 +154,8 @@ async fn authenticate(wire: &mut Wire, login: &Login) -> Result<(), WarehouseErr
 
 /// Sends a CancelRequest on a connection of its own and waits until the server closes it, as libpq does.
 pub(super) async fn cancel(connector: &Connector, key: &CancelKey) -> Result<(), WarehouseError> {
-    let lost = |source: io::Error| WarehouseError::Lost {
-        doing: "cancelling",
-        source: Some(Box::new(source)),
-    };
+    let lost =
+        |source: io::Error| WarehouseError::Lost { doing: "cancelling", source: Some(Box::new(source)) };
     let length = i32::try_from(12 + key.secret.len())
         .map_err(|_| WarehouseError::Protocol("cancel key too long".into()))?;
     let mut out = BytesMut::with_capacity(16);
@@ -191,14 +170,7 @@ pub(super) async fn cancel(connector: &Connector, key: &CancelKey) -> Result<(),
     match stream.read(&mut end).await {
         Ok(_) => Ok(()),
         // The server closes without a TLS farewell; the request is delivered.
-        Err(e)
-            if matches!(
-                e.kind(),
-                io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
-            ) =>
-        {
-            Ok(())
-        }
+        Err(e) if matches!(e.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => Ok(()),
         Err(e) => Err(lost(e)),
     }
 }
@@ -211,10 +183,8 @@ struct Wire {
 
 impl Wire {
     async fn send(&mut self, bytes: &[u8]) -> Result<(), WarehouseError> {
-        let lost = |source: io::Error| WarehouseError::Lost {
-            doing: "logging in",
-            source: Some(Box::new(source)),
-        };
+        let lost =
+            |source: io::Error| WarehouseError::Lost { doing: "logging in", source: Some(Box::new(source)) };
         self.stream.write_all(bytes).await.map_err(lost)?;
         self.stream.flush().await.map_err(lost)
     }
@@ -230,19 +200,13 @@ impl Wire {
                     "more than {LOGIN_BYTES_MAX} bytes before the session was ready"
                 )));
             }
-            let read =
-                self.stream
-                    .read_buf(&mut self.buffer)
-                    .await
-                    .map_err(|e| WarehouseError::Lost {
-                        doing: "logging in",
-                        source: Some(Box::new(e)),
-                    })?;
+            let read = self
+                .stream
+                .read_buf(&mut self.buffer)
+                .await
+                .map_err(|e| WarehouseError::Lost { doing: "logging in", source: Some(Box::new(e)) })?;
             if read == 0 {
-                return Err(WarehouseError::Lost {
-                    doing: "logging in",
-                    source: None,
-                });
+                return Err(WarehouseError::Lost { doing: "logging in", source: None });
             }
             self.received += read;
         }
@@ -256,10 +220,7 @@ fn cut(buffer: &mut BytesMut) -> Result<Option<(u8, BytesMut)>, WarehouseError> 
     };
     let length = u32::from_be_bytes([a, b, c, d]) as usize;
     if !(4..=LOGIN_BYTES_MAX).contains(&length) {
-        return Err(WarehouseError::Protocol(format!(
-            "message {:?} of {length} bytes",
-            char::from(tag)
-        )));
+        return Err(WarehouseError::Protocol(format!("message {:?} of {length} bytes", char::from(tag))));
     }
     if buffer.len() <= length {
         return Ok(None);
@@ -276,8 +237,7 @@ fn c_string(body: &mut BytesMut) -> Result<String, WarehouseError> {
         .ok_or_else(|| WarehouseError::Protocol("a text without its end".into()))?;
     let text = body.split_to(end);
     body.advance(1);
-    String::from_utf8(text.to_vec())
-        .map_err(|_| WarehouseError::Protocol("a text is not UTF-8".into()))
+    String::from_utf8(text.to_vec()).map_err(|_| WarehouseError::Protocol("a text is not UTF-8".into()))
 }
 
 fn refused(body: &[u8]) -> WarehouseError {
@@ -287,9 +247,7 @@ fn refused(body: &[u8]) -> WarehouseError {
             .map(|f| String::from_utf8_lossy(f.get(1..).unwrap_or_default()).into_owned())
     };
     WarehouseError::Refused {
-        sqlstate: field(b'C')
-            .filter(|c| c.len() == 5)
-            .unwrap_or_else(|| "XX000".into()),
+        sqlstate: field(b'C').filter(|c| c.len() == 5).unwrap_or_else(|| "XX000".into()),
         message: short(&field(b'M').unwrap_or_default()),
     }
 }
@@ -322,12 +280,7 @@ mod tests {
 
     #[test]
     fn errors_are_read_and_cut() {
-        let body = [
-            b"SFATAL\0C28P01\0M".as_slice(),
-            "ä".repeat(2000).as_bytes(),
-            b"\0\0",
-        ]
-        .concat();
+        let body = [b"SFATAL\0C28P01\0M".as_slice(), "ä".repeat(2000).as_bytes(), b"\0\0"].concat();
         match refused(&body) {
             WarehouseError::Refused { sqlstate, message } => {
                 assert_eq!(sqlstate, "28P01");

@@ -47,18 +47,11 @@ pub(super) async fn prepare(
     let accesses: Vec<&Access> = entitlement.iter().collect();
     let bundle = bundle_name(entitlement.fingerprint);
     let tx = client.transaction().await.map_err(failed)?;
-    tx.execute_typed(
-        "SELECT pg_advisory_xact_lock($1)",
-        &[(&ADVISORY_LOCK, Type::INT8)],
-    )
-    .await
-    .map_err(failed)?;
-    tx.execute_typed("SELECT lanyard.create_bundle($1)", &[(&bundle, Type::TEXT)])
+    tx.execute_typed("SELECT pg_advisory_xact_lock($1)", &[(&ADVISORY_LOCK, Type::INT8)])
         .await
         .map_err(failed)?;
-    tx.batch_execute(&format!("SET LOCAL ROLE {}", names::OWNER_ROLE))
-        .await
-        .map_err(failed)?;
+    tx.execute_typed("SELECT lanyard.create_bundle($1)", &[(&bundle, Type::TEXT)]).await.map_err(failed)?;
+    tx.batch_execute(&format!("SET LOCAL ROLE {}", names::OWNER_ROLE)).await.map_err(failed)?;
 
     make_keys(&tx, &accesses).await?;
     let mut states = look(&tx, &accesses, &bundle).await?;
@@ -74,18 +67,9 @@ pub(super) async fn prepare(
     for (access, state) in accesses.iter().zip(&states) {
         let view = check_view(access, state)?;
         let columns = access.view.columns.iter().map(|c| c.base_number).collect();
-        views.insert(
-            view,
-            ViewIdentity {
-                base_oid: access.oid,
-                columns,
-            },
-        );
+        views.insert(view, ViewIdentity { base_oid: access.oid, columns });
     }
-    let ready = accesses
-        .iter()
-        .zip(&states)
-        .all(|(access, state)| state.is_granted(access, hole));
+    let ready = accesses.iter().zip(&states).all(|(access, state)| state.is_granted(access, hole));
     if !ready || !announced_alike(&tx, &bundle, &accesses, &states).await? {
         grant(&tx, &bundle, &accesses, &states, hole).await?;
         announce(&tx, &bundle, &accesses, &states).await?;
@@ -172,19 +156,11 @@ async fn look(
         .collect();
     let wanted = json(&wanted)?;
     let failed = |e| WarehouseError::from_client(e, DOING);
-    let rows = tx
-        .query_typed(LOOK, &[(&wanted, Type::TEXT), (&bundle, Type::TEXT)])
-        .await
-        .map_err(failed)?;
+    let rows = tx.query_typed(LOOK, &[(&wanted, Type::TEXT), (&bundle, Type::TEXT)]).await.map_err(failed)?;
     if rows.len() != accesses.len() {
-        return Err(WarehouseError::Protocol(
-            "an answer of another length".into(),
-        ));
+        return Err(WarehouseError::Protocol("an answer of another length".into()));
     }
-    rows.iter()
-        .map(state)
-        .collect::<Result<_, tokio_postgres::Error>>()
-        .map_err(failed)
+    rows.iter().map(state).collect::<Result<_, tokio_postgres::Error>>().map_err(failed)
 }
 
 fn state(row: &tokio_postgres::Row) -> Result<State, tokio_postgres::Error> {
@@ -209,12 +185,7 @@ fn state(row: &tokio_postgres::Row) -> Result<State, tokio_postgres::Error> {
 
 /// The governed relation must be the one the entitlement was made for.
 fn check_base(access: &Access, state: &State) -> Result<(), WarehouseError> {
-    let changed = |what: String| {
-        Err(WarehouseError::Changed {
-            relation: access.relation.clone(),
-            what,
-        })
-    };
+    let changed = |what: String| Err(WarehouseError::Changed { relation: access.relation.clone(), what });
     match state.base_oid {
         None => return changed("it is gone".into()),
         Some(oid) if oid != access.oid => return changed("another one has its name".into()),
@@ -242,22 +213,11 @@ fn wants_check_option(access: &Access, state: &State) -> bool {
 }
 
 /// Creates the view unless it is there. True when it did.
-async fn make_view(
-    tx: &Transaction<'_>,
-    access: &Access,
-    state: &State,
-) -> Result<bool, WarehouseError> {
+async fn make_view(tx: &Transaction<'_>, access: &Access, state: &State) -> Result<bool, WarehouseError> {
     let name = &access.view.name;
     let hash = name.strip_prefix("v_").unwrap_or_default();
-    if hash.len() != 32
-        || !hash
-            .bytes()
-            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-    {
-        return Err(wrong(
-            access,
-            "its name is not \"v_\" and 32 hexadecimal digits",
-        ));
+    if hash.len() != 32 || !hash.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+        return Err(wrong(access, "its name is not \"v_\" and 32 hexadecimal digits"));
     }
     if state.view.is_some() {
         // A view follows its table when that is renamed: after a rename-and-swap it reads the old one. Nobody needs it
@@ -272,10 +232,7 @@ async fn make_view(
         (true, false) => " WITH (security_barrier=true)",
         (false, _) => "",
     };
-    let sql = format!(
-        "CREATE VIEW lanyard_secured.{name}{options} AS {}",
-        access.view.select_sql
-    );
+    let sql = format!("CREATE VIEW lanyard_secured.{name}{options} AS {}", access.view.select_sql);
     run(tx, access, &sql).await?;
     Ok(true)
 }
@@ -296,23 +253,14 @@ async fn run(tx: &Transaction<'_>, access: &Access, sql: &str) -> Result<(), War
 }
 
 fn wrong(access: &Access, what: &str) -> WarehouseError {
-    WarehouseError::View {
-        relation: access.relation.clone(),
-        what: what.to_owned(),
-        sqlstate: None,
-    }
+    WarehouseError::View { relation: access.relation.clone(), what: what.to_owned(), sqlstate: None }
 }
 
 /// The view must be what its name says, whoever made it. Answers its OID.
 fn check_view(access: &Access, state: &State) -> Result<u32, WarehouseError> {
-    let view = state
-        .view
-        .ok_or_else(|| wrong(access, "the server does not show it"))?;
+    let view = state.view.ok_or_else(|| wrong(access, "the server does not show it"))?;
     if !state.owned {
-        return Err(wrong(
-            access,
-            "a relation of its name is not a view of lanyard_owner",
-        ));
+        return Err(wrong(access, "a relation of its name is not a view of lanyard_owner"));
     }
     if state.barrier != access.view.barrier {
         return Err(wrong(access, "security_barrier is not as it should be"));
@@ -320,19 +268,12 @@ fn check_view(access: &Access, state: &State) -> Result<u32, WarehouseError> {
     if !state.reads.contains(&access.oid) {
         return Err(wrong(access, "it does not read the governed relation"));
     }
-    if !state
-        .view_columns
-        .iter()
-        .eq(access.view.columns.iter().map(|c| &c.name))
-    {
+    if !state.view_columns.iter().eq(access.view.columns.iter().map(|c| &c.name)) {
         return Err(wrong(access, "its columns are others than expected"));
     }
     let writes = Rights::of(access, UpsertHole::Closed).insert;
     if writes && access.view.barrier && !state.check_option {
-        return Err(wrong(
-            access,
-            "it would let rows be written out of sight (no check option)",
-        ));
+        return Err(wrong(access, "it would let rows be written out of sight (no check option)"));
     }
     Ok(view)
 }
@@ -357,10 +298,7 @@ const MAKE_KEYS: &str = "
     ON CONFLICT DO NOTHING";
 
 async fn make_keys(tx: &Transaction<'_>, accesses: &[&Access]) -> Result<(), WarehouseError> {
-    let keys: BTreeSet<&str> = accesses
-        .iter()
-        .flat_map(|a| a.view.keys.iter().map(String::as_str))
-        .collect();
+    let keys: BTreeSet<&str> = accesses.iter().flat_map(|a| a.view.keys.iter().map(String::as_str)).collect();
     if keys.is_empty() {
         return Ok(());
     }
@@ -372,6 +310,5 @@ async fn make_keys(tx: &Transaction<'_>, accesses: &[&Access]) -> Result<(), War
 }
 
 pub(super) fn json<T: Serialize>(value: &T) -> Result<String, WarehouseError> {
-    serde_json::to_string(value)
-        .map_err(|e| WarehouseError::Protocol(format!("a request of ours: {e}")))
+    serde_json::to_string(value).map_err(|e| WarehouseError::Protocol(format!("a request of ours: {e}")))
 }

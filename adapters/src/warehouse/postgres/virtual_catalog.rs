@@ -93,7 +93,7 @@ const INFORMATION_EMPTY: &[&str] = &[
 ];
 
 /// `information_schema` tables of constants.
-const INFORMATION_CONSTANT: &[&str] = &["sql_features", "sql_implementation_info", "sql_parts", "sql_sizing"];
+const INFORMATION_CONSTANT: &[&str] = &["sql_features", "sql_implementation_info", "sql_sizing"];
 
 /// Why the virtual catalog was not installed.
 #[derive(Debug, thiserror::Error)]
@@ -127,17 +127,13 @@ trait During<T> {
 
 impl<T> During<T> for Result<T, tokio_postgres::Error> {
     fn during(self, step: &str) -> Result<T, VirtualCatalogError> {
-        self.map_err(|source| VirtualCatalogError::Refused {
-            step: step.to_owned(),
-            source,
-        })
+        self.map_err(|source| VirtualCatalogError::Refused { step: step.to_owned(), source })
     }
 }
 
 /// Builds both virtual schemas anew and grants them to session roles.
 ///
-/// Call it inside a transaction, as a role that may drop what is in the two schemas and `SET ROLE lanyard_owner`. The
-/// schemas must belong to `lanyard_owner` and `lanyard.lease`, `lanyard.bundle_relation` and `lanyard.bundle_column` must
+/// Call it inside a transaction, as a role that may `SET ROLE lanyard_owner`. The schemas must belong to that role, and `lanyard.lease`, `lanyard.bundle_relation` and `lanyard.bundle_column` must
 /// exist. Running sessions wait for the transaction's end, or make it wait for theirs.
 ///
 /// Not cancel-safe: roll the transaction back when the future is dropped.
@@ -145,8 +141,8 @@ impl<T> During<T> for Result<T, tokio_postgres::Error> {
 /// # Errors
 /// [`VirtualCatalogError`]; the transaction is then of no use.
 pub(super) async fn install(client: &Client) -> Result<(), VirtualCatalogError> {
-    drop_all(client).await?;
     let (role, path) = enter(client).await?;
+    drop_all(client).await?;
     run(client, "helper views", HELPERS).await?;
     let sections = template::parse(VIEWS);
     let columns = columns(client, "pg_catalog").await?;
@@ -171,7 +167,10 @@ pub(super) async fn install(client: &Client) -> Result<(), VirtualCatalogError> 
     run(client, "grants", &grants(&granted)).await?;
     verify(client).await?;
     client
-        .query("SELECT pg_catalog.set_config('role', $1, true), pg_catalog.set_config('search_path', $2, true)", &[&role, &path])
+        .query(
+            "SELECT pg_catalog.set_config('role', $1, true), pg_catalog.set_config('search_path', $2, true)",
+            &[&role, &path],
+        )
         .await
         .during("the way back to the caller's role")?;
     Ok(())
@@ -181,15 +180,15 @@ pub(super) async fn install(client: &Client) -> Result<(), VirtualCatalogError> 
 async fn enter(client: &Client) -> Result<(String, String), VirtualCatalogError> {
     let step = "its own role";
     let before = client
-        .query_one("SELECT pg_catalog.current_setting('role'), pg_catalog.current_setting('search_path')", &[])
+        .query_one(
+            "SELECT pg_catalog.current_setting('role'), pg_catalog.current_setting('search_path')",
+            &[],
+        )
         .await
         .during(step)?;
     let enter = format!("SET LOCAL ROLE {OWNER_ROLE}; SET LOCAL search_path = pg_catalog");
     client.batch_execute(&enter).await.during(step)?;
-    let inside = client
-        .query_one("SELECT CURRENT_USER::text", &[])
-        .await
-        .during(step)?;
+    let inside = client.query_one("SELECT CURRENT_USER::text", &[]).await.during(step)?;
     if inside.get::<_, String>(0) != OWNER_ROLE {
         return Err(VirtualCatalogError::NoTransaction);
     }
@@ -200,7 +199,7 @@ async fn run(client: &Client, step: &str, sql: &str) -> Result<(), VirtualCatalo
     client.batch_execute(sql).await.during(step)
 }
 
-/// Drops every view and function of the two schemas.
+/// Drops every view and function of the two schemas; their owner may, whoever made them.
 async fn drop_all(client: &Client) -> Result<(), VirtualCatalogError> {
     let step = "room for the new version";
     let rows = client
@@ -226,7 +225,10 @@ async fn drop_all(client: &Client) -> Result<(), VirtualCatalogError> {
 }
 
 /// A schema's relations, each with its columns' names and types in order.
-async fn columns(client: &Client, schema: &str) -> Result<BTreeMap<String, Vec<(String, String)>>, VirtualCatalogError> {
+async fn columns(
+    client: &Client,
+    schema: &str,
+) -> Result<BTreeMap<String, Vec<(String, String)>>, VirtualCatalogError> {
     let rows = client
         .query(
             "SELECT c.relname::text, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod)
@@ -252,9 +254,10 @@ async fn information(client: &Client) -> Result<Vec<String>, VirtualCatalogError
     let columns = columns(client, "information_schema").await?;
     let known: BTreeSet<&str> = columns.keys().map(String::as_str).collect();
     run(client, "information_schema's privilege views", INFORMATION).await?;
-    let mut granted: Vec<String> = ["table_privileges", "role_table_grants", "column_privileges", "role_column_grants"]
-        .map(str::to_owned)
-        .into();
+    let mut granted: Vec<String> =
+        ["table_privileges", "role_table_grants", "column_privileges", "role_column_grants"]
+            .map(str::to_owned)
+            .into();
     for name in INFORMATION_EMPTY {
         if let Some(columns) = columns.get(*name) {
             let sql = template::empty(INFORMATION_SCHEMA, name, columns);
@@ -267,19 +270,23 @@ async fn information(client: &Client) -> Result<Vec<String>, VirtualCatalogError
         granted.push((*name).to_owned());
     }
     for name in INFORMATION_CONSTANT.iter().filter(|n| known.contains(*n)) {
-        let sql = format!("CREATE VIEW {INFORMATION_SCHEMA}.{name} AS SELECT * FROM information_schema.{name}");
+        let sql =
+            format!("CREATE VIEW {INFORMATION_SCHEMA}.{name} AS SELECT * FROM information_schema.{name}");
         run(client, name, &sql).await?;
         granted.push((*name).to_owned());
     }
-    Ok(granted
-        .into_iter()
-        .map(|name| format!("{INFORMATION_SCHEMA}.{name}"))
-        .collect())
+    Ok(granted.into_iter().map(|name| format!("{INFORMATION_SCHEMA}.{name}")).collect())
 }
 
 /// Creates `to.name` from the server's definition of `from.name`. Printed while only `pg_catalog` is on the path, its
 /// relations and functions carry no schema, so ours are found first when the text is read back.
-async fn derive(client: &Client, from: &str, to: &str, name: &str, replaced: &BTreeSet<&str>) -> Result<(), VirtualCatalogError> {
+async fn derive(
+    client: &Client,
+    from: &str,
+    to: &str,
+    name: &str,
+    replaced: &BTreeSet<&str>,
+) -> Result<(), VirtualCatalogError> {
     let relation = format!("{from}.{name}");
     let definition: String = client
         .query_one("SELECT pg_catalog.pg_get_viewdef($1::text::regclass)", &[&relation])
@@ -297,7 +304,8 @@ async fn derive(client: &Client, from: &str, to: &str, name: &str, replaced: &BT
 
 /// What session roles may touch.
 fn grants(views: &[String]) -> String {
-    let mut sql = format!("GRANT USAGE ON SCHEMA {CATALOG_SCHEMA}, {INFORMATION_SCHEMA} TO {SESSION_ROLE};\n");
+    let mut sql =
+        format!("GRANT USAGE ON SCHEMA {CATALOG_SCHEMA}, {INFORMATION_SCHEMA} TO {SESSION_ROLE};\n");
     for schema in [CATALOG_SCHEMA, INFORMATION_SCHEMA] {
         // Writing to a String cannot fail.
         let written = write!(
@@ -337,22 +345,14 @@ async fn verify(client: &Client) -> Result<(), VirtualCatalogError> {
              ) o (kind, name)
              WHERE n.nspname = $1::text AND c.relname = ANY ($2::text[])
                 OR n.nspname = $3::text AND c.relname = ANY ($4::text[])",
-            &[
-                &CATALOG_SCHEMA,
-                &DERIVED.to_vec(),
-                &INFORMATION_SCHEMA,
-                &INFORMATION_DERIVED.to_vec(),
-            ],
+            &[&CATALOG_SCHEMA, &DERIVED.to_vec(), &INFORMATION_SCHEMA, &INFORMATION_DERIVED.to_vec()],
         )
         .await
         .during("sure of the derived views")?;
     for row in rows {
         let (kind, object): (String, String) = (row.get(1), row.get(2));
         if kind == "relation" || virtual_catalog::function(&object).is_some() {
-            return Err(VirtualCatalogError::Unreplaced {
-                view: row.get(0),
-                object,
-            });
+            return Err(VirtualCatalogError::Unreplaced { view: row.get(0), object });
         }
     }
     Ok(())

@@ -44,16 +44,8 @@ pub(crate) enum Values<'a> {
 ///
 /// # Errors
 /// Why it does not compile there.
-pub(crate) fn compile(
-    expr: &Expr,
-    relation: &Relation,
-    values: &Values<'_>,
-) -> Result<Compiled, Problem> {
-    let mut compiler = Compiler {
-        relation,
-        values,
-        reads: BTreeMap::new(),
-    };
+pub(crate) fn compile(expr: &Expr, relation: &Relation, values: &Values<'_>) -> Result<Compiled, Problem> {
+    let mut compiler = Compiler { relation, values, reads: BTreeMap::new() };
     let terms = match expr {
         Expr::And(terms) => terms.as_slice(),
         other => std::slice::from_ref(other),
@@ -81,20 +73,13 @@ pub(crate) fn compile(
         let unguarded = compiler.reads.keys().filter(|k| !direct.contains(*k));
         parts.extend(unguarded.map(|key| format!("EXISTS (SELECT 1 {})", source(key))));
     }
-    Ok(Compiled {
-        sql: joined(&parts, " AND "),
-        reads: compiler.reads,
-    })
+    Ok(Compiled { sql: joined(&parts, " AND "), reads: compiler.reads })
 }
 
 /// `a in (@user.x)`: never TRUE without a value.
 fn plain_membership(term: &Expr) -> Option<&Attribute> {
     match term {
-        Expr::In {
-            items,
-            polarity: Polarity::Plain,
-            ..
-        } => match items.as_slice() {
+        Expr::In { items, polarity: Polarity::Plain, .. } => match items.as_slice() {
             [Expr::Attribute(attribute)] => Some(attribute),
             _ => None,
         },
@@ -105,11 +90,7 @@ fn plain_membership(term: &Expr) -> Option<&Attribute> {
 fn joined(parts: &[String], with: &str) -> String {
     match parts {
         [one] => one.clone(),
-        many => many
-            .iter()
-            .map(|p| format!("({p})"))
-            .collect::<Vec<_>>()
-            .join(with),
+        many => many.iter().map(|p| format!("({p})")).collect::<Vec<_>>().join(with),
     }
 }
 
@@ -124,17 +105,12 @@ fn source(key: &str) -> String {
 
 /// The column that carries a tag.
 pub(crate) fn tagged_column<'r>(relation: &'r Relation, tag: &TagPath) -> Result<&'r str, Problem> {
-    let mut found = relation
-        .columns
-        .iter()
-        .filter(|c| c.tags.iter().any(|t| t.is_under(tag)));
+    let mut found = relation.columns.iter().filter(|c| c.tags.iter().any(|t| t.is_under(tag)));
     let table = &relation.name;
     match (found.next(), found.next()) {
         (Some(one), None) => Ok(&one.name),
-        (None, _) => Err(
-            Problem::new(format!("no column of '{table}' carries the tag '{tag}'"))
-                .hint("tag the column, or leave the table out"),
-        ),
+        (None, _) => Err(Problem::new(format!("no column of '{table}' carries the tag '{tag}'"))
+            .hint("tag the column, or leave the table out")),
         (Some(one), Some(two)) => Err(Problem::new(format!(
             "'{}' and '{}' of '{table}' both carry the tag '{tag}'",
             one.name, two.name
@@ -158,53 +134,18 @@ impl Compiler<'_> {
             Expr::And(terms) => self.all(terms, " AND "),
             Expr::Or(terms) => self.all(terms, " OR "),
             Expr::Not(one) => Ok(format!("NOT ({})", self.condition(one)?)),
-            Expr::Compare {
-                left,
-                operator,
-                right,
-            } => self.compare(left, *operator, right),
-            Expr::In {
-                value,
-                items,
-                polarity,
-            } => self.member(value, items, *polarity),
-            Expr::Between {
-                value,
-                low,
-                high,
-                polarity,
-            } => self.between(value, low, high, *polarity),
-            Expr::Is {
-                value,
-                what,
-                polarity,
-            } => {
+            Expr::Compare { left, operator, right } => self.compare(left, *operator, right),
+            Expr::In { value, items, polarity } => self.member(value, items, *polarity),
+            Expr::Between { value, low, high, polarity } => self.between(value, low, high, *polarity),
+            Expr::Is { value, what, polarity } => {
                 let sql = match what {
                     Truth::Null => self.value(value)?.0,
                     Truth::True | Truth::False | Truth::Unknown => self.condition(value)?,
                 };
                 Ok(format!("({sql}) IS {}{}", polarity.not(), what.sql()))
             }
-            Expr::Like {
-                value,
-                pattern,
-                case,
-                polarity,
-            } => {
-                let sql = self.text(value)?;
-                let word = match case {
-                    Case::Counts => "LIKE",
-                    Case::Ignored => "ILIKE",
-                };
-                Ok(format!(
-                    "({sql}) {}{word} {}",
-                    polarity.not(),
-                    quote(pattern)
-                ))
-            }
-            Expr::Literal(Literal::Truth(truth)) => {
-                Ok(if *truth { "TRUE" } else { "FALSE" }.to_owned())
-            }
+            Expr::Like { value, pattern, case, polarity } => self.like(value, pattern, *case, *polarity),
+            Expr::Literal(Literal::Truth(truth)) => Ok(if *truth { "TRUE" } else { "FALSE" }.to_owned()),
             Expr::Column(_)
             | Expr::Tagged(_)
             | Expr::Cast { .. }
@@ -216,21 +157,24 @@ impl Compiler<'_> {
                     Ok(sql)
                 } else {
                     let what = super::print::predicate(expr);
-                    Err(Problem::new(format!(
-                        "'{what}' is not boolean in '{}'",
-                        self.relation.name
-                    ))
-                    .hint("compare it with something"))
+                    Err(Problem::new(format!("'{what}' is not boolean in '{}'", self.relation.name))
+                        .hint("compare it with something"))
                 }
             }
         }
     }
 
+    fn like(&mut self, value: &Expr, pattern: &str, case: Case, polarity: Polarity) -> Sql {
+        let sql = self.text(value)?;
+        let word = match case {
+            Case::Counts => "LIKE",
+            Case::Ignored => "ILIKE",
+        };
+        Ok(format!("({sql}) {}{word} {}", polarity.not(), quote(pattern)))
+    }
+
     fn all(&mut self, terms: &[Expr], with: &str) -> Sql {
-        let parts = terms
-            .iter()
-            .map(|t| self.condition(t))
-            .collect::<Result<Vec<_>, _>>()?;
+        let parts = terms.iter().map(|t| self.condition(t)).collect::<Result<Vec<_>, _>>()?;
         Ok(joined(&parts, with))
     }
 
@@ -277,10 +221,7 @@ impl Compiler<'_> {
     fn between(&mut self, value: &Expr, low: &Expr, high: &Expr, polarity: Polarity) -> Sql {
         let (sql, low) = self.pair(value, low)?;
         let (_, high) = self.pair(value, high)?;
-        Ok(format!(
-            "({sql}) {}BETWEEN ({low}) AND ({high})",
-            polarity.not()
-        ))
+        Ok(format!("({sql}) {}BETWEEN ({low}) AND ({high})", polarity.not()))
     }
 
     fn member(&mut self, value: &Expr, items: &[Expr], polarity: Polarity) -> Sql {
@@ -298,9 +239,7 @@ impl Compiler<'_> {
                 Expr::Literal(one) => literals.push(literal_as(found, one)?),
                 Expr::Attribute(one) => parts.push(self.attribute(&sql, found, one, value)?),
                 _ => {
-                    return Err(Problem::new(
-                        "a list after 'in' holds literals and attributes",
-                    ));
+                    return Err(Problem::new("a list after 'in' holds literals and attributes"));
                 }
             }
         }
@@ -329,42 +268,22 @@ impl Compiler<'_> {
             Some(cast) if !is_text => format!("{}::{cast}", attribute.key()),
             Some(_) | None => attribute.key(),
         };
-        self.reads.insert(
-            key.clone(),
-            Read {
-                attribute: attribute.clone(),
-                as_type: found,
-            },
-        );
+        self.reads.insert(key.clone(), Read { attribute: attribute.clone(), as_type: found });
         // The table of attributes has the default collation; a column with another one would make `=` ambiguous.
-        let collate = if is_text {
-            " COLLATE pg_catalog.\"default\""
-        } else {
-            ""
-        };
+        let collate = if is_text { " COLLATE pg_catalog.\"default\"" } else { "" };
         if let Values::Filled(values) = self.values {
             let values = values(attribute, found);
             let list: Vec<String> = values.iter().map(|v| quote(v)).collect();
-            let list = if list.is_empty() {
-                "NULL".to_owned()
-            } else {
-                list.join(", ")
-            };
+            let list = if list.is_empty() { "NULL".to_owned() } else { list.join(", ") };
             return Ok(format!("({sql}) IN ({list})"));
         }
         let column = match found.cast_name() {
             None => "a.value".to_owned(),
             Some(cast) if is_text => format!("CAST(a.value AS {cast})"),
             // CASE, because a planner may run a cast before the conditions beside it.
-            Some(cast) => format!(
-                "CASE WHEN a.key = {} THEN CAST(a.value AS {cast}) END",
-                quote(&key)
-            ),
+            Some(cast) => format!("CASE WHEN a.key = {} THEN CAST(a.value AS {cast}) END", quote(&key)),
         };
-        Ok(format!(
-            "({sql}){collate} IN (SELECT {column} {})",
-            source(&key)
-        ))
+        Ok(format!("({sql}){collate} IN (SELECT {column} {})", source(&key)))
     }
 
     fn column(&mut self, name: &str) -> Typed {
@@ -397,10 +316,7 @@ impl Compiler<'_> {
                 Ok((literal_as(kind, one)?, kind))
             }
             Expr::Cast { value, to } => self.cast(value, *to),
-            Expr::Call {
-                function,
-                arguments,
-            } => self.call(*function, arguments),
+            Expr::Call { function, arguments } => self.call(*function, arguments),
             Expr::And(_)
             | Expr::Or(_)
             | Expr::Not(_)
@@ -465,17 +381,10 @@ impl Compiler<'_> {
             Function::StartsWith => SqlType::Boolean,
             Function::Coalesce => return self.coalesce(arguments),
         };
-        let counts = matches!(
-            function,
-            Function::Left | Function::Right | Function::Substr
-        );
+        let counts = matches!(function, Function::Left | Function::Right | Function::Substr);
         let mut parts = Vec::with_capacity(arguments.len());
         for (n, argument) in arguments.iter().enumerate() {
-            parts.push(if counts && n > 0 {
-                count(argument, name)?
-            } else {
-                self.text(argument)?
-            });
+            parts.push(if counts && n > 0 { count(argument, name)? } else { self.text(argument)? });
         }
         Ok((format!("pg_catalog.{name}({})", parts.join(", ")), result))
     }
@@ -483,9 +392,7 @@ impl Compiler<'_> {
     fn coalesce(&mut self, arguments: &[Expr]) -> Typed {
         let is_literal = |e: &&Expr| matches!(e, Expr::Literal(_));
         let Some(first) = arguments.iter().find(|e| !is_literal(e)) else {
-            return Err(Problem::new(
-                "'coalesce' needs a column among its arguments",
-            ));
+            return Err(Problem::new("'coalesce' needs a column among its arguments"));
         };
         let mut found = self.value(first)?.1;
         if found.family() == Family::None {

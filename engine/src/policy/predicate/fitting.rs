@@ -23,11 +23,7 @@ pub(super) fn widest(family: Family, found: SqlType) -> SqlType {
 
 /// Functions that count refuse negative numbers at run time, so only literals are let through.
 pub(super) fn count(argument: &Expr, function: &str) -> Sql {
-    let wrong = || {
-        Problem::new(format!(
-            "'{function}' counts with a whole number written out"
-        ))
-    };
+    let wrong = || Problem::new(format!("'{function}' counts with a whole number written out"));
     let Expr::Literal(Literal::Number(number)) = argument else {
         return Err(wrong());
     };
@@ -62,14 +58,10 @@ pub(super) fn cast_target(to: CastType) -> SqlType {
 
 /// Casts that succeed on every value and depend on no setting.
 pub(super) fn cast_is_safe(from: SqlType, to: SqlType) -> bool {
-    use SqlType::{
-        BigInt, Boolean, Date, Integer, Numeric, SmallInt, Text, Timestamp, TimestampTz, Uuid,
-    };
+    use SqlType::{BigInt, Boolean, Date, Integer, Numeric, SmallInt, Text, Timestamp, TimestampTz, Uuid};
     let whole = matches!(from, SmallInt | Integer | BigInt);
     match to {
-        Text => {
-            whole || from.family() == Family::Text || matches!(from, Numeric(_) | Boolean | Uuid)
-        }
+        Text => whole || from.family() == Family::Text || matches!(from, Numeric(_) | Boolean | Uuid),
         Numeric(_) => whole || matches!(from, Numeric(_)),
         BigInt => whole,
         Integer => matches!(from, SmallInt | Integer),
@@ -99,19 +91,15 @@ pub(super) fn literal_as(kind: SqlType, literal: &Literal) -> Sql {
     match (kind.family(), literal) {
         (Family::Number, Literal::Number(number)) => Ok(number.clone()),
         (Family::Float, Literal::Number(number)) if kind.reads(number) => Ok(number.clone()),
-        (Family::Truth, Literal::Truth(truth)) => {
-            Ok(if *truth { "TRUE" } else { "FALSE" }.to_owned())
+        (Family::Truth, Literal::Truth(truth)) => Ok(if *truth { "TRUE" } else { "FALSE" }.to_owned()),
+        (Family::None, _) => {
+            Err(Problem::new(format!("{shown} is compared with a type that has no comparison here")))
         }
-        (Family::None, _) => Err(Problem::new(format!(
-            "{shown} is compared with a type that has no comparison here"
-        ))),
         (_, Literal::Text(text)) if kind.reads(text) => Ok(quote(text)),
-        (Family::Instant, Literal::Text(_)) => Err(wrong(
-            "write the time zone, as in '2024-01-31 12:00:00+00:00'",
-        )),
-        (Family::Date, Literal::Text(_)) => {
-            Err(wrong("write it as '2024-01-31' or '2024-01-31 12:00:00'"))
+        (Family::Instant, Literal::Text(_)) => {
+            Err(wrong("write the time zone, as in '2024-01-31 12:00:00+00:00'"))
         }
+        (Family::Date, Literal::Text(_)) => Err(wrong("write it as '2024-01-31' or '2024-01-31 12:00:00'")),
         (Family::Text, Literal::Number(_) | Literal::Truth(_)) => {
             Err(wrong("write a string in single quotes"))
         }

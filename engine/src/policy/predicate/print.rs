@@ -85,68 +85,11 @@ fn write(expr: &Expr, out: &mut String) {
             out.push_str("not ");
             inner(one, out);
         }
-        Expr::Compare {
-            left,
-            operator,
-            right,
-        } => {
-            inner(left, out);
-            out.push(' ');
-            out.push_str(&operator.sql().to_lowercase());
-            out.push(' ');
-            inner(right, out);
-        }
-        Expr::In {
-            value,
-            items,
-            polarity,
-        } => {
-            inner(value, out);
-            out.push(' ');
-            out.push_str(not(*polarity));
-            out.push_str("in (");
-            joined(items, ", ", write, out);
-            out.push(')');
-        }
-        Expr::Between {
-            value,
-            low,
-            high,
-            polarity,
-        } => {
-            inner(value, out);
-            out.push(' ');
-            out.push_str(not(*polarity));
-            out.push_str("between ");
-            inner(low, out);
-            out.push_str(" and ");
-            inner(high, out);
-        }
-        Expr::Is {
-            value,
-            what,
-            polarity,
-        } => {
-            inner(value, out);
-            out.push_str(" is ");
-            out.push_str(not(*polarity));
-            out.push_str(&what.sql().to_lowercase());
-        }
-        Expr::Like {
-            value,
-            pattern,
-            case,
-            polarity,
-        } => {
-            inner(value, out);
-            out.push(' ');
-            out.push_str(not(*polarity));
-            out.push_str(match case {
-                Case::Counts => "like ",
-                Case::Ignored => "ilike ",
-            });
-            out.push_str(&words::string(pattern));
-        }
+        Expr::Compare { .. }
+        | Expr::In { .. }
+        | Expr::Between { .. }
+        | Expr::Is { .. }
+        | Expr::Like { .. } => write_test(expr, out),
         Expr::Column(name) => out.push_str(&column(name)),
         Expr::Tagged(path) => {
             out.push_str("@tagged(");
@@ -162,15 +105,67 @@ fn write(expr: &Expr, out: &mut String) {
             out.push_str(to.word());
             out.push(')');
         }
-        Expr::Call {
-            function,
-            arguments,
-        } => {
+        Expr::Call { function, arguments } => {
             out.push_str(function.word());
             out.push('(');
             joined(arguments, ", ", write, out);
             out.push(')');
         }
+    }
+}
+
+/// The tests of a value; nothing for another node.
+fn write_test(expr: &Expr, out: &mut String) {
+    match expr {
+        Expr::Compare { left, operator, right } => {
+            inner(left, out);
+            out.push(' ');
+            out.push_str(&operator.sql().to_lowercase());
+            out.push(' ');
+            inner(right, out);
+        }
+        Expr::In { value, items, polarity } => {
+            inner(value, out);
+            out.push(' ');
+            out.push_str(not(*polarity));
+            out.push_str("in (");
+            joined(items, ", ", write, out);
+            out.push(')');
+        }
+        Expr::Between { value, low, high, polarity } => {
+            inner(value, out);
+            out.push(' ');
+            out.push_str(not(*polarity));
+            out.push_str("between ");
+            inner(low, out);
+            out.push_str(" and ");
+            inner(high, out);
+        }
+        Expr::Is { value, what, polarity } => {
+            inner(value, out);
+            out.push_str(" is ");
+            out.push_str(not(*polarity));
+            out.push_str(&what.sql().to_lowercase());
+        }
+        Expr::Like { value, pattern, case, polarity } => {
+            inner(value, out);
+            out.push(' ');
+            out.push_str(not(*polarity));
+            out.push_str(match case {
+                Case::Counts => "like ",
+                Case::Ignored => "ilike ",
+            });
+            out.push_str(&words::string(pattern));
+        }
+        Expr::And(_)
+        | Expr::Or(_)
+        | Expr::Not(_)
+        | Expr::Column(_)
+        | Expr::Tagged(_)
+        | Expr::Attribute(_)
+        | Expr::Literal(_)
+        | Expr::Cast { .. }
+        | Expr::Call { .. } => {}
     }
 }
 

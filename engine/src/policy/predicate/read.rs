@@ -29,18 +29,12 @@ pub(crate) fn predicate(tokens: &[Token], end: usize) -> Result<Expr, Located> {
     let mut sql_tokens = Vec::with_capacity(tokens.len());
     for (n, token) in tokens.iter().enumerate() {
         let at = Location::new(1, n as u64 + 1);
-        sql_tokens.push(TokenWithSpan::new(
-            reader.sql_token(n, token)?,
-            Span::new(at, at),
-        ));
+        sql_tokens.push(TokenWithSpan::new(reader.sql_token(n, token)?, Span::new(at, at)));
     }
     let dialect = PostgreSqlDialect {};
-    let mut parser = Parser::new(&dialect)
-        .with_recursion_limit(RECURSION_MAX)
-        .with_tokens_with_locations(sql_tokens);
-    let tree = parser
-        .parse_expr()
-        .map_err(|e| reader.syntax(&e.to_string()))?;
+    let mut parser =
+        Parser::new(&dialect).with_recursion_limit(RECURSION_MAX).with_tokens_with_locations(sql_tokens);
+    let tree = parser.parse_expr().map_err(|e| reader.syntax(&e.to_string()))?;
     let next = parser.peek_token();
     if next.token != SqlToken::EOF {
         let problem = Problem::new(format!("'{next}' was not expected here"));
@@ -55,15 +49,10 @@ fn check_bounds(tokens: &[Token], end: usize) -> Result<(), Located> {
         return Err((end, problem.hint("as in: where region in (@user.region)")));
     };
     let joint = |t: &&Token| {
-        !matches!(
-            t.kind,
-            Kind::Text(_) | Kind::Number(_) | Kind::Attribute(_) | Kind::Symbol(",")
-        )
+        !matches!(t.kind, Kind::Text(_) | Kind::Number(_) | Kind::Attribute(_) | Kind::Symbol(","))
     };
     let joints = tokens.iter().filter(joint).count();
-    if tokens.len() > limits::POLICY_PREDICATE_TOKENS_MAX
-        || joints > limits::POLICY_PREDICATE_WORDS_MAX
-    {
+    if tokens.len() > limits::POLICY_PREDICATE_TOKENS_MAX || joints > limits::POLICY_PREDICATE_WORDS_MAX {
         let problem = Problem::new("this predicate is too long");
         return Err((first.start, problem.hint("split it into several policies")));
     }
@@ -96,7 +85,9 @@ impl Reader<'_> {
                 let problem = Problem::new(format!("'{word}' is not a column's name"));
                 return Err((
                     token.start,
-                    problem.hint(format!("write \"{word}\" for a column of that name; arithmetic is not part of predicates")),
+                    problem.hint(format!(
+                        "write \"{word}\" for a column of that name; arithmetic is not part of predicates"
+                    )),
                 ));
             }
             Kind::Word(word) => SqlToken::make_word(word, None),
@@ -107,19 +98,19 @@ impl Reader<'_> {
             Kind::Text(text) => SqlToken::SingleQuotedString(text.clone()),
             Kind::Number(number) => SqlToken::Number(number.clone(), false),
             // Stands for the token itself, found again by its number.
-            Kind::Attribute(_) | Kind::Tagged(_) => {
-                SqlToken::make_word(&format!("@{number}"), Some('"'))
-            }
-            Kind::Symbol(symbol) => match sql_symbol(symbol) {
-                Some(token) => token,
-                None => {
-                    let problem = Problem::new(format!("'{symbol}' is not part of predicates"));
-                    return Err((
+            Kind::Attribute(_) | Kind::Tagged(_) => SqlToken::make_word(&format!("@{number}"), Some('"')),
+            Kind::Symbol(symbol) => {
+                match sql_symbol(symbol) {
+                    Some(token) => token,
+                    None => {
+                        let problem = Problem::new(format!("'{symbol}' is not part of predicates"));
+                        return Err((
                         token.start,
                         problem.hint("comparisons, and, or, not, in, between, is, like, casts and a few functions are"),
                     ));
+                    }
                 }
-            },
+            }
             Kind::End => return refuse("the predicate ends here".to_owned()),
         })
     }
@@ -136,50 +127,27 @@ impl Reader<'_> {
     fn syntax(&self, message: &str) -> Located {
         let plain = message.trim_start_matches("sql parser error: ");
         let (what, place) = plain.split_once(" at Line: ").unwrap_or((plain, ""));
-        let column = place
-            .rsplit("Column: ")
-            .next()
-            .and_then(|n| n.trim().parse::<usize>().ok());
+        let column = place.rsplit("Column: ").next().and_then(|n| n.trim().parse::<usize>().ok());
         let offset = match column.and_then(|n| n.checked_sub(1)) {
             Some(n) => self.tokens.get(n).map_or(self.end, |t| t.start),
             None => self.end,
         };
-        let what = if what.contains("ecursion") {
-            "it nests too deep"
-        } else {
-            what.trim_end()
-        };
+        let what = if what.contains("ecursion") { "it nests too deep" } else { what.trim_end() };
         let mut words = what.chars();
-        let lower = words
-            .next()
-            .map(|c| c.to_lowercase().chain(words).collect::<String>())
-            .unwrap_or_default();
-        (
-            offset,
-            Problem::new(format!(
-                "this is not a predicate: {}",
-                lower.replace("EOF", "the end")
-            )),
-        )
+        let lower =
+            words.next().map(|c| c.to_lowercase().chain(words).collect::<String>()).unwrap_or_default();
+        (offset, Problem::new(format!("this is not a predicate: {}", lower.replace("EOF", "the end"))))
     }
 
     pub(super) fn refuse<T>(&self, at: &Sql, what: impl Into<String>, hint: &str) -> Read<T> {
         let problem = Problem::new(what);
-        let problem = if hint.is_empty() {
-            problem
-        } else {
-            problem.hint(hint)
-        };
+        let problem = if hint.is_empty() { problem } else { problem.hint(hint) };
         Err((self.offset(at.span()), problem))
     }
 
     pub(super) fn deeper(&self, at: &Sql, depth: usize) -> Read<usize> {
         if depth >= TREE_DEPTH_MAX {
-            return self.refuse(
-                at,
-                "this predicate nests too deep",
-                "split it into several policies",
-            );
+            return self.refuse(at, "this predicate nests too deep", "split it into several policies");
         }
         Ok(depth + 1)
     }
@@ -188,64 +156,31 @@ impl Reader<'_> {
         let sql = peel(sql);
         let deep = self.deeper(sql, depth)?;
         match sql {
-            Sql::BinaryOp {
-                op: op @ (BinaryOperator::And | BinaryOperator::Or),
-                ..
-            } => self.chain(sql, op, deep),
-            Sql::UnaryOp {
-                op: UnaryOperator::Not,
-                expr,
-            } => Ok(Expr::Not(Box::new(self.condition(expr, deep)?))),
+            Sql::BinaryOp { op: op @ (BinaryOperator::And | BinaryOperator::Or), .. } => {
+                self.chain(sql, op, deep)
+            }
+            Sql::UnaryOp { op: UnaryOperator::Not, expr } => {
+                Ok(Expr::Not(Box::new(self.condition(expr, deep)?)))
+            }
             Sql::BinaryOp { left, op, right } => match comparison(op) {
                 Some(operator) => self.compare(sql, left, operator, right, deep),
-                None => self.refuse(
-                    sql,
-                    format!("the operator '{op}' is not part of predicates"),
-                    "",
-                ),
+                None => self.refuse(sql, format!("the operator '{op}' is not part of predicates"), ""),
             },
-            Sql::IsDistinctFrom(left, right) => {
-                self.compare(sql, left, Comparison::Distinct, right, deep)
-            }
+            Sql::IsDistinctFrom(left, right) => self.compare(sql, left, Comparison::Distinct, right, deep),
             Sql::IsNotDistinctFrom(left, right) => {
                 self.compare(sql, left, Comparison::NotDistinct, right, deep)
             }
-            Sql::InList {
-                expr,
-                list,
-                negated,
-            } => {
-                let items = list
-                    .iter()
-                    .map(|i| self.item(i, deep))
-                    .collect::<Read<Vec<_>>>()?;
+            Sql::InList { expr, list, negated } => {
+                let items = list.iter().map(|i| self.item(i, deep)).collect::<Read<Vec<_>>>()?;
                 self.member(sql, expr, items, Polarity::of(*negated), deep)
             }
-            Sql::Between {
-                expr,
-                negated,
-                low,
-                high,
-            } => Ok(Expr::Between {
+            Sql::Between { expr, negated, low, high } => Ok(Expr::Between {
                 value: Box::new(self.operand(expr, deep)?),
                 low: Box::new(self.operand(low, deep)?),
                 high: Box::new(self.operand(high, deep)?),
                 polarity: Polarity::of(*negated),
             }),
-            Sql::Like {
-                negated,
-                any: false,
-                expr,
-                pattern,
-                escape_char: None,
-            } => self.like(expr, pattern, Case::Counts, *negated, deep),
-            Sql::ILike {
-                negated,
-                any: false,
-                expr,
-                pattern,
-                escape_char: None,
-            } => self.like(expr, pattern, Case::Ignored, *negated, deep),
+            Sql::Like { .. } | Sql::ILike { .. } => self.like(sql, deep),
             Sql::IsNull(_)
             | Sql::IsNotNull(_)
             | Sql::IsTrue(_)
@@ -254,9 +189,7 @@ impl Reader<'_> {
             | Sql::IsNotFalse(_)
             | Sql::IsUnknown(_)
             | Sql::IsNotUnknown(_) => self.is(sql, deep),
-            Sql::Identifier(_) | Sql::Value(_) | Sql::Cast { .. } | Sql::Function(_) => {
-                self.truth(sql, deep)
-            }
+            Sql::Identifier(_) | Sql::Value(_) | Sql::Cast { .. } | Sql::Function(_) => self.truth(sql, deep),
             _ => self.other(sql),
         }
     }
@@ -266,14 +199,8 @@ impl Reader<'_> {
         let value = self.operand(sql, depth)?;
         match value {
             Expr::Column(_) | Expr::Tagged(_) | Expr::Literal(Literal::Truth(_)) => Ok(value),
-            Expr::Cast {
-                to: CastType::Boolean,
-                ..
-            } => Ok(value),
-            Expr::Call {
-                function: Function::StartsWith | Function::Coalesce,
-                ..
-            } => Ok(value),
+            Expr::Cast { to: CastType::Boolean, .. } => Ok(value),
+            Expr::Call { function: Function::StartsWith | Function::Coalesce, .. } => Ok(value),
             _ => self.refuse(
                 sql,
                 "a condition was expected here, this is a value",
@@ -288,22 +215,14 @@ impl Reader<'_> {
         let mut terms = Vec::new();
         while let Some(next) = stack.pop() {
             match peel(next) {
-                Sql::BinaryOp {
-                    left,
-                    op: inner,
-                    right,
-                } if inner == op => {
+                Sql::BinaryOp { left, op: inner, right } if inner == op => {
                     stack.push(right);
                     stack.push(left);
                 }
                 other => terms.push(self.condition(other, depth)?),
             }
         }
-        Ok(if *op == BinaryOperator::And {
-            Expr::And(terms)
-        } else {
-            Expr::Or(terms)
-        })
+        Ok(if *op == BinaryOperator::And { Expr::And(terms) } else { Expr::Or(terms) })
     }
 
     fn is(&self, sql: &Sql, depth: usize) -> Read<Expr> {
@@ -322,21 +241,10 @@ impl Reader<'_> {
             Truth::Null => self.operand(tested, depth)?,
             Truth::True | Truth::False | Truth::Unknown => self.condition(tested, depth)?,
         };
-        Ok(Expr::Is {
-            value: Box::new(value),
-            what,
-            polarity: Polarity::of(negated),
-        })
+        Ok(Expr::Is { value: Box::new(value), what, polarity: Polarity::of(negated) })
     }
 
-    fn compare(
-        &self,
-        at: &Sql,
-        left: &Sql,
-        operator: Comparison,
-        right: &Sql,
-        depth: usize,
-    ) -> Read<Expr> {
+    fn compare(&self, at: &Sql, left: &Sql, operator: Comparison, right: &Sql, depth: usize) -> Read<Expr> {
         let attribute = |sql: &Sql| match peel(sql) {
             Sql::Identifier(ident) => match self.reference(ident) {
                 Some(Kind::Attribute(a)) => Some(Expr::Attribute(a.clone())),
@@ -387,11 +295,7 @@ impl Reader<'_> {
         if items.is_empty() {
             return self.refuse(at, "the list after 'in' is empty", "");
         }
-        Ok(Expr::In {
-            value: Box::new(self.operand(value, depth)?),
-            items,
-            polarity,
-        })
+        Ok(Expr::In { value: Box::new(self.operand(value, depth)?), items, polarity })
     }
 
     fn item(&self, sql: &Sql, depth: usize) -> Read<Expr> {
@@ -410,24 +314,22 @@ impl Reader<'_> {
         }
     }
 
-    fn like(
-        &self,
-        value: &Sql,
-        pattern: &Sql,
-        case: Case,
-        negated: bool,
-        depth: usize,
-    ) -> Read<Expr> {
+    fn like(&self, sql: &Sql, depth: usize) -> Read<Expr> {
+        let (value, pattern, case, negated) = match sql {
+            Sql::Like { negated, any: false, expr, pattern, escape_char: None } => {
+                (expr, pattern, Case::Counts, *negated)
+            }
+            Sql::ILike { negated, any: false, expr, pattern, escape_char: None } => {
+                (expr, pattern, Case::Ignored, *negated)
+            }
+            _ => return self.other(sql),
+        };
         let Expr::Literal(Literal::Text(text)) = self.operand(pattern, depth)? else {
             return self.refuse(pattern, "the pattern of 'like' is a string literal", "");
         };
         let escapes = text.chars().rev().take_while(|c| *c == '\\').count();
         if escapes % 2 == 1 {
-            return self.refuse(
-                pattern,
-                "a pattern cannot end with its escape character '\\'",
-                "",
-            );
+            return self.refuse(pattern, "a pattern cannot end with its escape character '\\'", "");
         }
         Ok(Expr::Like {
             value: Box::new(self.operand(value, depth)?),
@@ -443,14 +345,8 @@ impl Reader<'_> {
                 "a subquery is not part of predicates"
             }
             Sql::Case { .. } => "'case' is not part of predicates",
-            Sql::BinaryOp {
-                op: BinaryOperator::And | BinaryOperator::Or,
-                ..
-            }
-            | Sql::UnaryOp {
-                op: UnaryOperator::Not,
-                ..
-            } => "a value was expected here, this is a condition",
+            Sql::BinaryOp { op: BinaryOperator::And | BinaryOperator::Or, .. }
+            | Sql::UnaryOp { op: UnaryOperator::Not, .. } => "a value was expected here, this is a condition",
             Sql::Like { .. } | Sql::ILike { .. } => "'like' is written without 'any' and 'escape'",
             Sql::Cast { .. } => "this cast is not part of predicates",
             _ => "this is not part of predicates",

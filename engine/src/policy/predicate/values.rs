@@ -3,8 +3,8 @@
 //! Must never let a node through that is not named here: `_ => refuse`. The other half of `read`.
 
 use sqlparser::ast::{
-    CastKind, DataType, ExactNumberInfo, Expr as Sql, Function as SqlFunction, FunctionArg,
-    FunctionArgExpr, FunctionArguments, Ident, ObjectNamePart, TimezoneInfo, UnaryOperator, Value,
+    CastKind, DataType, ExactNumberInfo, Expr as Sql, Function as SqlFunction, FunctionArg, FunctionArgExpr,
+    FunctionArguments, Ident, ObjectNamePart, TimezoneInfo, UnaryOperator, Value,
 };
 
 use super::read::{Read, Reader, peel};
@@ -19,47 +19,30 @@ impl Reader<'_> {
         match sql {
             Sql::Identifier(ident) => self.identifier(sql, ident),
             Sql::Value(value) => self.literal(sql, &value.value),
-            Sql::UnaryOp {
-                op: UnaryOperator::Minus,
-                expr,
-            } => match self.operand(expr, deep)? {
+            Sql::UnaryOp { op: UnaryOperator::Minus, expr } => match self.operand(expr, deep)? {
                 Expr::Literal(Literal::Number(n)) if !n.starts_with('-') => {
                     Ok(Expr::Literal(Literal::Number(format!("-{n}"))))
                 }
                 _ => self.refuse(sql, "'-' stands before a number only", ""),
             },
             Sql::Cast {
-                kind: CastKind::Cast | CastKind::DoubleColon,
-                expr,
-                data_type,
-                format: None,
-                ..
+                kind: CastKind::Cast | CastKind::DoubleColon, expr, data_type, format: None, ..
             } => self.cast(sql, expr, data_type, deep),
             Sql::TypedString(typed) if !typed.uses_odbc_syntax => {
                 let value = self.literal(sql, &typed.value.value)?;
-                Ok(Expr::Cast {
-                    value: Box::new(value),
-                    to: self.cast_type(sql, &typed.data_type)?,
-                })
+                Ok(Expr::Cast { value: Box::new(value), to: self.cast_type(sql, &typed.data_type)? })
             }
             Sql::Function(function) => self.call(sql, function, deep),
-            Sql::Substring {
-                expr,
-                substring_from: Some(from),
-                substring_for,
-                ..
-            } => {
+            Sql::Substring { expr, substring_from: Some(from), substring_for, .. } => {
                 let mut arguments = vec![self.operand(expr, deep)?, self.operand(from, deep)?];
                 if let Some(count) = substring_for {
                     arguments.push(self.operand(count, deep)?);
                 }
                 self.called(sql, Function::Substr, arguments)
             }
-            Sql::CompoundIdentifier(_) => self.refuse(
-                sql,
-                "a column is named alone, without its table",
-                "as in: region = 'EU'",
-            ),
+            Sql::CompoundIdentifier(_) => {
+                self.refuse(sql, "a column is named alone, without its table", "as in: region = 'EU'")
+            }
             _ => self.other(sql),
         }
     }
@@ -92,11 +75,7 @@ impl Reader<'_> {
             Value::SingleQuotedString(text) => Ok(Expr::Literal(Literal::Text(text.clone()))),
             Value::Number(number, false) => Ok(Expr::Literal(Literal::Number(number.clone()))),
             Value::Boolean(truth) => Ok(Expr::Literal(Literal::Truth(*truth))),
-            Value::Null => self.refuse(
-                at,
-                "nothing is equal to NULL",
-                "use 'is null' or 'is not null'",
-            ),
+            Value::Null => self.refuse(at, "nothing is equal to NULL", "use 'is null' or 'is not null'"),
             _ => self.refuse(
                 at,
                 "this kind of literal is not part of predicates",
@@ -106,19 +85,14 @@ impl Reader<'_> {
     }
 
     fn cast(&self, at: &Sql, value: &Sql, data_type: &DataType, depth: usize) -> Read<Expr> {
-        Ok(Expr::Cast {
-            value: Box::new(self.operand(value, depth)?),
-            to: self.cast_type(at, data_type)?,
-        })
+        Ok(Expr::Cast { value: Box::new(self.operand(value, depth)?), to: self.cast_type(at, data_type)? })
     }
 
     fn cast_type(&self, at: &Sql, data_type: &DataType) -> Read<CastType> {
         Ok(match data_type {
             DataType::Text => CastType::Text,
             DataType::SmallInt(None) | DataType::Int2(None) => CastType::SmallInt,
-            DataType::Integer(None) | DataType::Int(None) | DataType::Int4(None) => {
-                CastType::Integer
-            }
+            DataType::Integer(None) | DataType::Int(None) | DataType::Int4(None) => CastType::Integer,
             DataType::BigInt(None) | DataType::Int8(None) => CastType::BigInt,
             DataType::Numeric(ExactNumberInfo::None) | DataType::Decimal(ExactNumberInfo::None) => {
                 CastType::Numeric
@@ -128,18 +102,13 @@ impl Reader<'_> {
             DataType::Timestamp(None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
                 CastType::Timestamp
             }
-            DataType::Timestamp(None, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone) => {
-                CastType::TimestampTz
-            }
+            DataType::Timestamp(None, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone) => CastType::TimestampTz,
             DataType::Uuid => CastType::Uuid,
             other => {
                 let known = CastType::ALL.map(CastType::word).join(", ");
                 return self.refuse(
                     at,
-                    format!(
-                        "a cast to '{}' is not part of predicates",
-                        other.to_string().to_lowercase()
-                    ),
+                    format!("a cast to '{}' is not part of predicates", other.to_string().to_lowercase()),
                     &format!("known are {known}"),
                 );
             }
@@ -149,22 +118,19 @@ impl Reader<'_> {
     fn call(&self, at: &Sql, call: &SqlFunction, depth: usize) -> Read<Expr> {
         let name = match call.name.0.as_slice() {
             [ObjectNamePart::Identifier(name)] => name,
-            [
-                ObjectNamePart::Identifier(schema),
-                ObjectNamePart::Identifier(name),
-            ] if schema.value.eq_ignore_ascii_case("pg_catalog") => name,
+            [ObjectNamePart::Identifier(schema), ObjectNamePart::Identifier(name)]
+                if schema.value.eq_ignore_ascii_case("pg_catalog") =>
+            {
+                name
+            }
             _ => return self.refuse(at, "only built-in functions are part of predicates", ""),
         };
         let word = name.value.to_ascii_lowercase();
         let Some(function) = function(&word) else {
             let known = Function::ALL.map(Function::word);
-            let hint = did_you_mean(&word, known)
-                .unwrap_or_else(|| format!("known are {}", known.join(", ")));
-            return self.refuse(
-                at,
-                format!("the function '{word}' is not part of predicates"),
-                &hint,
-            );
+            let hint =
+                did_you_mean(&word, known).unwrap_or_else(|| format!("known are {}", known.join(", ")));
+            return self.refuse(at, format!("the function '{word}' is not part of predicates"), &hint);
         };
         let arguments = self.arguments(at, call, &word, depth)?;
         self.called(at, function, arguments)
@@ -178,11 +144,7 @@ impl Reader<'_> {
             && !call.uses_odbc_syntax
             && call.parameters == FunctionArguments::None;
         let FunctionArguments::List(list) = &call.args else {
-            return self.refuse(
-                at,
-                format!("'{word}' takes its arguments in parentheses"),
-                "",
-            );
+            return self.refuse(at, format!("'{word}' takes its arguments in parentheses"), "");
         };
         if !plain || list.duplicate_treatment.is_some() || !list.clauses.is_empty() {
             return self.refuse(at, format!("'{word}' takes plain arguments only"), "");
@@ -200,22 +162,11 @@ impl Reader<'_> {
     fn called(&self, at: &Sql, function: Function, arguments: Vec<Expr>) -> Read<Expr> {
         let (least, most) = function.arity();
         if !(least..=most).contains(&arguments.len()) {
-            let count = if least == most {
-                least.to_string()
-            } else {
-                format!("{least} to {most}")
-            };
-            let what = format!(
-                "'{}' takes {count} arguments, not {}",
-                function.word(),
-                arguments.len()
-            );
+            let count = if least == most { least.to_string() } else { format!("{least} to {most}") };
+            let what = format!("'{}' takes {count} arguments, not {}", function.word(), arguments.len());
             return self.refuse(at, what, "");
         }
-        Ok(Expr::Call {
-            function,
-            arguments,
-        })
+        Ok(Expr::Call { function, arguments })
     }
 }
 

@@ -18,11 +18,7 @@ fn reaches(text: &str, who: &str, table: &str) -> bool {
 fn without_a_policy_nothing_is_reached() {
     for who in ["taylor", "avery", "marketing-agent~", "union-agent~harper"] {
         assert_eq!(entitled(&snapshot(""), who).iter().count(), 0);
-        assert!(
-            entitled(&snapshot(SAMPLE), who)
-                .iter()
-                .all(|a| a.relation.name != "payroll")
-        );
+        assert!(entitled(&snapshot(SAMPLE), who).iter().all(|a| a.relation.name != "payroll"));
     }
 }
 
@@ -32,25 +28,12 @@ fn unknown_principals_are_refused() {
     let ghost = UserId::parse("ghost").expect("id");
     let agent = AgentId::parse("ghost").expect("id");
     for unknown in [
-        Principal::Direct {
-            user: ghost.clone(),
-        },
-        Principal::Autonomous {
-            agent: agent.clone(),
-        },
-        Principal::OnBehalfOf {
-            agent: AgentId::parse("marketing-agent").expect("id"),
-            user: ghost,
-        },
-        Principal::OnBehalfOf {
-            agent,
-            user: UserId::parse("taylor").expect("id"),
-        },
+        Principal::Direct { user: ghost.clone() },
+        Principal::Autonomous { agent: agent.clone() },
+        Principal::OnBehalfOf { agent: AgentId::parse("marketing-agent").expect("id"), user: ghost },
+        Principal::OnBehalfOf { agent, user: UserId::parse("taylor").expect("id") },
     ] {
-        assert_eq!(
-            entitle(&snapshot, &unknown).map_err(|r| r.code),
-            Err(Code::NoIdentity)
-        );
+        assert_eq!(entitle(&snapshot, &unknown).map_err(|r| r.code), Err(Code::NoIdentity));
     }
 }
 
@@ -58,20 +41,12 @@ fn unknown_principals_are_refused() {
 fn grants() {
     let finance = |to: &str| format!("policy g allow read on tables tagged Finance to {to}");
     for (to, who, expect) in [
-        (
-            "users in group accountants and with training = 'security-awareness'",
-            "avery",
-            true,
-        ),
+        ("users in group accountants and with training = 'security-awareness'", "avery", true),
         ("users named avery", "avery", true),
         ("everyone", "taylor", true),
         ("users in group hr or accountants", "harper", true),
         ("users not in group hr", "taylor", true),
-        (
-            "users in group accountants and with training = 'other'",
-            "avery",
-            false,
-        ),
+        ("users in group accountants and with training = 'other'", "avery", false),
         ("users in group Accountants", "avery", false),
         ("users in group accountants", "taylor", false),
         ("users not in group hr", "harper", false),
@@ -81,11 +56,7 @@ fn grants() {
         ("agents in group accountants", "avery", false),
         ("users", "marketing-agent~", false),
     ] {
-        assert_eq!(
-            reaches(&finance(to), who, "finance.ledger"),
-            expect,
-            "{to} {who}"
-        );
+        assert_eq!(reaches(&finance(to), who, "finance.ledger"), expect, "{to} {who}");
     }
     for (on, expect) in [
         ("tagged Finance", true),
@@ -116,25 +87,12 @@ fn grants() {
 
 #[test]
 fn guardrails_beat_grants() {
-    let text = |guardrail: &str| {
-        format!("policy g allow read on tables tagged Plain to everyone\n{guardrail}")
-    };
+    let text =
+        |guardrail: &str| format!("policy g allow read on tables tagged Plain to everyone\n{guardrail}");
     for (guardrail, who, expect) in [
-        (
-            "guardrail x require users with training = 'privacy' on tables tagged Plain",
-            "riley",
-            true,
-        ),
-        (
-            "guardrail x require users with training = 'privacy' on tables tagged Plain",
-            "taylor",
-            false,
-        ),
-        (
-            "guardrail x require users with training = 'privacy' on tables tagged Plain",
-            "nobody",
-            false,
-        ),
+        ("guardrail x require users with training = 'privacy' on tables tagged Plain", "riley", true),
+        ("guardrail x require users with training = 'privacy' on tables tagged Plain", "taylor", false),
+        ("guardrail x require users with training = 'privacy' on tables tagged Plain", "nobody", false),
         (
             "guardrail x require users with training = 'privacy' on tables tagged Plain",
             "marketing-agent~",
@@ -145,21 +103,9 @@ fn guardrails_beat_grants() {
             "marketing-agent~",
             true,
         ),
-        (
-            "guardrail x require users with training = 'privacy' on tables tagged Sales",
-            "taylor",
-            true,
-        ),
-        (
-            "guardrail x (shadow) require users in group none_such on tables tagged Plain",
-            "taylor",
-            true,
-        ),
-        (
-            "guardrail x require users in group none_such on tables tagged Plain",
-            "taylor",
-            false,
-        ),
+        ("guardrail x require users with training = 'privacy' on tables tagged Sales", "taylor", true),
+        ("guardrail x (shadow) require users in group none_such on tables tagged Plain", "taylor", true),
+        ("guardrail x require users in group none_such on tables tagged Plain", "taylor", false),
         (
             "guardrail x require users on tables tagged Plain guardrail y require users in group hr on tables tagged Plain",
             "taylor",
@@ -191,17 +137,14 @@ fn guardrails_beat_grants() {
             false,
         ),
     ] {
-        assert_eq!(
-            reaches(&text(guardrail), who, "public.plain"),
-            expect,
-            "{guardrail} {who}"
-        );
+        assert_eq!(reaches(&text(guardrail), who, "public.plain"), expect, "{guardrail} {who}");
     }
 }
 
 #[test]
 fn on_behalf_of() {
-    const AGENT: &str = "policy t allow read on tables tagged Agent.Tool, Plain to agents in group marketing_agents\n";
+    const AGENT: &str =
+        "policy t allow read on tables tagged Agent.Tool, Plain to agents in group marketing_agents\n";
     const USER: &str = "policy u allow read on tables tagged Sales to users\n";
     const BOTH: &str = "policy b allow read on tables tagged Sales to agents\n";
     let all = format!("{AGENT}{USER}");
@@ -210,12 +153,7 @@ fn on_behalf_of() {
         (&all, "marketing-agent~taylor", ORDERS, true),
         (&all, "union-agent~taylor", "public.plain", true),
         (&all, "marketing-agent~", "public.plain", true),
-        (
-            &format!("{USER}{BOTH}"),
-            "narrow-agent~taylor",
-            ORDERS,
-            true,
-        ),
+        (&format!("{USER}{BOTH}"), "narrow-agent~taylor", ORDERS, true),
         (&all, "marketing-agent~taylor", "public.plain", false),
         (&all, "marketing-agent~", ORDERS, false),
         (&all, "taylor", TOOLS, false),
@@ -248,13 +186,7 @@ fn a_tool_is_judged_as_the_agent_and_the_rest_as_the_user() {
     // The agent's exception lifts nothing of the user's.
     let orders = access(text, "union-agent~taylor", ORDERS).expect("reached");
     assert_eq!(rule(&orders, "lastname"), "null");
-    assert_eq!(
-        rule(
-            &access(text, "union-agent~", ORDERS).expect("reached"),
-            "lastname"
-        ),
-        "clear"
-    );
+    assert_eq!(rule(&access(text, "union-agent~", ORDERS).expect("reached"), "lastname"), "clear");
 }
 
 #[test]
@@ -267,11 +199,7 @@ fn row_security_new_things_and_empty_tables_are_denied() {
     };
     set(&mut own, &|r| r.row_security = true);
     assert!(entitled(&own, "taylor").access("public", "plain").is_none());
-    assert!(
-        entitled(&own, "taylor")
-            .access("public", "customer_orders")
-            .is_some()
-    );
+    assert!(entitled(&own, "taylor").access("public", "customer_orders").is_some());
 
     let mut new = snapshot(text);
     set(&mut new, &|r| {
@@ -293,11 +221,7 @@ fn row_security_new_things_and_empty_tables_are_denied() {
 
     let mut bare = snapshot(text);
     set(&mut bare, &|r| r.columns.clear());
-    assert!(
-        entitled(&bare, "taylor")
-            .access("public", "plain")
-            .is_none()
-    );
+    assert!(entitled(&bare, "taylor").access("public", "plain").is_none());
     let hidden = format!("{text}\npolicy d mask columns tagged Plain with deny");
     assert!(access(&hidden, "taylor", "public.plain").is_none());
 }
@@ -311,13 +235,8 @@ fn writing_needs_every_row() {
     assert!(write(grant, "taylor"));
     let masked = format!("{grant}policy m mask columns tagged PII with null");
     let access_masked = access(&masked, "taylor", ORDERS).expect("reached");
-    let unwritable: Vec<&str> = access_masked
-        .view
-        .columns
-        .iter()
-        .filter(|c| !c.writable)
-        .map(|c| c.name.as_str())
-        .collect();
+    let unwritable: Vec<&str> =
+        access_masked.view.columns.iter().filter(|c| !c.writable).map(|c| c.name.as_str()).collect();
     assert_eq!(unwritable, ["lastname"]);
     let filtered = format!(
         "{grant}policy r show rows of tables tagged Sales where region = @user.region for everyone except users in group hr"
@@ -328,17 +247,9 @@ fn writing_needs_every_row() {
     assert!(access(only, "taylor", ORDERS).is_none());
     let mut stored = snapshot(grant);
     let orders = RelationName::new("public", "customer_orders");
-    stored
-        .catalog
-        .relations
-        .get_mut(&orders)
-        .expect("there")
-        .kind = RelationKind::MaterializedView;
+    stored.catalog.relations.get_mut(&orders).expect("there").kind = RelationKind::MaterializedView;
     let seen = entitled(&stored, "taylor");
-    assert_eq!(
-        operations(seen.access("public", "customer_orders").expect("read")),
-        [Operation::Read]
-    );
+    assert_eq!(operations(seen.access("public", "customer_orders").expect("read")), [Operation::Read]);
 }
 
 #[test]
@@ -357,11 +268,9 @@ fn rows_for_some() {
     let otherwise = format!("{branches} otherwise where level = 2");
     assert_eq!(shown(&otherwise, "casey"), "(t.\"level\") = (2)");
     let two = "policy b show rows of tables tagged Sales where level = 1 or level = 2 policy a show rows of tables tagged Sales where active";
-    assert_eq!(
-        shown(two, "casey"),
-        "(t.\"active\") AND (((t.\"level\") = (1)) OR ((t.\"level\") = (2)))"
-    );
-    let actor = "policy a when an agent acts show rows of tables tagged Sales where active for everyone except users";
+    assert_eq!(shown(two, "casey"), "(t.\"active\") AND (((t.\"level\") = (1)) OR ((t.\"level\") = (2)))");
+    let actor =
+        "policy a when an agent acts show rows of tables tagged Sales where active for everyone except users";
     assert_eq!(shown(actor, "taylor"), "all");
     assert_eq!(shown(actor, "marketing-agent~taylor"), "t.\"active\"");
     let only = "policy a show rows of tables tagged Sales where active for users in group hr";
@@ -371,34 +280,22 @@ fn rows_for_some() {
 
 #[test]
 fn views_are_named_by_what_they_show() {
-    let text = "policy g allow read on tables tagged Odd to everyone\npolicy m mask columns tagged PII with hash";
+    let text =
+        "policy g allow read on tables tagged Odd to everyone\npolicy m mask columns tagged PII with hash";
     let one = access(text, "taylor", "public.\"odd\" name").expect("reached");
-    assert!(
-        one.view
-            .select_sql
-            .starts_with("SELECT t.\"a\"\"b\" AS \"a\"\"b\", CAST(")
-    );
-    assert!(
-        one.view
-            .select_sql
-            .ends_with("AS \"c\" FROM \"public\".\"\"\"odd\"\" name\" AS t")
-    );
+    assert!(one.view.select_sql.starts_with("SELECT t.\"a\"\"b\" AS \"a\"\"b\", CAST("));
+    assert!(one.view.select_sql.ends_with("AS \"c\" FROM \"public\".\"\"\"odd\"\" name\" AS t"));
     assert!(!one.view.barrier);
     assert_eq!(one.view.name.len(), 34);
     assert!(one.view.name.starts_with("v_"));
     assert!(one.view.keys.iter().eq(["table:public.\"odd\" name"]));
-    assert!(
-        matches!(&one.columns["c"], ColumnRule::Masked { mask: "hash", policy } if policy == "m")
-    );
+    assert!(matches!(&one.columns["c"], ColumnRule::Masked { mask: "hash", policy } if policy == "m"));
     let mut changed = snapshot(text);
     for relation in changed.catalog.relations.values_mut() {
         relation.oid += 1_000;
     }
     let other = entitled(&changed, "taylor");
-    assert_ne!(
-        other.iter().next().expect("reached").view.name,
-        one.view.name
-    );
+    assert_ne!(other.iter().next().expect("reached").view.name, one.view.name);
     let shared = text.replace("hash", "hash joinable in people");
     let shared = access(&shared, "taylor", "public.\"odd\" name").expect("reached");
     assert!(shared.view.keys.iter().eq(["group:people"]));
@@ -411,8 +308,7 @@ fn explanations_say_who_decided_and_why_not() {
          policy tryout (shadow) mask columns named order_total with null"
     ));
     let orders = RelationName::new("public", "customer_orders");
-    let told =
-        |who: &str, table: &RelationName| explain(&snapshot, &principal(who), table).to_string();
+    let told = |who: &str, table: &RelationName| explain(&snapshot, &principal(who), table).to_string();
     let riley = told("riley", &orders);
     for part in [
         "public.customer_orders for user 'riley': allowed (read)",
@@ -427,32 +323,15 @@ fn explanations_say_who_decided_and_why_not() {
         assert!(riley.contains(part), "{part}\n{riley}");
     }
     assert!(
-        told("taylor", &orders)
-            .contains("refused\n  the user does not meet the guardrail 'pii_training'")
+        told("taylor", &orders).contains("refused\n  the user does not meet the guardrail 'pii_training'")
     );
-    assert!(
-        told("taylor", &RelationName::new("public", "payroll"))
-            .contains("no grant matches the user")
-    );
+    assert!(told("taylor", &RelationName::new("public", "payroll")).contains("no grant matches the user"));
     assert!(told("taylor", &RelationName::new("public", "ghost")).contains("no such table"));
-    assert!(
-        told(
-            "marketing-agent~taylor",
-            &RelationName::new("public", "plain")
-        )
-        .contains("refused")
-    );
+    assert!(told("marketing-agent~taylor", &RelationName::new("public", "plain")).contains("refused"));
     assert!(told("avery", &orders).contains("own_region: all rows"));
-    let json =
-        serde_json::to_value(explain(&snapshot, &principal("riley"), &orders)).expect("json");
+    let json = serde_json::to_value(explain(&snapshot, &principal("riley"), &orders)).expect("json");
     assert_eq!(json["verdict"], "allowed");
     assert_eq!(json["columns"][1]["rule"], "constant");
-    let ghost = Principal::Direct {
-        user: UserId::parse("ghost").expect("id"),
-    };
-    assert!(
-        explain(&snapshot, &ghost, &orders)
-            .to_string()
-            .contains("user 'ghost' is not known")
-    );
+    let ghost = Principal::Direct { user: UserId::parse("ghost").expect("id") };
+    assert!(explain(&snapshot, &ghost, &orders).to_string().contains("user 'ghost' is not known"));
 }

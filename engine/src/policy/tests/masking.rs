@@ -5,9 +5,8 @@ use super::{access, rule};
 const ORDERS: &str = "public.customer_orders";
 
 fn masked(masks: &str, who: &str, table: &str, column: &str) -> &'static str {
-    let text = format!(
-        "policy g allow read on tables tagged Sales, Agent.Tool, Finance to everyone\n{masks}"
-    );
+    let text =
+        format!("policy g allow read on tables tagged Sales, Agent.Tool, Finance to everyone\n{masks}");
     rule(&access(&text, who, table).expect("reached"), column)
 }
 
@@ -45,11 +44,7 @@ fn the_deepest_tag_wins_then_the_older_policy() {
             "taylor",
             "hash",
         ),
-        (
-            "policy a mask columns tagged Sales with hash",
-            "taylor",
-            "hash",
-        ),
+        ("policy a mask columns tagged Sales with hash", "taylor", "hash"),
         // The winner's exception shows the column; the policy it beat does not come back.
         (
             "policy a mask columns tagged PII with null policy b mask columns tagged PII.Name with hash for everyone except users in group hr",
@@ -77,48 +72,20 @@ fn the_deepest_tag_wins_then_the_older_policy() {
             "taylor",
             "clear",
         ),
-        (
-            "policy a mask columns tagged PII.Email with null",
-            "taylor",
-            "clear",
-        ),
-        (
-            "policy a mask columns tagged PI with null",
-            "taylor",
-            "clear",
-        ),
-        (
-            "policy a (shadow) mask columns tagged PII with null",
-            "taylor",
-            "clear",
-        ),
-        (
-            "policy a mask columns tagged PII of tables tagged Finance with null",
-            "taylor",
-            "clear",
-        ),
-        (
-            "policy a mask columns tagged PII with deny",
-            "taylor",
-            "denied",
-        ),
+        ("policy a mask columns tagged PII.Email with null", "taylor", "clear"),
+        ("policy a mask columns tagged PI with null", "taylor", "clear"),
+        ("policy a (shadow) mask columns tagged PII with null", "taylor", "clear"),
+        ("policy a mask columns tagged PII of tables tagged Finance with null", "taylor", "clear"),
+        ("policy a mask columns tagged PII with deny", "taylor", "denied"),
     ] {
-        assert_eq!(
-            masked(masks, who, ORDERS, "lastname"),
-            expect,
-            "{masks} {who}"
-        );
+        assert_eq!(masked(masks, who, ORDERS, "lastname"), expect, "{masks} {who}");
     }
 }
 
 #[test]
 fn floors_and_actors_only_restrict() {
     for (masks, who, expect) in [
-        (
-            "policy f mask columns tagged PII with hash floor",
-            "taylor",
-            "hash",
-        ),
+        ("policy f mask columns tagged PII with hash floor", "taylor", "hash"),
         (
             "policy f mask columns tagged PII with hash floor policy a mask columns tagged PII.Name with partial(first 1)",
             "taylor",
@@ -165,21 +132,9 @@ fn floors_and_actors_only_restrict() {
             "taylor",
             "partial",
         ),
-        (
-            "policy p when an agent acts mask columns tagged PII with null",
-            "taylor",
-            "clear",
-        ),
-        (
-            "policy p when an agent acts mask columns tagged PII with null",
-            "marketing-agent~taylor",
-            "null",
-        ),
-        (
-            "policy p when an agent acts mask columns tagged PII with null",
-            "marketing-agent~",
-            "null",
-        ),
+        ("policy p when an agent acts mask columns tagged PII with null", "taylor", "clear"),
+        ("policy p when an agent acts mask columns tagged PII with null", "marketing-agent~taylor", "null"),
+        ("policy p when an agent acts mask columns tagged PII with null", "marketing-agent~", "null"),
         (
             "policy p when an agent acts mask columns tagged PII with null policy a mask columns tagged PII.Name with hash",
             "marketing-agent~taylor",
@@ -202,11 +157,7 @@ fn floors_and_actors_only_restrict() {
             "null",
         ),
     ] {
-        assert_eq!(
-            masked(masks, who, ORDERS, "lastname"),
-            expect,
-            "{masks} {who}"
-        );
+        assert_eq!(masked(masks, who, ORDERS, "lastname"), expect, "{masks} {who}");
     }
     // What does not fit is null, and as strict as null.
     let masks = "policy f mask columns tagged Sales with constant('x') floor policy a mask columns named level with hash";

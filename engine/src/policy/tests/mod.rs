@@ -50,10 +50,7 @@ fn tags(list: &[&str]) -> BTreeSet<TagPath> {
 /// `name type` or `name type #Tag #Tag`; the category follows from the type.
 fn column(number: i16, spec: &str) -> Column {
     let mut parts = spec.split(" #");
-    let (name, type_sql) = parts
-        .next()
-        .and_then(|c| c.split_once(' '))
-        .expect("name and type");
+    let (name, type_sql) = parts.next().and_then(|c| c.split_once(' ')).expect("name and type");
     let category = match type_sql {
         t if t.ends_with("[]") => 'A',
         t if t.starts_with("character") || t == "text" => 'S',
@@ -89,9 +86,7 @@ fn relation(oid: u32, name: &str, own: &[&str], columns: &[&str]) -> Relation {
 }
 
 fn attributes(list: &[(&str, &[&str])]) -> Attributes {
-    list.iter()
-        .map(|(k, v)| ((*k).to_owned(), v.iter().map(|v| (*v).to_owned()).collect()))
-        .collect()
+    list.iter().map(|(k, v)| ((*k).to_owned(), v.iter().map(|v| (*v).to_owned()).collect())).collect()
 }
 
 fn groups(list: &[&str]) -> BTreeSet<String> {
@@ -107,45 +102,14 @@ fn agent_id(id: &str) -> AgentId {
 }
 
 /// User id, groups, attributes.
-type UserSpec = (
-    &'static str,
-    &'static [&'static str],
-    &'static [(&'static str, &'static [&'static str])],
-);
+type UserSpec = (&'static str, &'static [&'static str], &'static [(&'static str, &'static [&'static str])]);
 
 const USERS: [UserSpec; 6] = [
-    (
-        "taylor",
-        &["marketing"],
-        &[("region", &["US-EAST"]), ("level", &["7", "x"])],
-    ),
-    (
-        "riley",
-        &["analysts"],
-        &[("region", &["US-EAST"]), ("training", &["privacy"])],
-    ),
-    (
-        "casey",
-        &["analysts"],
-        &[
-            ("region", &["EU"]),
-            ("training", &["privacy"]),
-            ("level", &["3"]),
-        ],
-    ),
-    (
-        "harper",
-        &["hr", "analysts"],
-        &[
-            ("region", &["US-EAST", "US-WEST"]),
-            ("training", &["privacy"]),
-        ],
-    ),
-    (
-        "avery",
-        &["global_analysts", "accountants"],
-        &[("training", &["privacy", "security-awareness"])],
-    ),
+    ("taylor", &["marketing"], &[("region", &["US-EAST"]), ("level", &["7", "x"])]),
+    ("riley", &["analysts"], &[("region", &["US-EAST"]), ("training", &["privacy"])]),
+    ("casey", &["analysts"], &[("region", &["EU"]), ("training", &["privacy"]), ("level", &["3"])]),
+    ("harper", &["hr", "analysts"], &[("region", &["US-EAST", "US-WEST"]), ("training", &["privacy"])]),
+    ("avery", &["global_analysts", "accountants"], &[("training", &["privacy", "security-awareness"])]),
     ("nobody", &[], &[]),
 ];
 
@@ -164,11 +128,7 @@ fn identities() -> Identities {
     for (n, (id, of, combination)) in (1..).zip([
         ("marketing-agent", "marketing_agents", Combination::Guarded),
         ("union-agent", "marketing_agents", Combination::Union),
-        (
-            "narrow-agent",
-            "marketing_agents",
-            Combination::Intersection,
-        ),
+        ("narrow-agent", "marketing_agents", Combination::Intersection),
     ]) {
         let agent = Agent {
             id: agent_id(id),
@@ -210,40 +170,18 @@ fn catalog() -> Catalog {
             &["Agent.Tool"],
             &["id integer", "note text", "email text #PII.Email"],
         ),
-        relation(
-            102,
-            "public.payroll",
-            &[],
-            &["person text", "salary numeric(12,2)"],
-        ),
+        relation(102, "public.payroll", &[], &["person text", "salary numeric(12,2)"]),
         relation(
             103,
             "finance.ledger",
             &["Finance.Books"],
-            &[
-                "id bigint",
-                "amount numeric",
-                "token text #Secret",
-                "phone character varying(31) #PII.Phone",
-            ],
+            &["id bigint", "amount numeric", "token text #Secret", "phone character varying(31) #PII.Phone"],
         ),
-        relation(
-            104,
-            "public.\"odd\" name",
-            &["Odd"],
-            &["a\"b text", "c text #PII.Name"],
-        ),
-        relation(
-            105,
-            "public.plain",
-            &["Plain"],
-            &["id integer", "note text"],
-        ),
+        relation(104, "public.\"odd\" name", &["Odd"], &["a\"b text", "c text #PII.Name"]),
+        relation(105, "public.plain", &["Plain"], &["id integer", "note text"]),
         relation(106, "public.no_region", &["Broken"], &["id integer"]),
     ];
-    Catalog {
-        relations: relations.into_iter().map(|r| (r.name.clone(), r)).collect(),
-    }
+    Catalog { relations: relations.into_iter().map(|r| (r.name.clone(), r)).collect() }
 }
 
 fn definitions() -> BTreeSet<TagPath> {
@@ -263,19 +201,9 @@ fn definitions() -> BTreeSet<TagPath> {
 }
 
 fn parse(text: &str) -> PolicySet {
-    match PolicySet::parse(&[Source {
-        file: "test.policy",
-        text,
-    }]) {
+    match PolicySet::parse(&[Source { file: "test.policy", text }]) {
         Ok(set) => set,
-        Err(found) => panic!(
-            "{}",
-            found
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join("\n")
-        ),
+        Err(found) => panic!("{}", found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
     }
 }
 
@@ -283,10 +211,7 @@ fn snapshot(text: &str) -> Snapshot {
     Snapshot {
         version: 1,
         identities: identities(),
-        tags: Tags {
-            definitions: definitions(),
-            ..Tags::default()
-        },
+        tags: Tags { definitions: definitions(), ..Tags::default() },
         policies: parse(text),
         catalog: catalog(),
     }
@@ -296,13 +221,8 @@ fn snapshot(text: &str) -> Snapshot {
 fn principal(who: &str) -> Principal {
     match who.split_once('~') {
         None => Principal::Direct { user: user_id(who) },
-        Some((agent, "")) => Principal::Autonomous {
-            agent: agent_id(agent),
-        },
-        Some((agent, user)) => Principal::OnBehalfOf {
-            agent: agent_id(agent),
-            user: user_id(user),
-        },
+        Some((agent, "")) => Principal::Autonomous { agent: agent_id(agent) },
+        Some((agent, user)) => Principal::OnBehalfOf { agent: agent_id(agent), user: user_id(user) },
     }
 }
 

@@ -24,34 +24,16 @@ fn what_is_listed_is_read() {
         ("not a = 1 and b = 2", "(not (a = 1)) and b = 2"),
         ("a is not null", "a is not null"),
         ("a not between -1 and 2.5", "a not between -1 and 2.5"),
-        (
-            "a like 'x%' or a not ilike '%y'",
-            "a like 'x%' or a not ilike '%y'",
-        ),
-        (
-            "d::date >= date '2024-01-01'",
-            "cast(d as date) >= cast('2024-01-01' as date)",
-        ),
-        (
-            "lower(a) = 'x' and left(b, 2) = 'y'",
-            "lower(a) = 'x' and left(b, 2) = 'y'",
-        ),
+        ("a like 'x%' or a not ilike '%y'", "a like 'x%' or a not ilike '%y'"),
+        ("d::date >= date '2024-01-01'", "cast(d as date) >= cast('2024-01-01' as date)"),
+        ("lower(a) = 'x' and left(b, 2) = 'y'", "lower(a) = 'x' and left(b, 2) = 'y'"),
         ("SUBSTRING(a, 1, 2) = 'x'", "substr(a, 1, 2) = 'x'"),
-        (
-            "\"Order\" is distinct from 'x'",
-            "\"Order\" is distinct from 'x'",
-        ),
-        (
-            "@tagged(PII.Email) = @user.id",
-            "@tagged(PII.Email) in (@user.id)",
-        ),
+        ("\"Order\" is distinct from 'x'", "\"Order\" is distinct from 'x'"),
+        ("@tagged(PII.Email) = @user.id", "@tagged(PII.Email) in (@user.id)"),
         ("active", "active"),
         ("true", "true"),
         ("(a = 1) is not true", "(a = 1) is not true"),
-        (
-            "a in ('x', 'y', @user.groups)",
-            "a in ('x', 'y', @user.groups)",
-        ),
+        ("a in ('x', 'y', @user.groups)", "a in ('x', 'y', @user.groups)"),
         ("coalesce(a, 'x') = 'x'", "coalesce(a, 'x') = 'x'"),
     ] {
         assert_eq!(told(given).as_deref(), Ok(printed), "{given}");

@@ -14,8 +14,8 @@ use crate::policy::index::Index;
 use crate::policy::matching::{column_depth, is_table};
 use crate::policy::model::*;
 use crate::policy::predicate::{
-    Attribute, Case, CastType, Comparison, Expr, Function, Holder, Literal, Named, Polarity,
-    Predicate, Truth, vocabulary,
+    Attribute, Case, CastType, Comparison, Expr, Function, Holder, Literal, Named, Polarity, Predicate,
+    Truth, vocabulary,
 };
 use crate::policy::{PolicySet, Source, print};
 
@@ -23,10 +23,8 @@ fn name() -> impl Strategy<Value = String> {
     prop_oneof![
         "[a-zA-Z_][a-zA-Z0-9_-]{0,6}",
         "[ -~ß]{1,6}",
-        select(vec![
-            "or", "and", "policy", "For", "users", "in", "tagged", "with", "floor", "where"
-        ])
-        .prop_map(str::to_owned),
+        select(vec!["or", "and", "policy", "For", "users", "in", "tagged", "with", "floor", "where"])
+            .prop_map(str::to_owned),
     ]
 }
 
@@ -35,10 +33,7 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn tag() -> impl Strategy<Value = Tag> {
-    vec(name(), 1..3).prop_map(|parts| Tag {
-        path: TagPath(parts.join(".")),
-        place: Place::default(),
-    })
+    vec(name(), 1..3).prop_map(|parts| Tag { path: TagPath(parts.join(".")), place: Place::default() })
 }
 
 fn relation() -> impl Strategy<Value = RelationName> {
@@ -59,10 +54,7 @@ fn column_match() -> impl Strategy<Value = ColumnMatch> {
 }
 
 fn tables() -> impl Strategy<Value = Tables> {
-    let named = relation().prop_map(|relation| TableName {
-        relation,
-        place: Place::default(),
-    });
+    let named = relation().prop_map(|relation| TableName { relation, place: Place::default() });
     let one = prop_oneof![
         vec(tag(), 1..3).prop_map(TableMatch::Tagged),
         vec(named, 1..3).prop_map(TableMatch::Named),
@@ -87,11 +79,7 @@ fn who() -> impl Strategy<Value = Who> {
         question,
         place: Place::default(),
     });
-    let kind = select(vec![
-        PartyKind::Users,
-        PartyKind::Agents,
-        PartyKind::Everyone,
-    ]);
+    let kind = select(vec![PartyKind::Users, PartyKind::Agents, PartyKind::Everyone]);
     let party = (kind, vec(test, 0..3)).prop_map(|(kind, all)| Party { kind, all });
     vec(party, 1..3).prop_map(|any| Who { any })
 }
@@ -105,46 +93,30 @@ fn literal() -> impl Strategy<Value = Literal> {
 }
 
 fn column() -> impl Strategy<Value = Expr> {
-    name()
-        .prop_filter("reserved for references", |n| !n.starts_with('@'))
-        .prop_map(Expr::Column)
+    name().prop_filter("reserved for references", |n| !n.starts_with('@')).prop_map(Expr::Column)
 }
 
 fn attribute() -> impl Strategy<Value = Expr> {
-    let named = name().prop_filter("reserved", |n| {
-        !matches!(n.as_str(), "id" | "groups") && !n.contains("::")
-    });
-    let what = prop_oneof![
-        Just(Named::Id),
-        Just(Named::Groups),
-        named.prop_map(Named::Attribute)
-    ];
+    let named =
+        name().prop_filter("reserved", |n| !matches!(n.as_str(), "id" | "groups") && !n.contains("::"));
+    let what = prop_oneof![Just(Named::Id), Just(Named::Groups), named.prop_map(Named::Attribute)];
     (select(vec![Holder::User, Holder::Agent]), what)
         .prop_map(|(holder, name)| Expr::Attribute(Attribute { holder, name }))
 }
 
 fn value() -> BoxedStrategy<Expr> {
-    let leaf = prop_oneof![
-        column(),
-        tag().prop_map(|t| Expr::Tagged(t.path)),
-        literal().prop_map(Expr::Literal),
-    ];
+    let leaf =
+        prop_oneof![column(), tag().prop_map(|t| Expr::Tagged(t.path)), literal().prop_map(Expr::Literal),];
     leaf.prop_recursive(2, 8, 3, |inner| {
-        let call = (select(Function::ALL.to_vec()), vec(inner.clone(), 3)).prop_map(
-            |(function, mut arguments)| {
+        let call =
+            (select(Function::ALL.to_vec()), vec(inner.clone(), 3)).prop_map(|(function, mut arguments)| {
                 arguments.truncate(function.arity().1);
-                Expr::Call {
-                    function,
-                    arguments,
-                }
-            },
-        );
+                Expr::Call { function, arguments }
+            });
         prop_oneof![
             call,
-            (inner, select(CastType::ALL.to_vec())).prop_map(|(value, to)| Expr::Cast {
-                value: Box::new(value),
-                to
-            }),
+            (inner, select(CastType::ALL.to_vec()))
+                .prop_map(|(value, to)| Expr::Cast { value: Box::new(value), to }),
         ]
     })
     .boxed()
@@ -178,31 +150,11 @@ fn simple_condition() -> impl Strategy<Value = Expr> {
             items,
             polarity
         }),
-        (boxed(), boxed(), boxed(), polarity()).prop_map(|(value, low, high, polarity)| {
-            Expr::Between {
-                value,
-                low,
-                high,
-                polarity,
-            }
-        }),
-        (boxed(), polarity()).prop_map(|(value, polarity)| Expr::Is {
-            value,
-            what: Truth::Null,
-            polarity
-        }),
-        (
-            boxed(),
-            pattern,
-            select(vec![Case::Counts, Case::Ignored]),
-            polarity()
-        )
-            .prop_map(|(value, pattern, case, polarity)| Expr::Like {
-                value,
-                pattern,
-                case,
-                polarity
-            }),
+        (boxed(), boxed(), boxed(), polarity())
+            .prop_map(|(value, low, high, polarity)| { Expr::Between { value, low, high, polarity } }),
+        (boxed(), polarity()).prop_map(|(value, polarity)| Expr::Is { value, what: Truth::Null, polarity }),
+        (boxed(), pattern, select(vec![Case::Counts, Case::Ignored]), polarity())
+            .prop_map(|(value, pattern, case, polarity)| Expr::Like { value, pattern, case, polarity }),
     ]
 }
 
@@ -215,11 +167,7 @@ fn flat(terms: Vec<Expr>, and: bool) -> Expr {
             (other, _) => vec![other],
         })
         .collect();
-    if and {
-        Expr::And(terms)
-    } else {
-        Expr::Or(terms)
-    }
+    if and { Expr::And(terms) } else { Expr::Or(terms) }
 }
 
 fn condition() -> impl Strategy<Value = Expr> {
@@ -228,16 +176,8 @@ fn condition() -> impl Strategy<Value = Expr> {
         prop_oneof![
             (vec(inner.clone(), 2..4), any::<bool>()).prop_map(|(terms, and)| flat(terms, and)),
             inner.clone().prop_map(|e| Expr::Not(Box::new(e))),
-            (
-                inner,
-                tests,
-                select(vec![Polarity::Plain, Polarity::Negated])
-            )
-                .prop_map(|(value, what, polarity)| Expr::Is {
-                    value: Box::new(value),
-                    what,
-                    polarity
-                }),
+            (inner, tests, select(vec![Polarity::Plain, Polarity::Negated]))
+                .prop_map(|(value, what, polarity)| Expr::Is { value: Box::new(value), what, polarity }),
         ]
     })
 }
@@ -246,19 +186,12 @@ fn shown() -> impl Strategy<Value = RowsShown> {
     prop_oneof![
         Just(RowsShown::All),
         Just(RowsShown::None),
-        condition().prop_map(|expr| RowsShown::Where(Predicate {
-            expr,
-            place: Place::default()
-        })),
+        condition().prop_map(|expr| RowsShown::Where(Predicate { expr, place: Place::default() })),
     ]
 }
 
 fn scope() -> impl Strategy<Value = Scope> {
-    prop_oneof![
-        Just(Scope::Everyone),
-        who().prop_map(Scope::Except),
-        who().prop_map(Scope::Only)
-    ]
+    prop_oneof![Just(Scope::Everyone), who().prop_map(Scope::Except), who().prop_map(Scope::Only)]
 }
 
 fn mask() -> impl Strategy<Value = Mask> {
@@ -268,19 +201,10 @@ fn mask() -> impl Strategy<Value = Mask> {
         (literal(), select(vec![Nulls::Kept, Nulls::Hidden]))
             .prop_map(|(value, nulls)| Mask::Constant { value, nulls }),
         option::of(name()).prop_map(|joinable| Mask::Hash { joinable }),
-        (
-            0..9u32,
-            0..9u32,
-            any::<char>().prop_filter("NUL", |c| *c != '\0')
-        )
+        (0..9u32, 0..9u32, any::<char>().prop_filter("NUL", |c| *c != '\0'))
             .prop_map(|(first, last, fill)| Mask::Partial { first, last, fill }),
-        ("[a-z\\.']{1,5}", text(), "[gim]{0,3}").prop_map(|(pattern, replacement, flags)| {
-            Mask::Regex {
-                pattern,
-                replacement,
-                flags,
-            }
-        }),
+        ("[a-z\\.']{1,5}", text(), "[gim]{0,3}")
+            .prop_map(|(pattern, replacement, flags)| { Mask::Regex { pattern, replacement, flags } }),
         "[1-9][0-9]{0,3}(\\.[0-9]{1,2})?".prop_map(Mask::Bucket),
         select(Unit::ALL.to_vec()).prop_map(Mask::Unit),
     ]
@@ -296,56 +220,30 @@ fn any_rule() -> impl Strategy<Value = Rule> {
             to
         })),
         (who(), tables()).prop_map(|(require, on)| Rule::Guardrail(Guardrail { require, on })),
-        (tables(), vec(branch, 1..3), shown(), scope()).prop_map(
-            |(of, branches, otherwise, scope)| Rule::Rows(Rows {
-                of,
-                branches,
-                otherwise,
-                scope
-            })
-        ),
+        (tables(), vec(branch, 1..3), shown(), scope())
+            .prop_map(|(of, branches, otherwise, scope)| Rule::Rows(Rows { of, branches, otherwise, scope })),
         (tables(), condition(), scope()).prop_map(|(of, expr, scope)| Rule::Rows(Rows {
             of,
             branches: Vec::new(),
-            otherwise: RowsShown::Where(Predicate {
-                expr,
-                place: Place::default()
-            }),
+            otherwise: RowsShown::Where(Predicate { expr, place: Place::default() }),
             scope
         })),
-        (
-            columns(),
-            mask(),
-            scope(),
-            select(vec![Strength::Usual, Strength::Floor])
-        )
-            .prop_map(|(columns, mask, scope, strength)| Rule::Mask(MaskRule {
-                columns,
-                mask,
-                scope,
-                strength
-            })),
+        (columns(), mask(), scope(), select(vec![Strength::Usual, Strength::Floor])).prop_map(
+            |(columns, mask, scope, strength)| Rule::Mask(MaskRule { columns, mask, scope, strength })
+        ),
     ]
 }
 
 fn any_policy() -> impl Strategy<Value = Policy> {
-    (
-        name(),
-        select(State::ALL.to_vec()),
-        any::<bool>(),
-        any_rule(),
-    )
-        .prop_map(|(name, state, actor, rule)| Policy {
+    (name(), select(State::ALL.to_vec()), any::<bool>(), any_rule()).prop_map(|(name, state, actor, rule)| {
+        Policy {
             name,
             state,
-            watches: if actor && !matches!(rule, Rule::Grant(_)) {
-                Watches::Actor
-            } else {
-                Watches::Subject
-            },
+            watches: if actor && !matches!(rule, Rule::Grant(_)) { Watches::Actor } else { Watches::Subject },
             rule,
             place: Place::default(),
-        })
+        }
+    })
 }
 
 proptest! {
@@ -411,22 +309,9 @@ proptest! {
     }
 }
 
-const TAGS: [&str; 8] = [
-    "PII",
-    "PII.Name",
-    "Sales",
-    "Finance",
-    "Finance.Books",
-    "Agent",
-    "Secret",
-    "Region",
-];
-const TABLES: [&str; 4] = [
-    "public.customer_orders",
-    "public.campaign_tools",
-    "finance.ledger",
-    "public.plain",
-];
+const TAGS: [&str; 8] = ["PII", "PII.Name", "Sales", "Finance", "Finance.Books", "Agent", "Secret", "Region"];
+const TABLES: [&str; 4] =
+    ["public.customer_orders", "public.campaign_tools", "finance.ledger", "public.plain"];
 const WHO: [&str; 12] = [
     "taylor",
     "riley",
@@ -551,11 +436,7 @@ fn every_keyword_can_be_a_column() {
             compare(one.clone(), literal()),
             compare(literal(), one.clone()),
             Expr::And(vec![one.clone(), compare(one.clone(), one.clone())]),
-            Expr::Is {
-                value: Box::new(one.clone()),
-                what: Truth::Null,
-                polarity: Polarity::Negated,
-            },
+            Expr::Is { value: Box::new(one.clone()), what: Truth::Null, polarity: Polarity::Negated },
         ] {
             let text = format!(
                 "policy p show rows of tables tagged T where {}",
@@ -563,11 +444,7 @@ fn every_keyword_can_be_a_column() {
             );
             let set = parse(&text);
             let policy = set.iter().next().expect("one");
-            let Rule::Rows(Rows {
-                otherwise: RowsShown::Where(read),
-                ..
-            }) = &policy.rule
-            else {
+            let Rule::Rows(Rows { otherwise: RowsShown::Where(read), .. }) = &policy.rule else {
                 panic!("{text}");
             };
             assert_eq!(read.expr, expr, "{text}");

@@ -19,10 +19,7 @@ const SOURCE: &str = "FROM lanyard.session_attribute AS a WHERE a.role = SESSION
 fn predicates_compile_to_sql_over_t() {
     for (predicate, sql) in [
         ("region = 'EU'", "(t.\"region\") = ('EU')".to_owned()),
-        (
-            "region = 'it''s \\'",
-            "(t.\"region\") = (E'it''s \\\\')".to_owned(),
-        ),
+        ("region = 'it''s \\'", "(t.\"region\") = (E'it''s \\\\')".to_owned()),
         ("true", "all".to_owned()),
         ("active", "t.\"active\"".to_owned()),
         (
@@ -33,18 +30,9 @@ fn predicates_compile_to_sql_over_t() {
             "placed between '2024-01-01' and '2024-12-31'",
             "(t.\"placed\") BETWEEN ('2024-01-01') AND ('2024-12-31')".to_owned(),
         ),
-        (
-            "mood = 'happy'",
-            "(CAST(t.\"mood\" AS pg_catalog.text)) = ('happy')".to_owned(),
-        ),
-        (
-            "code like 'a%'",
-            "(CAST(t.\"code\" AS pg_catalog.text)) LIKE 'a%'".to_owned(),
-        ),
-        (
-            "left(lastname, 1) = 'A'",
-            "(pg_catalog.left(t.\"lastname\", 1)) = ('A')".to_owned(),
-        ),
+        ("mood = 'happy'", "(CAST(t.\"mood\" AS pg_catalog.text)) = ('happy')".to_owned()),
+        ("code like 'a%'", "(CAST(t.\"code\" AS pg_catalog.text)) LIKE 'a%'".to_owned()),
+        ("left(lastname, 1) = 'A'", "(pg_catalog.left(t.\"lastname\", 1)) = ('A')".to_owned()),
         ("extra is null", "(t.\"extra\") IS NULL".to_owned()),
         (
             "region in (@user.region)",
@@ -78,11 +66,7 @@ fn predicates_compile_to_sql_over_t() {
             ),
         ),
     ] {
-        assert_eq!(
-            condition(predicate).as_deref(),
-            Some(sql.as_str()),
-            "{predicate}"
-        );
+        assert_eq!(condition(predicate).as_deref(), Some(sql.as_str()), "{predicate}");
     }
 }
 
@@ -132,16 +116,13 @@ fn a_missing_or_ambiguous_tagged_column_denies_even_the_excepted() {
     assert_eq!(access(&text, "harper", "public.no_region"), None);
     assert_eq!(access(&text, "casey", "public.no_region"), None);
     assert!(access(&text, "casey", "public.customer_orders").is_some());
-    let mut twice = snapshot(&format!(
-        "{GRANT}policy r show rows of tables tagged Sales where @tagged(PII) = 'EU'"
-    ));
+    let mut twice =
+        snapshot(&format!("{GRANT}policy r show rows of tables tagged Sales where @tagged(PII) = 'EU'"));
     assert_eq!(entitled(&twice, "casey").iter().count(), 2);
     for relation in twice.catalog.relations.values_mut() {
         for column in &mut relation.columns {
             if column.name == "code" {
-                column
-                    .tags
-                    .insert(crate::catalog::TagPath("PII.Code".into()));
+                column.tags.insert(crate::catalog::TagPath("PII.Code".into()));
             }
         }
     }
@@ -166,17 +147,12 @@ fn empty_attributes_hide_every_row() {
         let text = format!("{GRANT}policy r show rows of tables tagged Sales where {predicate}");
         let snapshot = snapshot(&text);
         let entitlement = entitled(&snapshot, who);
-        let access = entitlement
-            .access("public", "customer_orders")
-            .expect("granted");
+        let access = entitlement.access("public", "customer_orders").expect("granted");
         let RowRule::Filtered { condition, .. } = &access.rows else {
             panic!("{predicate}: not filtered");
         };
         assert_eq!(condition, "FALSE", "{who} {predicate}");
-        assert!(
-            entitlement.session_attributes.is_empty(),
-            "{who} {predicate}"
-        );
+        assert!(entitlement.session_attributes.is_empty(), "{who} {predicate}");
         assert!(access.view.barrier);
     }
 }
@@ -184,58 +160,29 @@ fn empty_attributes_hide_every_row() {
 #[test]
 fn session_attributes_are_exactly_those_a_view_reads() {
     for (who, predicate, keys) in [
-        (
-            "harper",
-            "region = @user.region",
-            vec![("user.region", vec!["US-EAST", "US-WEST"])],
-        ),
-        (
-            "taylor",
-            "level = @user.level",
-            vec![("user.level::integer", vec!["7"])],
-        ),
-        (
-            "taylor",
-            "order_total = @user.level",
-            vec![("user.level::numeric", vec!["7"])],
-        ),
-        (
-            "taylor",
-            "region = @user.id",
-            vec![("user.id", vec!["taylor"])],
-        ),
-        (
-            "harper",
-            "region = @user.groups",
-            vec![("user.groups", vec!["analysts", "hr"])],
-        ),
+        ("harper", "region = @user.region", vec![("user.region", vec!["US-EAST", "US-WEST"])]),
+        ("taylor", "level = @user.level", vec![("user.level::integer", vec!["7"])]),
+        ("taylor", "order_total = @user.level", vec![("user.level::numeric", vec!["7"])]),
+        ("taylor", "region = @user.id", vec![("user.id", vec!["taylor"])]),
+        ("harper", "region = @user.groups", vec![("user.groups", vec!["analysts", "hr"])]),
         (
             "marketing-agent~taylor",
             "region in (@agent.id, @user.id)",
-            vec![
-                ("agent.id", vec!["marketing-agent"]),
-                ("user.id", vec!["taylor"]),
-            ],
+            vec![("agent.id", vec!["marketing-agent"]), ("user.id", vec!["taylor"])],
         ),
         ("taylor", "region = 'EU'", vec![]),
     ] {
-        let snapshot = snapshot(&format!(
-            "{GRANT}policy r show rows of tables tagged Sales where {predicate}"
-        ));
+        let snapshot =
+            snapshot(&format!("{GRANT}policy r show rows of tables tagged Sales where {predicate}"));
         let entitlement = entitled(&snapshot, who);
-        assert_eq!(
-            values(&entitlement),
-            keys.into_iter().collect(),
-            "{who} {predicate}"
-        );
+        assert_eq!(values(&entitlement), keys.into_iter().collect(), "{who} {predicate}");
     }
 }
 
 #[test]
 fn two_regions_share_one_view() {
-    let snapshot = snapshot(&format!(
-        "{GRANT}policy r show rows of tables tagged Sales where region = @user.region"
-    ));
+    let snapshot =
+        snapshot(&format!("{GRANT}policy r show rows of tables tagged Sales where region = @user.region"));
     let (riley, casey, harper, nobody) = (
         entitled(&snapshot, "riley"),
         entitled(&snapshot, "casey"),

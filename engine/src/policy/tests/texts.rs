@@ -79,10 +79,7 @@ fn other_ways_to_say_the_same() {
             "policy a mask columns tagged A with partial(last 4)",
             "policy a mask columns tagged A with partial('*', last 4, first 0)",
         ),
-        (
-            "policy a require users on tables tagged A",
-            "guardrail a require users on tables tagged A",
-        ),
+        ("policy a require users on tables tagged A", "guardrail a require users on tables tagged A"),
         (
             "policy a when any agent acts mask columns tagged A with null",
             "policy a when an agent acts mask columns tagged A with null",
@@ -103,27 +100,9 @@ fn other_ways_to_say_the_same() {
 #[test]
 fn what_is_not_the_grammar_is_refused_where_it_is() {
     for (text, line, column, says, hint) in [
-        (
-            "polcy a",
-            1,
-            1,
-            "expected 'policy' or 'guardrail', found 'polcy'",
-            "did you mean 'policy'?",
-        ),
-        (
-            "policy a\n  alow read on tables tagged A to users",
-            2,
-            3,
-            "found 'alow'",
-            "did you mean 'allow'?",
-        ),
-        (
-            "policy a allow read on tables taged A to users",
-            1,
-            31,
-            "found 'taged'",
-            "did you mean 'tagged'?",
-        ),
+        ("polcy a", 1, 1, "expected 'policy' or 'guardrail', found 'polcy'", "did you mean 'policy'?"),
+        ("policy a\n  alow read on tables tagged A to users", 2, 3, "found 'alow'", "did you mean 'allow'?"),
+        ("policy a allow read on tables taged A to users", 1, 31, "found 'taged'", "did you mean 'tagged'?"),
         (
             "policy a allow read on table tagged A to users",
             1,
@@ -131,27 +110,9 @@ fn what_is_not_the_grammar_is_refused_where_it_is() {
             "expected 'tables'",
             "did you mean 'tables'?",
         ),
-        (
-            "policy a allow delete on tables tagged A to users",
-            1,
-            16,
-            "expected 'read' or 'write'",
-            "",
-        ),
-        (
-            "policy a allow read on tables tagged A",
-            1,
-            39,
-            "the end of the file",
-            "",
-        ),
-        (
-            "policy a allow read on tables tagged A to user",
-            1,
-            43,
-            "found 'user'",
-            "did you mean 'users'?",
-        ),
+        ("policy a allow delete on tables tagged A to users", 1, 16, "expected 'read' or 'write'", ""),
+        ("policy a allow read on tables tagged A", 1, 39, "the end of the file", ""),
+        ("policy a allow read on tables tagged A to user", 1, 43, "found 'user'", "did you mean 'users'?"),
         (
             "policy a allow read on tables tagged A to users in groop x",
             1,
@@ -159,13 +120,7 @@ fn what_is_not_the_grammar_is_refused_where_it_is() {
             "found 'groop'",
             "did you mean 'group'?",
         ),
-        (
-            "policy a allow read on tables tagged A to users with x 'y'",
-            1,
-            56,
-            "expected '=' or 'in'",
-            "",
-        ),
+        ("policy a allow read on tables tagged A to users with x 'y'", 1, 56, "expected '=' or 'in'", ""),
         (
             "policy a allow read on tables tagged A to users with x = y",
             1,
@@ -173,20 +128,8 @@ fn what_is_not_the_grammar_is_refused_where_it_is() {
             "expected the attribute's value",
             "strings stand in single quotes",
         ),
-        (
-            "policy a allow read on tables named t to users",
-            1,
-            39,
-            "expected '.' and a table",
-            "schema.table",
-        ),
-        (
-            "policy a allow read on tables named a.b.c to users",
-            1,
-            40,
-            "the end of the table's name",
-            "",
-        ),
+        ("policy a allow read on tables named t to users", 1, 39, "expected '.' and a table", "schema.table"),
+        ("policy a allow read on tables named a.b.c to users", 1, 40, "the end of the table's name", ""),
         (
             "policy a (actve) allow read on tables tagged A to users",
             1,
@@ -194,27 +137,9 @@ fn what_is_not_the_grammar_is_refused_where_it_is() {
             "found 'actve'",
             "did you mean 'active'?",
         ),
-        (
-            "policy a (active allow read on tables tagged A to users",
-            1,
-            18,
-            "expected ')'",
-            "",
-        ),
-        (
-            "policy allow read on tables tagged A to users",
-            1,
-            8,
-            "found the word 'allow'",
-            "write \"allow\"",
-        ),
-        (
-            "guardrail a allow read on tables tagged A to users",
-            1,
-            13,
-            "expected 'require'",
-            "",
-        ),
+        ("policy a (active allow read on tables tagged A to users", 1, 18, "expected ')'", ""),
+        ("policy allow read on tables tagged A to users", 1, 8, "found the word 'allow'", "write \"allow\""),
+        ("guardrail a allow read on tables tagged A to users", 1, 13, "expected 'require'", ""),
         (
             "policy a when an agent acts allow read on tables tagged A to agents",
             1,
@@ -222,132 +147,24 @@ fn what_is_not_the_grammar_is_refused_where_it_is() {
             "can only restrict",
             "",
         ),
-        (
-            "policy a when a user acts mask columns tagged A with null",
-            1,
-            15,
-            "expected 'agent'",
-            "",
-        ),
-        (
-            "policy a mask columns tagged A",
-            1,
-            31,
-            "expected 'with'",
-            "",
-        ),
-        (
-            "policy a mask columns tagged A with sha",
-            1,
-            37,
-            "found 'sha'",
-            "",
-        ),
-        (
-            "policy a mask columns tagged A with hsh",
-            1,
-            37,
-            "found 'hsh'",
-            "did you mean 'hash'?",
-        ),
-        (
-            "policy a mask columns tagged A with hash joinable x",
-            1,
-            51,
-            "expected 'in'",
-            "",
-        ),
-        (
-            "policy a mask columns tagged A with constant",
-            1,
-            45,
-            "expected '('",
-            "",
-        ),
-        (
-            "policy a mask columns tagged A with constant(x)",
-            1,
-            46,
-            "expected a string, a number",
-            "",
-        ),
-        (
-            "policy a mask columns tagged A with constant(-'x')",
-            1,
-            47,
-            "expected a string, a number",
-            "",
-        ),
-        (
-            "policy a mask columns tagged A with partial()",
-            1,
-            45,
-            "expected 'first', 'last'",
-            "",
-        ),
-        (
-            "policy a mask columns tagged A with partial('*')",
-            1,
-            44,
-            "keeps the first or the last",
-            "",
-        ),
-        (
-            "policy a mask columns tagged A with partial(first 1, first 2)",
-            1,
-            54,
-            "each once",
-            "",
-        ),
-        (
-            "policy a mask columns tagged A with partial(first 1001)",
-            1,
-            51,
-            "a whole number up to 1000",
-            "",
-        ),
-        (
-            "policy a mask columns tagged A with partial(first 1, '**')",
-            1,
-            54,
-            "one character",
-            "",
-        ),
-        (
-            "policy a mask columns tagged A with regex('', 'x')",
-            1,
-            43,
-            "a pattern has 1 to",
-            "",
-        ),
-        (
-            "policy a mask columns tagged A with regex('(a', 'x')",
-            1,
-            43,
-            "'(' is not closed",
-            "",
-        ),
-        (
-            "policy a mask columns tagged A with regex('a', 'x', 'gz')",
-            1,
-            53,
-            "the flags 'gz'",
-            "",
-        ),
-        (
-            "policy a mask columns tagged A with round(0)",
-            1,
-            43,
-            "a bucket above zero",
-            "",
-        ),
-        (
-            "policy a mask columns tagged A with round(0.00)",
-            1,
-            43,
-            "a bucket above zero",
-            "",
-        ),
+        ("policy a when a user acts mask columns tagged A with null", 1, 15, "expected 'agent'", ""),
+        ("policy a mask columns tagged A", 1, 31, "expected 'with'", ""),
+        ("policy a mask columns tagged A with sha", 1, 37, "found 'sha'", ""),
+        ("policy a mask columns tagged A with hsh", 1, 37, "found 'hsh'", "did you mean 'hash'?"),
+        ("policy a mask columns tagged A with hash joinable x", 1, 51, "expected 'in'", ""),
+        ("policy a mask columns tagged A with constant", 1, 45, "expected '('", ""),
+        ("policy a mask columns tagged A with constant(x)", 1, 46, "expected a string, a number", ""),
+        ("policy a mask columns tagged A with constant(-'x')", 1, 47, "expected a string, a number", ""),
+        ("policy a mask columns tagged A with partial()", 1, 45, "expected 'first', 'last'", ""),
+        ("policy a mask columns tagged A with partial('*')", 1, 44, "keeps the first or the last", ""),
+        ("policy a mask columns tagged A with partial(first 1, first 2)", 1, 54, "each once", ""),
+        ("policy a mask columns tagged A with partial(first 1001)", 1, 51, "a whole number up to 1000", ""),
+        ("policy a mask columns tagged A with partial(first 1, '**')", 1, 54, "one character", ""),
+        ("policy a mask columns tagged A with regex('', 'x')", 1, 43, "a pattern has 1 to", ""),
+        ("policy a mask columns tagged A with regex('(a', 'x')", 1, 43, "'(' is not closed", ""),
+        ("policy a mask columns tagged A with regex('a', 'x', 'gz')", 1, 53, "the flags 'gz'", ""),
+        ("policy a mask columns tagged A with round(0)", 1, 43, "a bucket above zero", ""),
+        ("policy a mask columns tagged A with round(0.00)", 1, 43, "a bucket above zero", ""),
         (
             "policy a mask columns tagged A with round('mnth')",
             1,
@@ -362,13 +179,7 @@ fn what_is_not_the_grammar_is_refused_where_it_is() {
             "found 'evryone'",
             "did you mean 'everyone'?",
         ),
-        (
-            "policy a mask columns tagged A with null flor",
-            1,
-            42,
-            "found 'flor'",
-            "did you mean 'floor'?",
-        ),
+        ("policy a mask columns tagged A with null flor", 1, 42, "found 'flor'", "did you mean 'floor'?"),
         (
             "policy a mask columns named a.b with null",
             1,
@@ -376,34 +187,10 @@ fn what_is_not_the_grammar_is_refused_where_it_is() {
             "expected '.' and a column",
             "schema.table.column",
         ),
-        (
-            "policy a mask tables tagged A with null",
-            1,
-            15,
-            "expected 'columns'",
-            "",
-        ),
-        (
-            "policy a show rows of tables tagged A",
-            1,
-            38,
-            "expected 'where' or 'who'",
-            "",
-        ),
-        (
-            "policy a show rows of tables tagged A where",
-            1,
-            44,
-            "a predicate was expected",
-            "",
-        ),
-        (
-            "policy a show rows of tables tagged A\nwhere x = = 1",
-            2,
-            11,
-            "this is not a predicate",
-            "",
-        ),
+        ("policy a mask tables tagged A with null", 1, 15, "expected 'columns'", ""),
+        ("policy a show rows of tables tagged A", 1, 38, "expected 'where' or 'who'", ""),
+        ("policy a show rows of tables tagged A where", 1, 44, "a predicate was expected", ""),
+        ("policy a show rows of tables tagged A\nwhere x = = 1", 2, 11, "this is not a predicate", ""),
         (
             "policy a show rows of tables tagged A where pg_read_file(x) = 'y'",
             1,
@@ -425,34 +212,10 @@ fn what_is_not_the_grammar_is_refused_where_it_is() {
             "'@usr' is not known",
             "did you mean 'user'?",
         ),
-        (
-            "policy a allow read on tables tagged A to users; drop table x",
-            1,
-            48,
-            "';'",
-            "",
-        ),
-        (
-            "policy a allow read on tables tagged A to users $",
-            1,
-            49,
-            "unexpected character '$'",
-            "",
-        ),
-        (
-            "policy a allow read on tables tagged A to users 'open",
-            1,
-            49,
-            "does not end",
-            "",
-        ),
-        (
-            "policy a allow read on tables tagged A to users allow read",
-            1,
-            49,
-            "found 'allow'",
-            "",
-        ),
+        ("policy a allow read on tables tagged A to users; drop table x", 1, 48, "';'", ""),
+        ("policy a allow read on tables tagged A to users $", 1, 49, "unexpected character '$'", ""),
+        ("policy a allow read on tables tagged A to users 'open", 1, 49, "does not end", ""),
+        ("policy a allow read on tables tagged A to users allow read", 1, 49, "found 'allow'", ""),
         (
             "policy a allow read on tables tagged A to users\npolicy a allow read on tables tagged A to users",
             2,
@@ -464,16 +227,9 @@ fn what_is_not_the_grammar_is_refused_where_it_is() {
         let found = faults(text);
         let first = &found[0];
         let shown = first.to_string();
-        assert_eq!(
-            (first.line, first.column),
-            (line, column),
-            "{text}\n{shown}"
-        );
+        assert_eq!((first.line, first.column), (line, column), "{text}\n{shown}");
         assert!(first.message.contains(says), "{text}\n{shown}");
-        assert!(
-            first.hint.as_deref().unwrap_or_default().contains(hint),
-            "{text}\n{shown}"
-        );
+        assert!(first.hint.as_deref().unwrap_or_default().contains(hint), "{text}\n{shown}");
         assert!(first.excerpt.as_ref().is_some_and(|e| e.contains('^')));
     }
 }
@@ -508,16 +264,11 @@ fn bad_input_is_refused_in_bounded_time() {
         "@user.a = ",
         "'x' ",
     ] {
-        let text = format!(
-            "policy a show rows of tables tagged A where {}",
-            body.repeat(900_000 / body.len())
-        );
+        let text =
+            format!("policy a show rows of tables tagged A where {}", body.repeat(900_000 / body.len()));
         assert!(!faults(&text).is_empty(), "{body}");
     }
-    let chain = format!(
-        "policy a allow read on tables tagged {} to users",
-        "A.".repeat(1_000)
-    );
+    let chain = format!("policy a allow read on tables tagged {} to users", "A.".repeat(1_000));
     assert!(!faults(&chain).is_empty());
 }
 

@@ -50,13 +50,7 @@ pub struct Diagnostic {
 
 impl Diagnostic {
     /// A finding at a byte offset of a file's text.
-    pub(crate) fn at(
-        severity: Severity,
-        file: &str,
-        text: &str,
-        offset: usize,
-        problem: Problem,
-    ) -> Self {
+    pub(crate) fn at(severity: Severity, file: &str, text: &str, offset: usize, problem: Problem) -> Self {
         let spot = Spot::of(text, offset);
         Self {
             severity,
@@ -72,11 +66,7 @@ impl Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}:{}:{}: {}: {}",
-            self.file, self.line, self.column, self.severity, self.message
-        )?;
+        write!(f, "{}:{}:{}: {}: {}", self.file, self.line, self.column, self.severity, self.message)?;
         if let Some(excerpt) = &self.excerpt {
             write!(f, "\n{excerpt}")?;
         }
@@ -96,10 +86,7 @@ pub(crate) struct Problem {
 
 impl Problem {
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            hint: None,
-        }
+        Self { message: message.into(), hint: None }
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -159,10 +146,7 @@ impl Spot {
 }
 
 /// The candidate nearest to a word, when it is near enough to be meant (Levenshtein distance, at most a third of the word).
-pub(crate) fn nearest<'a>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.is_empty() || word.len() > limits::POLICY_NAME_BYTES_MAX / 4 {
         return None;
     }
@@ -193,10 +177,7 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 /// `did you mean 'x'?`, when something is near.
-pub(crate) fn did_you_mean<'a>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<String> {
+pub(crate) fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     nearest(word, candidates).map(|near| format!("did you mean '{near}'?"))
 }
 
@@ -210,10 +191,7 @@ mod tests {
         let offset = text.find("colums").expect("in the text");
         let found = Diagnostic::at(Severity::Error, "a.policy", text, offset, Problem::new("x"));
         assert_eq!((found.line, found.column), (2, 7));
-        assert_eq!(
-            found.to_string(),
-            "a.policy:2:7: error: x\n  2 |   maß colums x\n    |       ^"
-        );
+        assert_eq!(found.to_string(), "a.policy:2:7: error: x\n  2 |   maß colums x\n    |       ^");
     }
 
     #[test]

@@ -39,8 +39,8 @@ pub(crate) struct Token {
 
 /// Longest first.
 const SYMBOLS: &[&str] = &[
-    "<=", ">=", "<>", "!=", "::", "||", "(", ")", ",", ".", "=", "<", ">", "+", "-", "*", "/", "%",
-    ":", ";", "[", "]", "~", "^", "|", "!",
+    "<=", ">=", "<>", "!=", "::", "||", "(", ")", ",", ".", "=", "<", ">", "+", "-", "*", "/", "%", ":", ";",
+    "[", "]", "~", "^", "|", "!",
 ];
 
 struct Lexer<'a> {
@@ -79,11 +79,7 @@ pub(crate) fn tokens(text: &str) -> Result<Vec<Token>, Vec<Located>> {
             }
         }
     }
-    if problems.is_empty() {
-        Ok(tokens)
-    } else {
-        Err(problems)
-    }
+    if problems.is_empty() { Ok(tokens) } else { Err(problems) }
 }
 
 impl<'a> Lexer<'a> {
@@ -158,11 +154,8 @@ impl<'a> Lexer<'a> {
         let mut end = 0;
         while let Some(b) = bytes.get(end) {
             let inner = continues_word(char::from(*b));
-            let hyphen = *b == b'-'
-                && end > 0
-                && bytes
-                    .get(end + 1)
-                    .is_some_and(|n| continues_word(char::from(*n)));
+            let hyphen =
+                *b == b'-' && end > 0 && bytes.get(end + 1).is_some_and(|n| continues_word(char::from(*n)));
             if !inner && !hyphen {
                 break;
             }
@@ -264,10 +257,7 @@ impl<'a> Lexer<'a> {
     fn attribute(&mut self, holder: Holder, start: usize) -> Result<Kind, Located> {
         let wrong = || {
             let problem = Problem::new("an attribute's name was expected after '.'");
-            (
-                start,
-                problem.hint("as in @user.region, @user.id or @user.groups"),
-            )
+            (start, problem.hint("as in @user.region, @user.id or @user.groups"))
         };
         if !self.rest().starts_with('.') {
             return Err(wrong());
@@ -332,10 +322,7 @@ fn checked_length(word: &str, start: usize) -> Result<&str, Located> {
         return Ok(word);
     }
     let most = limits::POLICY_NAME_BYTES_MAX;
-    Err((
-        start,
-        Problem::new(format!("a word has at most {most} bytes")),
-    ))
+    Err((start, Problem::new(format!("a word has at most {most} bytes"))))
 }
 
 #[cfg(test)]
@@ -357,10 +344,7 @@ mod tests {
                 Kind::Text("it's".into()),
                 Kind::Quoted("x\"y".into()),
                 Kind::Symbol("<="),
-                Kind::Attribute(Attribute {
-                    holder: Holder::User,
-                    name: Named::Id
-                }),
+                Kind::Attribute(Attribute { holder: Holder::User, name: Named::Id }),
                 Kind::Tagged(TagPath("PII.Email".into())),
                 Kind::End,
             ]

@@ -9,8 +9,7 @@ use super::words;
 use crate::entitlement::Operation;
 use crate::limits;
 use crate::policy::model::{
-    Branch, Grant, Guardrail, MaskRule, Place, Policy, Rows, RowsShown, Rule, Scope, State,
-    Strength, Watches,
+    Branch, Grant, Guardrail, MaskRule, Place, Policy, Rows, RowsShown, Rule, Scope, State, Strength, Watches,
 };
 use crate::policy::predicate::{self, Predicate};
 
@@ -28,23 +27,14 @@ pub(crate) struct Parser<'t> {
 /// # Errors
 /// Every policy that cannot be read gives one finding, up to `limits::POLICY_DIAGNOSTICS_MAX`.
 pub(crate) fn file(number: u32, name: &str, text: &str) -> Result<Vec<Policy>, Vec<Diagnostic>> {
-    let report =
-        |(offset, problem): Located| Diagnostic::at(Severity::Error, name, text, offset, problem);
+    let report = |(offset, problem): Located| Diagnostic::at(Severity::Error, name, text, offset, problem);
     if text.len() > limits::POLICY_FILE_BYTES_MAX {
         let most = limits::POLICY_FILE_BYTES_MAX;
         let problem = Problem::new(format!("a policy file has at most {most} bytes"));
-        return Err(vec![report((
-            0,
-            problem.hint("split it into several files"),
-        ))]);
+        return Err(vec![report((0, problem.hint("split it into several files")))]);
     }
-    let tokens =
-        lexer::tokens(text).map_err(|found| found.into_iter().map(report).collect::<Vec<_>>())?;
-    let mut parser = Parser {
-        tokens: &tokens,
-        at: 0,
-        file: number,
-    };
+    let tokens = lexer::tokens(text).map_err(|found| found.into_iter().map(report).collect::<Vec<_>>())?;
+    let mut parser = Parser { tokens: &tokens, at: 0, file: number };
     let mut policies = Vec::new();
     let mut problems = Vec::new();
     while *parser.kind() != Kind::End {
@@ -59,11 +49,7 @@ pub(crate) fn file(number: u32, name: &str, text: &str) -> Result<Vec<Policy>, V
             }
         }
     }
-    if problems.is_empty() {
-        Ok(policies)
-    } else {
-        Err(problems)
-    }
+    if problems.is_empty() { Ok(policies) } else { Err(problems) }
 }
 
 impl<'t> Parser<'t> {
@@ -78,17 +64,11 @@ impl<'t> Parser<'t> {
     }
 
     pub(crate) fn offset(&self) -> usize {
-        self.tokens
-            .get(self.at)
-            .or(self.tokens.last())
-            .map_or(0, |t| t.start)
+        self.tokens.get(self.at).or(self.tokens.last()).map_or(0, |t| t.start)
     }
 
     pub(crate) fn place(&self) -> Place {
-        Place {
-            file: self.file,
-            offset: self.offset(),
-        }
+        Place { file: self.file, offset: self.offset() }
     }
 
     pub(crate) fn advance(&mut self) {
@@ -155,19 +135,11 @@ impl<'t> Parser<'t> {
     }
 
     pub(crate) fn expect(&mut self, word: &str) -> Parsed<()> {
-        if self.accept(word) {
-            Ok(())
-        } else {
-            self.expected(&[word])
-        }
+        if self.accept(word) { Ok(()) } else { self.expected(&[word]) }
     }
 
     pub(crate) fn expect_symbol(&mut self, symbol: &str) -> Parsed<()> {
-        if self.accept_symbol(symbol) {
-            Ok(())
-        } else {
-            self.expected(&[symbol])
-        }
+        if self.accept_symbol(symbol) { Ok(()) } else { self.expected(&[symbol]) }
     }
 
     /// A name: a bare word that is not one of the language, or a quoted one.
@@ -175,10 +147,7 @@ impl<'t> Parser<'t> {
         let name = match self.kind() {
             Kind::Word(word) if words::is_reserved(word) => {
                 let problem = Problem::new(format!("expected {what}, found the word '{word}'"));
-                return Err((
-                    self.offset(),
-                    problem.hint(format!("write \"{word}\" if that is its name")),
-                ));
+                return Err((self.offset(), problem.hint(format!("write \"{word}\" if that is its name"))));
             }
             Kind::Word(word) | Kind::Quoted(word) => word.clone(),
             _ => return self.wanted(what, "a word, or anything in double quotes"),
@@ -234,21 +203,12 @@ impl<'t> Parser<'t> {
         };
         if watches == Watches::Actor && matches!(rule, Rule::Grant(_)) {
             let problem = Problem::new("a policy on who acts can only restrict");
-            return Err((
-                start,
-                problem.hint("leave 'when an agent acts' out, and say 'to agents …'"),
-            ));
+            return Err((start, problem.hint("leave 'when an agent acts' out, and say 'to agents …'")));
         }
         if *self.kind() != Kind::End && !self.starts_policy(0) {
             return self.after_rule(&rule);
         }
-        Ok(Policy {
-            name,
-            state,
-            watches,
-            rule,
-            place,
-        })
+        Ok(Policy { name, state, watches, rule, place })
     }
 
     /// What could have followed where a policy neither goes on nor ends.
@@ -345,19 +305,10 @@ impl<'t> Parser<'t> {
             if branches.is_empty() {
                 return self.expected(&["where", "who"]);
             }
-            if self.accept("otherwise") {
-                self.rows_shown()?
-            } else {
-                RowsShown::None
-            }
+            if self.accept("otherwise") { self.rows_shown()? } else { RowsShown::None }
         };
         let scope = self.scope()?;
-        Ok(Rule::Rows(Rows {
-            of,
-            branches,
-            otherwise,
-            scope,
-        }))
+        Ok(Rule::Rows(Rows { of, branches, otherwise, scope }))
     }
 
     fn rows_shown(&mut self) -> Parsed<RowsShown> {
@@ -403,17 +354,8 @@ impl<'t> Parser<'t> {
         let early = self.accept("floor");
         let scope = self.scope()?;
         let floor = early || self.accept("floor");
-        let strength = if floor {
-            Strength::Floor
-        } else {
-            Strength::Usual
-        };
-        Ok(Rule::Mask(MaskRule {
-            columns,
-            mask,
-            scope,
-            strength,
-        }))
+        let strength = if floor { Strength::Floor } else { Strength::Usual };
+        Ok(Rule::Mask(MaskRule { columns, mask, scope, strength }))
     }
 
     fn scope(&mut self) -> Parsed<Scope> {
@@ -437,10 +379,7 @@ impl<'t> Parser<'t> {
             self.advance();
             return Ok(Scope::Only(self.who_described()?));
         }
-        if ["in", "with", "has", "named", "not"]
-            .iter()
-            .any(|w| self.sees_at(1, w))
-        {
+        if ["in", "with", "has", "named", "not"].iter().any(|w| self.sees_at(1, w)) {
             return Ok(Scope::Only(self.who()?));
         }
         self.advance();

@@ -8,8 +8,8 @@ use super::parser::{Parsed, Parser};
 use crate::catalog::{RelationName, TagPath};
 use crate::limits;
 use crate::policy::model::{
-    ColumnMatch, ColumnName, Columns, Mask, Nulls, Party, PartyKind, Question, Sense, TableMatch,
-    TableName, Tables, Tag, Test, Unit, Who,
+    ColumnMatch, ColumnName, Columns, Mask, Nulls, Party, PartyKind, Question, Sense, TableMatch, TableName,
+    Tables, Tag, Test, Unit, Who,
 };
 use crate::policy::predicate::Literal;
 
@@ -18,9 +18,7 @@ const MATCHES: [&str; 4] = ["tagged", "named", "like", "with"];
 /// Words that start another party after `or`.
 const PARTIES: [&str; 3] = ["users", "agents", "everyone"];
 /// Masks by word.
-const MASKS: [&str; 7] = [
-    "null", "constant", "hash", "partial", "regex", "round", "deny",
-];
+const MASKS: [&str; 7] = ["null", "constant", "hash", "partial", "regex", "round", "deny"];
 /// Flags of PostgreSQL's regular expressions that `regexp_replace` takes.
 const REGEX_FLAGS: &str = "gimnsxpwcq";
 
@@ -35,11 +33,7 @@ impl Parser<'_> {
         true
     }
 
-    fn list<T>(
-        &mut self,
-        stops: &[&str],
-        mut item: impl FnMut(&mut Self) -> Parsed<T>,
-    ) -> Parsed<Vec<T>> {
+    fn list<T>(&mut self, stops: &[&str], mut item: impl FnMut(&mut Self) -> Parsed<T>) -> Parsed<Vec<T>> {
         let mut list = vec![item(self)?];
         while self.another(stops) {
             list.push(item(self)?);
@@ -83,11 +77,7 @@ impl Parser<'_> {
         while self.or() {
             any.push(self.column_match()?);
         }
-        let of = if self.accept("of") {
-            Some(self.tables()?)
-        } else {
-            None
-        };
+        let of = if self.accept("of") { Some(self.tables()?) } else { None };
         Ok(Columns { any, of })
     }
 
@@ -108,10 +98,7 @@ impl Parser<'_> {
         let place = self.place();
         if let Kind::Quoted(path) = self.kind() {
             self.advance();
-            return Ok(Tag {
-                path: TagPath(path.clone()),
-                place,
-            });
+            return Ok(Tag { path: TagPath(path.clone()), place });
         }
         let mut path = self.name("a tag")?;
         while self.accept_symbol(".") {
@@ -127,21 +114,14 @@ impl Parser<'_> {
             let problem = Problem::new(format!("a tag has at most {most} bytes"));
             return Err((place.offset, problem));
         }
-        Ok(Tag {
-            path: TagPath(path),
-            place,
-        })
+        Ok(Tag { path: TagPath(path), place })
     }
 
     /// A table's or column's word, folded as SQL folds it.
     fn identifier(&mut self, what: &str) -> Parsed<String> {
         let bare = matches!(self.kind(), Kind::Word(_));
         let name = self.name(what)?;
-        Ok(if bare {
-            name.to_ascii_lowercase()
-        } else {
-            name
-        })
+        Ok(if bare { name.to_ascii_lowercase() } else { name })
     }
 
     fn table_name(&mut self) -> Parsed<TableName> {
@@ -152,43 +132,23 @@ impl Parser<'_> {
         }
         let name = self.identifier("a table")?;
         if matches!(self.kind(), Kind::Symbol(".")) {
-            return self.wanted(
-                "the end of the table's name",
-                "tables are named as schema.table",
-            );
+            return self.wanted("the end of the table's name", "tables are named as schema.table");
         }
-        Ok(TableName {
-            relation: RelationName { schema, name },
-            place,
-        })
+        Ok(TableName { relation: RelationName { schema, name }, place })
     }
 
     fn column_name(&mut self) -> Parsed<ColumnName> {
         let place = self.place();
         let first = self.identifier("a column")?;
         if !self.accept_symbol(".") {
-            return Ok(ColumnName {
-                relation: None,
-                column: first,
-                place,
-            });
+            return Ok(ColumnName { relation: None, column: first, place });
         }
         let name = self.identifier("a table")?;
         if !self.accept_symbol(".") {
-            return self.wanted(
-                "'.' and a column",
-                "columns are named as column or as schema.table.column",
-            );
+            return self.wanted("'.' and a column", "columns are named as column or as schema.table.column");
         }
         let column = self.identifier("a column")?;
-        Ok(ColumnName {
-            relation: Some(RelationName {
-                schema: first,
-                name,
-            }),
-            column,
-            place,
-        })
+        Ok(ColumnName { relation: Some(RelationName { schema: first, name }), column, place })
     }
 
     pub(crate) fn who(&mut self) -> Parsed<Who> {
@@ -207,9 +167,7 @@ impl Parser<'_> {
         self.accept("is");
         let all = self.tests()?;
         let kind = PartyKind::Everyone;
-        Ok(Who {
-            any: vec![Party { kind, all }],
-        })
+        Ok(Who { any: vec![Party { kind, all }] })
     }
 
     fn party(&mut self) -> Parsed<Party> {
@@ -222,19 +180,13 @@ impl Parser<'_> {
         } else {
             return self.expected(&PARTIES);
         };
-        let all = if self.sees_test() {
-            self.tests()?
-        } else {
-            Vec::new()
-        };
+        let all = if self.sees_test() { self.tests()? } else { Vec::new() };
         Ok(Party { kind, all })
     }
 
     fn sees_test(&self) -> bool {
         // `with hash` after a party would be a mask's; a test has an attribute and `=` or `in`.
-        ["in", "not", "named", "has", "with"]
-            .iter()
-            .any(|w| self.sees(w))
+        ["in", "not", "named", "has", "with"].iter().any(|w| self.sees(w))
     }
 
     fn tests(&mut self) -> Parsed<Vec<Test>> {
@@ -248,32 +200,21 @@ impl Parser<'_> {
 
     fn test(&mut self) -> Parsed<Test> {
         let place = self.place();
-        let sense = if self.accept("not") {
-            Sense::Not
-        } else {
-            Sense::Is
-        };
+        let sense = if self.accept("not") { Sense::Not } else { Sense::Is };
         let question = if self.accept("in") {
             self.expect("group")?;
             let group = |p: &mut Self| p.name("a group");
             Question::Group(self.list(&PARTIES, group)?)
         } else if self.accept("with") || self.accept("has") {
             let name = self.name("an attribute")?;
-            Question::Attribute {
-                name,
-                values: self.attribute_values()?,
-            }
+            Question::Attribute { name, values: self.attribute_values()? }
         } else if self.accept("named") {
             let id = |p: &mut Self| p.name("a user's or agent's id");
             Question::Id(self.list(&PARTIES, id)?)
         } else {
             return self.expected(&["in", "with", "named", "not"]);
         };
-        Ok(Test {
-            sense,
-            question,
-            place,
-        })
+        Ok(Test { sense, question, place })
     }
 
     fn attribute_values(&mut self) -> Parsed<Vec<String>> {
@@ -332,10 +273,7 @@ impl Parser<'_> {
             Kind::Word(_) if self.sees("true") && !minus => Literal::Truth(true),
             Kind::Word(_) if self.sees("false") && !minus => Literal::Truth(false),
             _ => {
-                return self.wanted(
-                    "a string, a number, 'true' or 'false'",
-                    "as in constant('REDACTED')",
-                );
+                return self.wanted("a string, a number, 'true' or 'false'", "as in constant('REDACTED')");
             }
         };
         self.advance();
@@ -368,10 +306,7 @@ impl Parser<'_> {
                 };
                 self.advance();
             } else {
-                return self.wanted(
-                    "'first', 'last' or a string of one character, each once",
-                    hint,
-                );
+                return self.wanted("'first', 'last' or a string of one character, each once", hint);
             }
             if !self.accept_symbol(",") {
                 break;
@@ -382,11 +317,7 @@ impl Parser<'_> {
             let problem = Problem::new("'partial' keeps the first or the last characters");
             return Err((start, problem.hint(hint)));
         }
-        Ok(Mask::Partial {
-            first: first.unwrap_or(0),
-            last: last.unwrap_or(0),
-            fill: fill.unwrap_or('*'),
-        })
+        Ok(Mask::Partial { first: first.unwrap_or(0), last: last.unwrap_or(0), fill: fill.unwrap_or('*') })
     }
 
     fn count(&mut self) -> Parsed<u32> {
@@ -398,10 +329,7 @@ impl Parser<'_> {
             self.advance();
             return Ok(count);
         }
-        self.wanted(
-            &format!("a whole number up to {most}"),
-            "as in partial(last 4)",
-        )
+        self.wanted(&format!("a whole number up to {most}"), "as in partial(last 4)")
     }
 
     fn regex(&mut self) -> Parsed<Mask> {
@@ -410,10 +338,7 @@ impl Parser<'_> {
         let pattern = self.string("a pattern")?;
         if pattern.is_empty() || pattern.len() > limits::MASK_PATTERN_BYTES_MAX {
             let most = limits::MASK_PATTERN_BYTES_MAX;
-            return Err((
-                start,
-                Problem::new(format!("a pattern has 1 to {most} bytes")),
-            ));
+            return Err((start, Problem::new(format!("a pattern has 1 to {most} bytes"))));
         }
         if let Some(problem) = unbalanced(&pattern) {
             return Err((start, problem));
@@ -427,18 +352,11 @@ impl Parser<'_> {
             let known = flags.chars().all(|c| REGEX_FLAGS.contains(c));
             if !known || flags.len() > REGEX_FLAGS.len() {
                 let problem = Problem::new(format!("the flags '{flags}' are not known"));
-                return Err((
-                    start,
-                    problem.hint(format!("known are the letters of '{REGEX_FLAGS}'")),
-                ));
+                return Err((start, problem.hint(format!("known are the letters of '{REGEX_FLAGS}'"))));
             }
         }
         self.expect_symbol(")")?;
-        Ok(Mask::Regex {
-            pattern,
-            replacement,
-            flags,
-        })
+        Ok(Mask::Regex { pattern, replacement, flags })
     }
 
     fn round(&mut self) -> Parsed<Mask> {

@@ -5,8 +5,8 @@
 use super::words::{identifier, name, path, string};
 use crate::entitlement::Operation;
 use crate::policy::model::{
-    ColumnMatch, ColumnName, Columns, Mask, Nulls, Party, PartyKind, Policy, Question, RowsShown,
-    Rule, Scope, Sense, State, Strength, TableMatch, Tables, Tag, Test, Watches, Who,
+    ColumnMatch, ColumnName, Columns, Mask, Nulls, Party, PartyKind, Policy, Question, RowsShown, Rule,
+    Scope, Sense, State, Strength, TableMatch, Tables, Tag, Test, Watches, Who,
 };
 use crate::policy::predicate::print as predicate;
 
@@ -43,10 +43,9 @@ fn lines(rule: &Rule) -> Vec<String> {
                 format!("to {}", who(&grant.to)),
             ]
         }
-        Rule::Guardrail(guardrail) => vec![
-            format!("require {}", who(&guardrail.require)),
-            format!("on {}", tables(&guardrail.on)),
-        ],
+        Rule::Guardrail(guardrail) => {
+            vec![format!("require {}", who(&guardrail.require)), format!("on {}", tables(&guardrail.on))]
+        }
         Rule::Rows(rows) => {
             let head = format!("show rows of {}", tables(&rows.of));
             let mut lines = if rows.branches.is_empty() {
@@ -68,11 +67,7 @@ fn lines(rule: &Rule) -> Vec<String> {
                 Strength::Usual => "",
                 Strength::Floor => " floor",
             };
-            let mut lines = vec![format!(
-                "mask {} with {}{floor}",
-                columns(&rule.columns),
-                mask(&rule.mask)
-            )];
+            let mut lines = vec![format!("mask {} with {}{floor}", columns(&rule.columns), mask(&rule.mask))];
             lines.extend(scope(&rule.scope));
             lines
         }
@@ -92,12 +87,9 @@ fn scope(scope: &Scope) -> Option<String> {
         Scope::Everyone => None,
         Scope::Except(these) => Some(format!("for everyone except {}", who(these))),
         Scope::Only(these) => Some(match these.any.as_slice() {
-            [
-                Party {
-                    kind: PartyKind::Everyone,
-                    all,
-                },
-            ] if !all.is_empty() => format!("for everyone who {}", described(these)),
+            [Party { kind: PartyKind::Everyone, all }] if !all.is_empty() => {
+                format!("for everyone who {}", described(these))
+            }
             [Party { kind, .. }, ..] if *kind != PartyKind::Everyone => {
                 format!("for {}", who(these))
             }
@@ -109,12 +101,7 @@ fn scope(scope: &Scope) -> Option<String> {
 /// After `who`.
 fn described(these: &Who) -> String {
     match these.any.as_slice() {
-        [
-            Party {
-                kind: PartyKind::Everyone,
-                all,
-            },
-        ] if !all.is_empty() => {
+        [Party { kind: PartyKind::Everyone, all }] if !all.is_empty() => {
             let is = match all.first().map(|t| (&t.question, t.sense)) {
                 Some((Question::Attribute { .. }, _)) | None => "",
                 Some(_) => "is ",
@@ -136,11 +123,7 @@ fn party(party: &Party) -> String {
         PartyKind::Agents => "agents",
         PartyKind::Everyone => "everyone",
     };
-    if party.all.is_empty() {
-        kind.to_owned()
-    } else {
-        format!("{kind} {}", tests(&party.all, "with"))
-    }
+    if party.all.is_empty() { kind.to_owned() } else { format!("{kind} {}", tests(&party.all, "with")) }
 }
 
 fn tests(all: &[Test], with: &str) -> String {
@@ -149,12 +132,7 @@ fn tests(all: &[Test], with: &str) -> String {
             Sense::Is => "",
             Sense::Not => "not ",
         };
-        let names = |list: &[String]| {
-            list.iter()
-                .map(|n| name(n))
-                .collect::<Vec<_>>()
-                .join(" or ")
-        };
+        let names = |list: &[String]| list.iter().map(|n| name(n)).collect::<Vec<_>>().join(" or ");
         match &test.question {
             Question::Group(groups) => format!("{not}in group {}", names(groups)),
             Question::Id(ids) => format!("{not}named {}", names(ids)),
@@ -186,13 +164,7 @@ pub(crate) fn tables(tables: &Tables) -> String {
         TableMatch::Named(list) => {
             let names: Vec<String> = list
                 .iter()
-                .map(|t| {
-                    format!(
-                        "{}.{}",
-                        identifier(&t.relation.schema),
-                        identifier(&t.relation.name)
-                    )
-                })
+                .map(|t| format!("{}.{}", identifier(&t.relation.schema), identifier(&t.relation.name)))
                 .collect();
             format!("named {}", names.join(", "))
         }
@@ -227,11 +199,7 @@ fn column_name(one: &ColumnName) -> String {
     let column = identifier(&one.column);
     match &one.relation {
         None => column,
-        Some(table) => format!(
-            "{}.{}.{column}",
-            identifier(&table.schema),
-            identifier(&table.name)
-        ),
+        Some(table) => format!("{}.{}.{column}", identifier(&table.schema), identifier(&table.name)),
     }
 }
 
@@ -248,23 +216,13 @@ pub(crate) fn mask(mask: &Mask) -> String {
             format!("constant({}){with}", predicate::literal(value))
         }
         Mask::Hash { joinable: None } => "hash".to_owned(),
-        Mask::Hash {
-            joinable: Some(group),
-        } => format!("hash joinable in {}", name(group)),
-        Mask::Partial { first, last, fill } => format!(
-            "partial(first {first}, last {last}, {})",
-            string(&fill.to_string())
-        ),
-        Mask::Regex {
-            pattern,
-            replacement,
-            flags,
-        } => format!(
-            "regex({}, {}, {})",
-            string(pattern),
-            string(replacement),
-            string(flags)
-        ),
+        Mask::Hash { joinable: Some(group) } => format!("hash joinable in {}", name(group)),
+        Mask::Partial { first, last, fill } => {
+            format!("partial(first {first}, last {last}, {})", string(&fill.to_string()))
+        }
+        Mask::Regex { pattern, replacement, flags } => {
+            format!("regex({}, {}, {})", string(pattern), string(replacement), string(flags))
+        }
         Mask::Bucket(bucket) => format!("round({bucket})"),
         Mask::Unit(unit) => format!("round('{}')", unit.word()),
     }

@@ -60,10 +60,7 @@ pub(crate) fn continues_word(c: char) -> bool {
 
 fn is_word(name: &str) -> bool {
     let inner = |c: char| continues_word(c) || c == '-';
-    name.starts_with(starts_word)
-        && name.chars().all(inner)
-        && !name.ends_with('-')
-        && !name.contains("--")
+    name.starts_with(starts_word) && name.chars().all(inner) && !name.ends_with('-') && !name.contains("--")
 }
 
 fn is_bare(name: &str) -> bool {
@@ -72,11 +69,7 @@ fn is_bare(name: &str) -> bool {
 
 /// A name as policy text spells it: bare where it can be, else in double quotes.
 pub(crate) fn name(text: &str) -> String {
-    if is_bare(text) {
-        text.to_owned()
-    } else {
-        quoted(text)
-    }
+    if is_bare(text) { text.to_owned() } else { quoted(text) }
 }
 
 /// A table's or column's name: bare means lower case, as in SQL.

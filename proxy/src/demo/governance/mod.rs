@@ -15,11 +15,8 @@ pub const TAGS: &str = include_str!("tags.json");
 pub const POLICIES: &str = include_str!("sample.policy");
 
 /// Every file of the folder: name and text.
-pub const FILES: [(&str, &str); 3] = [
-    ("identities.json", IDENTITIES),
-    ("tags.json", TAGS),
-    ("sample.policy", POLICIES),
-];
+pub const FILES: [(&str, &str); 3] =
+    [("identities.json", IDENTITIES), ("tags.json", TAGS), ("sample.policy", POLICIES)];
 
 /// Makes the folder and writes the files into it. Credentials are for the caller to add: they are random.
 ///
@@ -55,24 +52,15 @@ mod tests {
     fn identities_are_the_engines_and_every_number_is_used_once() -> Result<(), serde_json::Error> {
         let file: File = serde_json::from_str(IDENTITIES)?;
         let (users, agents) = (file.users.iter(), file.agents.iter());
-        let ids: BTreeSet<&str> = users
-            .map(|u| u.id.as_str())
-            .chain(agents.map(|a| a.id.as_str()))
-            .collect();
+        let ids: BTreeSet<&str> = users.map(|u| u.id.as_str()).chain(agents.map(|a| a.id.as_str())).collect();
         let (users, agents) = (file.users.iter(), file.agents.iter());
-        let shorts: BTreeSet<u32> = users
-            .map(|u| u.short.get())
-            .chain(agents.map(|a| a.short.get()))
-            .collect();
+        let shorts: BTreeSet<u32> =
+            users.map(|u| u.short.get()).chain(agents.map(|a| a.short.get())).collect();
         let all = file.users.len() + file.agents.len();
         assert_eq!((ids.len(), shorts.len()), (all, all));
         assert!(shorts.last() < Some(&file.next_short));
         for agent in &file.agents {
-            assert!(
-                file.users.iter().any(|u| u.id == agent.owner),
-                "{}",
-                agent.id
-            );
+            assert!(file.users.iter().any(|u| u.id == agent.owner), "{}", agent.id);
         }
         Ok(())
     }
@@ -87,10 +75,7 @@ mod tests {
         }
         let names = tags.tables.keys().chain(tags.columns.keys());
         assert!(!names.into_iter().any(|name| name.contains("payroll")));
-        assert!(
-            !tags.schemas.contains_key("public"),
-            "a tag on public would cover payroll"
-        );
+        assert!(!tags.schemas.contains_key("public"), "a tag on public would cover payroll");
         Ok(())
     }
 }

@@ -40,28 +40,18 @@ async fn bootstrap_refuses_schemas_it_does_not_own_and_leaves_nothing() -> Outco
     let server = Server::shared()?;
     let dba = client_of(&server.endpoint("postgres"), &server.dba()).await?;
     dba.batch_execute("CREATE DATABASE squatted").await?;
-    dba.batch_execute("CREATE ROLE squatter LOGIN PASSWORD 'squatter'")
-        .await?;
+    dba.batch_execute("CREATE ROLE squatter LOGIN PASSWORD 'squatter'").await?;
     let endpoint = server.endpoint("squatted");
     let dba = client_of(&endpoint, &server.dba()).await?;
-    dba.batch_execute("CREATE SCHEMA lanyard AUTHORIZATION squatter; GRANT CREATE ON DATABASE squatted TO squatter")
-        .await?;
-    let nobody = BootstrapOptions {
-        grant: vec!["nowhere".into()],
-        ..options()
-    };
+    dba.batch_execute(
+        "CREATE SCHEMA lanyard AUTHORIZATION squatter; GRANT CREATE ON DATABASE squatted TO squatter",
+    )
+    .await?;
+    let nobody = BootstrapOptions { grant: vec!["nowhere".into()], ..options() };
     for (login, options, sqlstate) in [
         (server.dba(), options(), "42P06"),
-        (
-            Login::new("squatter", Secret::new("squatter")),
-            options(),
-            "42501",
-        ),
-        (
-            Login::new("postgres", Secret::new("wrong")),
-            options(),
-            "28P01",
-        ),
+        (Login::new("squatter", Secret::new("squatter")), options(), "42501"),
+        (Login::new("postgres", Secret::new("wrong")), options(), "28P01"),
     ] {
         let refused = super::super::bootstrap(&endpoint, &login, &options).await;
         assert_eq!(refused.expect_err("refused").sqlstate(), Some(sqlstate));
@@ -69,20 +59,12 @@ async fn bootstrap_refuses_schemas_it_does_not_own_and_leaves_nothing() -> Outco
     dba.batch_execute("DROP SCHEMA lanyard").await?;
     let refused = super::super::bootstrap(&endpoint, &server.dba(), &nobody).await;
     assert_eq!(refused.expect_err("refused").sqlstate(), Some("3F000"));
-    let left = dba
-        .query_one(
-            "SELECT count(*) FROM pg_namespace WHERE nspname ~ 'lanyard'",
-            &[],
-        )
-        .await?;
+    let left = dba.query_one("SELECT count(*) FROM pg_namespace WHERE nspname ~ 'lanyard'", &[]).await?;
     assert_eq!(left.get::<_, i64>(0), 0);
     // A database without bootstrap says so, or does not know the login at all.
-    let unknown = connect(&endpoint, "squatted")
-        .await
-        .expect_err("not bootstrapped");
+    let unknown = connect(&endpoint, "squatted").await.expect_err("not bootstrapped");
     assert!(
-        matches!(unknown, WarehouseError::NotBootstrapped { .. })
-            || unknown.sqlstate() == Some("28P01"),
+        matches!(unknown, WarehouseError::NotBootstrapped { .. }) || unknown.sqlstate() == Some("28P01"),
         "{unknown:?}"
     );
     Ok(())
@@ -147,18 +129,11 @@ async fn the_builder_cannot_reach_the_definers_rights() -> Outcome {
         let error = builder.batch_execute(sql).await.expect_err(sql);
         let state = error.code().map(|c| c.code().to_owned());
         // GRANT without the right to is a warning in PostgreSQL: the division says that nothing else stopped it.
-        let expected = if sql.ends_with("1/0") {
-            "22012"
-        } else {
-            "42501"
-        };
+        let expected = if sql.ends_with("1/0") { "22012" } else { "42501" };
         assert_eq!(state.as_deref(), Some(expected), "{sql}");
         builder.batch_execute("RESET ROLE").await?;
     }
-    let exposed = shop
-        .warehouse
-        .public_reads(&[RelationName::new("public", "customer_orders")])
-        .await?;
+    let exposed = shop.warehouse.public_reads(&[RelationName::new("public", "customer_orders")]).await?;
     assert_eq!(exposed, []);
     for name in [
         "lanyard_bundle_0000000000000000000000000000000",
@@ -170,11 +145,7 @@ async fn the_builder_cannot_reach_the_definers_rights() -> Outcome {
         for function in ["create_bundle", "drop_bundle"] {
             let sql = format!("SELECT lanyard.{function}($1::text)");
             let error = builder.execute(&sql, &[&name]).await.expect_err(name);
-            assert_eq!(
-                error.code().map(|c| c.code()),
-                Some("22023"),
-                "{function} {name:?}"
-            );
+            assert_eq!(error.code().map(|c| c.code()), Some("22023"), "{function} {name:?}");
         }
     }
     Ok(())
@@ -186,10 +157,7 @@ async fn bundles_from_before_an_upgrade_can_be_vended_after_a_bootstrap() -> Out
     let entitlement = entitlement("upgraded", vec![shop.orders(&[Operation::Read]).await?]);
     // As PostgreSQL 15 left it: made by nobody in particular.
     let bundle = format!("lanyard_bundle_{}", entitlement.fingerprint);
-    shop.dba()
-        .await?
-        .batch_execute(&format!("CREATE ROLE {bundle}"))
-        .await?;
+    shop.dba().await?.batch_execute(&format!("CREATE ROLE {bundle}")).await?;
     let prepared = shop.warehouse.prepare(&entitlement).await?;
     assert_eq!(prepared.bundle, bundle);
     super::super::bootstrap(&shop.endpoint(), &shop.server.dba(), &options()).await?;

@@ -9,9 +9,8 @@ async fn a_fresh_database_has_nothing_dangerous() -> Outcome {
     for login in [shop.server.dba(), builder] {
         let findings = super::super::doctor(&shop.endpoint(), &login).await?;
         // Roles are the server's, and the test beside this one makes a bad one.
-        let dangers = findings
-            .iter()
-            .filter(|f| f.severity == Severity::Danger && !f.what.contains("table_owner"));
+        let dangers =
+            findings.iter().filter(|f| f.severity == Severity::Danger && !f.what.contains("table_owner"));
         assert_eq!(dangers.count(), 0, "{findings:#?}");
     }
     Ok(())
@@ -36,41 +35,18 @@ async fn every_hole_is_found_and_its_fix_closes_it() -> Outcome {
     )
     .await?;
     super::super::bootstrap(&shop.endpoint(), &shop.server.dba(), &options()).await?;
-    let all: Vec<RelationName> = [
-        "a",
-        "b",
-        "c",
-        "d",
-        "parent",
-        "child",
-        "customer_orders",
-        "nowhere",
-    ]
-    .iter()
-    .map(|name| RelationName::new("public", name))
-    .collect();
-    let open: Vec<String> = shop
-        .warehouse
-        .public_reads(&all)
-        .await?
+    let all: Vec<RelationName> = ["a", "b", "c", "d", "parent", "child", "customer_orders", "nowhere"]
         .iter()
-        .map(ToString::to_string)
+        .map(|name| RelationName::new("public", name))
         .collect();
-    assert_eq!(
-        open,
-        ["public.a", "public.b", "public.child", "public.parent"]
-    );
+    let open: Vec<String> =
+        shop.warehouse.public_reads(&all).await?.iter().map(ToString::to_string).collect();
+    assert_eq!(open, ["public.a", "public.b", "public.child", "public.parent"]);
 
     let findings = super::super::doctor(&shop.endpoint(), &shop.server.dba()).await?;
     for (what, fix) in [
-        (
-            "PUBLIC can read table public.a",
-            "REVOKE SELECT (y) ON public.a FROM PUBLIC;",
-        ),
-        (
-            "PUBLIC can read table public.child",
-            "REVOKE SELECT ON public.child FROM PUBLIC;",
-        ),
+        ("PUBLIC can read table public.a", "REVOKE SELECT (y) ON public.a FROM PUBLIC;"),
+        ("PUBLIC can read table public.child", "REVOKE SELECT ON public.child FROM PUBLIC;"),
         (
             "PUBLIC can read public.b through hidden.\"Over over\"",
             "REVOKE SELECT ON hidden.\"Over over\" FROM PUBLIC;",
@@ -80,21 +56,12 @@ async fn every_hole_is_found_and_its_fix_closes_it() -> Outcome {
             "PUBLIC may execute SECURITY DEFINER function public.leak(text)",
             "REVOKE EXECUTE ON FUNCTION public.leak(text)",
         ),
-        (
-            "PUBLIC can create in schema public",
-            "REVOKE CREATE ON SCHEMA public FROM PUBLIC;",
-        ),
-        (
-            "role table_owner is a member of lanyard_owner",
-            "REVOKE lanyard_owner FROM table_owner;",
-        ),
+        ("PUBLIC can create in schema public", "REVOKE CREATE ON SCHEMA public FROM PUBLIC;"),
+        ("role table_owner is a member of lanyard_owner", "REVOKE lanyard_owner FROM table_owner;"),
         ("role table_owner owns 1 governed", "-- "),
     ] {
         let found = findings.iter().find(|f| f.what.starts_with(what));
-        assert!(
-            found.is_some_and(|f| f.fix.starts_with(fix)),
-            "{what}: {findings:#?}"
-        );
+        assert!(found.is_some_and(|f| f.fix.starts_with(fix)), "{what}: {findings:#?}");
     }
     for finding in &findings {
         dba.batch_execute(&finding.fix).await?;

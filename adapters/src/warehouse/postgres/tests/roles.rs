@@ -5,10 +5,7 @@ use super::*;
 async fn shop_with_bundle(name: &str) -> Result<(Shop, String), Box<dyn Error>> {
     let shop = Shop::open(name).await?;
     let access = shop.orders(&[Operation::Read]).await?;
-    let prepared = shop
-        .warehouse
-        .prepare(&entitlement(name, vec![access]))
-        .await?;
+    let prepared = shop.warehouse.prepare(&entitlement(name, vec![access])).await?;
     Ok((shop, prepared.bundle.clone()))
 }
 
@@ -45,11 +42,7 @@ async fn a_vended_role_has_exactly_its_rights() -> Outcome {
     let names: Vec<&str> = groups.iter().map(|r| r.get(0)).collect();
     assert_eq!(names, [bundle.as_str(), "lanyard_session"]);
     for group in &groups {
-        assert_ne!(
-            group.get::<_, Option<&str>>(1),
-            Some("true"),
-            "SET must be off where it exists"
-        );
+        assert_ne!(group.get::<_, Option<&str>>(1), Some("true"), "SET must be off where it exists");
         assert!(!group.get::<_, bool>(2));
     }
     let rights = dba
@@ -59,13 +52,7 @@ async fn a_vended_role_has_exactly_its_rights() -> Outcome {
             &[&role, &bundle],
         )
         .await?;
-    assert!(
-        rights.len() == 1
-            && rights[0]
-                .get::<_, &str>(0)
-                .starts_with("lanyard_secured.v_"),
-        "{rights:?}"
-    );
+    assert!(rights.len() == 1 && rights[0].get::<_, &str>(0).starts_with("lanyard_secured.v_"), "{rights:?}");
     assert!(!shop.server.log()?.contains(login.password.expose()));
     shop.warehouse.end(&lease.role).await?;
     Ok(())
@@ -78,42 +65,15 @@ async fn vend_refuses_what_is_not_a_lease() -> Outcome {
     let minute = Duration::from_secs(60);
     let now = SystemTime::now();
     let bad = [
-        Lease {
-            bundle: "lanyard_bundle_ffffffffffffffffffffffffffffffff".into(),
-            ..good.clone()
-        },
-        Lease {
-            bundle: "lanyard_owner".into(),
-            ..good.clone()
-        },
-        Lease {
-            bundle: "pg_execute_server_program".into(),
-            ..good.clone()
-        },
-        Lease {
-            bundle: format!("{bundle}, lanyard_owner"),
-            ..good.clone()
-        },
-        Lease {
-            bundle: String::new(),
-            ..good.clone()
-        },
-        Lease {
-            expires: now - minute,
-            ..good.clone()
-        },
-        Lease {
-            expires: now + minute * 60 * 24 * 40,
-            ..good.clone()
-        },
-        Lease {
-            connections: 0,
-            ..good.clone()
-        },
-        Lease {
-            connections: u32::MAX,
-            ..good.clone()
-        },
+        Lease { bundle: "lanyard_bundle_ffffffffffffffffffffffffffffffff".into(), ..good.clone() },
+        Lease { bundle: "lanyard_owner".into(), ..good.clone() },
+        Lease { bundle: "pg_execute_server_program".into(), ..good.clone() },
+        Lease { bundle: format!("{bundle}, lanyard_owner"), ..good.clone() },
+        Lease { bundle: String::new(), ..good.clone() },
+        Lease { expires: now - minute, ..good.clone() },
+        Lease { expires: now + minute * 60 * 24 * 40, ..good.clone() },
+        Lease { connections: 0, ..good.clone() },
+        Lease { connections: u32::MAX, ..good.clone() },
     ];
     for lease in bad {
         let refused = shop.warehouse.vend(&lease).await.expect_err("not a lease");
@@ -158,49 +118,25 @@ async fn vend_refuses_what_is_not_a_lease() -> Outcome {
         .chain(verifiers.iter().map(|v| (role.as_str(), v.as_str())));
     for (name, verifier) in cases {
         let sql = "SELECT lanyard.vend($1, $2, $3, $4, 1, 'n', '{}')";
-        let error = vendor
-            .execute(sql, &[&name, &bundle, &verifier, &later])
-            .await
-            .expect_err(name);
-        assert_eq!(
-            error.code().map(|c| c.code()),
-            Some("22023"),
-            "{name:?} {verifier:?}"
-        );
+        let error = vendor.execute(sql, &[&name, &bundle, &verifier, &later]).await.expect_err(name);
+        assert_eq!(error.code().map(|c| c.code()), Some("22023"), "{name:?} {verifier:?}");
     }
-    for (value, sqlstate) in [
-        ("[]", "22023"),
-        ("null", "22023"),
-        ("{\"k\": 1}", "22023"),
-        ("{\"k\": {}}", "22023"),
-    ] {
+    for (value, sqlstate) in
+        [("[]", "22023"), ("null", "22023"), ("{\"k\": 1}", "22023"), ("{\"k\": {}}", "22023")]
+    {
         let sql = format!("SELECT lanyard.vend($1, $2, $3, $4, 1, 'n', '{value}')");
-        let error = vendor
-            .execute(&sql, &[&role.as_str(), &bundle, &verifier, &later])
-            .await
-            .expect_err(value);
-        assert_eq!(
-            error.code().map(|c| c.code()),
-            Some(sqlstate),
-            "{value}: {error:?}"
-        );
+        let error =
+            vendor.execute(&sql, &[&role.as_str(), &bundle, &verifier, &later]).await.expect_err(value);
+        assert_eq!(error.code().map(|c| c.code()), Some(sqlstate), "{value}: {error:?}");
     }
     for name in &names {
         for function in ["terminate", "end_lease"] {
             let sql = format!("SELECT lanyard.{function}($1::text)");
             let error = vendor.execute(&sql, &[name]).await.expect_err(name);
-            assert_eq!(
-                error.code().map(|c| c.code()),
-                Some("22023"),
-                "{function} {name:?}"
-            );
+            assert_eq!(error.code().map(|c| c.code()), Some("22023"), "{function} {name:?}");
         }
     }
-    let roles = shop
-        .dba()
-        .await?
-        .query("SELECT FROM pg_roles WHERE rolname LIKE '%12345678%'", &[])
-        .await?;
+    let roles = shop.dba().await?.query("SELECT FROM pg_roles WHERE rolname LIKE '%12345678%'", &[]).await?;
     assert!(roles.is_empty());
     shop.warehouse.end(&good.role).await?;
     Ok(())
@@ -214,18 +150,10 @@ async fn the_end_kills_sessions_and_leaves_nothing() -> Outcome {
     let login = shop.warehouse.vend(&lease).await?;
     let mut busy = shop.warehouse.open(&login, &[]).await?;
     let mut idle = shop.warehouse.open(&login, &[]).await?;
-    let third = shop
-        .warehouse
-        .open(&login, &[])
-        .await
-        .expect_err("two connections were leased");
+    let third = shop.warehouse.open(&login, &[]).await.expect_err("two connections were leased");
     assert_eq!(third.sqlstate(), Some("53300"));
     // What it can own, it owns: a temporary table and a large object.
-    ask(
-        &mut idle,
-        "CREATE TEMP TABLE mine (a int); SELECT lo_create(0)",
-    )
-    .await?;
+    ask(&mut idle, "CREATE TEMP TABLE mine (a int); SELECT lo_create(0)").await?;
     assert!(exists(&dba, lease.role.as_str()).await?);
 
     let running = tokio::spawn(async move { ask(&mut busy, "SELECT pg_sleep(600)").await });
@@ -236,16 +164,9 @@ async fn the_end_kills_sessions_and_leaves_nothing() -> Outcome {
     .await?;
     shop.warehouse.end(&lease.role).await?;
     assert_eq!(running.await?.expect_err("killed"), "57P01");
-    assert!(matches!(
-        state_of(&mut idle, "SELECT 1").await.as_str(),
-        "57P01" | "08006"
-    ));
+    assert!(matches!(state_of(&mut idle, "SELECT 1").await.as_str(), "57P01" | "08006"));
     assert!(!exists(&dba, lease.role.as_str()).await?);
-    let refused = shop
-        .warehouse
-        .open(&login, &[])
-        .await
-        .expect_err("no role any more");
+    let refused = shop.warehouse.open(&login, &[]).await.expect_err("no role any more");
     assert_eq!(refused.sqlstate(), Some("28P01"));
     // Again, and for one that never was.
     shop.warehouse.end(&lease.role).await?;
@@ -259,12 +180,7 @@ async fn reaping_takes_what_this_node_left_and_what_is_over() -> Outcome {
     let dba = shop.dba().await?;
     let other = connect(&shop.endpoint(), "another node").await?;
     let again = connect(&shop.endpoint(), "reaping").await?;
-    let (left, live, foreign, over) = (
-        lease(&bundle)?,
-        lease(&bundle)?,
-        lease(&bundle)?,
-        lease(&bundle)?,
-    );
+    let (left, live, foreign, over) = (lease(&bundle)?, lease(&bundle)?, lease(&bundle)?, lease(&bundle)?);
     let login = shop.warehouse.vend(&left).await?;
     let mut session = shop.warehouse.open(&login, &[]).await?;
     again.vend(&live).await?;
@@ -280,18 +196,10 @@ async fn reaping_takes_what_this_node_left_and_what_is_over() -> Outcome {
     expected.sort();
     assert_eq!(again.reap().await?, expected);
     assert_eq!(again.reap().await?, Vec::<String>::new());
-    for (role, there) in [
-        (&left, false),
-        (&over, false),
-        (&live, true),
-        (&foreign, true),
-    ] {
+    for (role, there) in [(&left, false), (&over, false), (&live, true), (&foreign, true)] {
         assert_eq!(exists(&dba, role.role.as_str()).await?, there);
     }
-    assert!(matches!(
-        state_of(&mut session, "SELECT 1").await.as_str(),
-        "57P01" | "08006"
-    ));
+    assert!(matches!(state_of(&mut session, "SELECT 1").await.as_str(), "57P01" | "08006"));
     // A vend that was given up half-way is a leftover too.
     let dropped = lease(&bundle)?;
     {
@@ -301,11 +209,7 @@ async fn reaping_takes_what_this_node_left_and_what_is_over() -> Outcome {
         std::future::poll_fn(|cx| {
             polls += 1;
             let done = vending.as_mut().poll(cx).is_ready();
-            if done || polls > 2 {
-                std::task::Poll::Ready(())
-            } else {
-                std::task::Poll::Pending
-            }
+            if done || polls > 2 { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
         })
         .await;
     }
@@ -318,19 +222,14 @@ async fn reaping_takes_what_this_node_left_and_what_is_over() -> Outcome {
 #[tokio::test]
 async fn an_expired_lease_opens_no_session() -> Outcome {
     let (shop, bundle) = shop_with_bundle("expiry").await?;
-    let lease = Lease {
-        expires: SystemTime::now() + Duration::from_secs(3),
-        ..lease(&bundle)?
-    };
+    let lease = Lease { expires: SystemTime::now() + Duration::from_secs(3), ..lease(&bundle)? };
     let login = shop.warehouse.vend(&lease).await?;
     shop.warehouse.open(&login, &[]).await?;
-    eventually("the lease is over", async || {
-        match shop.warehouse.open(&login, &[]).await {
-            Ok(_) => Ok(false),
-            Err(e) if e.sqlstate() == Some("53300") => Ok(false),
-            Err(e) if e.sqlstate() == Some("28P01") => Ok(true),
-            Err(e) => Err(e.into()),
-        }
+    eventually("the lease is over", async || match shop.warehouse.open(&login, &[]).await {
+        Ok(_) => Ok(false),
+        Err(e) if e.sqlstate() == Some("53300") => Ok(false),
+        Err(e) if e.sqlstate() == Some("28P01") => Ok(true),
+        Err(e) => Err(e.into()),
     })
     .await?;
     assert_eq!(shop.warehouse.reap().await?, [lease.role.to_string()]);
@@ -362,14 +261,8 @@ async fn lost_connections_are_made_again() -> Outcome {
             )
             .await?;
         assert!(killed.len() >= 2);
-        eventually("the vendor is back", async || {
-            Ok(shop.warehouse.ping().await.is_ok())
-        })
-        .await?;
-        eventually("the builder is back", async || {
-            Ok(shop.warehouse.catalog().await.is_ok())
-        })
-        .await?;
+        eventually("the vendor is back", async || Ok(shop.warehouse.ping().await.is_ok())).await?;
+        eventually("the builder is back", async || Ok(shop.warehouse.catalog().await.is_ok())).await?;
     }
     let lease = lease(&bundle)?;
     shop.warehouse.vend(&lease).await?;
@@ -380,18 +273,12 @@ async fn lost_connections_are_made_again() -> Outcome {
 #[tokio::test]
 async fn who_may_see_nothing_has_a_session_all_the_same() -> Outcome {
     let shop = Shop::open("nothing").await?;
-    let prepared = shop
-        .warehouse
-        .prepare(&entitlement("nothing", vec![]))
-        .await?;
+    let prepared = shop.warehouse.prepare(&entitlement("nothing", vec![])).await?;
     assert!(prepared.views.is_empty());
     let lease = lease(&prepared.bundle)?;
     let login = shop.warehouse.vend(&lease).await?;
     let mut session = shop.warehouse.open(&login, &[]).await?;
-    assert_eq!(
-        ask(&mut session, "SELECT 1").await?,
-        [[Some("1".to_owned())]]
-    );
+    assert_eq!(ask(&mut session, "SELECT 1").await?, [[Some("1".to_owned())]]);
     let refused = state_of(&mut session, "TABLE public.customer_orders").await;
     assert_eq!(refused, "42501");
     shop.warehouse.end(&lease.role).await?;

@@ -36,8 +36,7 @@ impl Server {
 
     fn start() -> Result<Self, Box<dyn Error>> {
         let bin = binaries()?;
-        let folder =
-            std::env::temp_dir().join(format!("lanyard-test-{}", uuid::Uuid::new_v4().simple()));
+        let folder = std::env::temp_dir().join(format!("lanyard-test-{}", uuid::Uuid::new_v4().simple()));
         std::fs::create_dir(&folder)?;
         let account = account();
         if let Some((uid, gid)) = account {
@@ -45,10 +44,7 @@ impl Server {
         }
         let command = |program: &str| {
             let mut command = Command::new(bin.join(program));
-            command
-                .current_dir(&folder)
-                .env_clear()
-                .stdin(Stdio::null());
+            command.current_dir(&folder).env_clear().stdin(Stdio::null());
             if let Some((uid, gid)) = account {
                 command.uid(uid).gid(gid);
             }
@@ -89,16 +85,7 @@ impl Server {
         let log = std::fs::File::create(folder.join("log"))?;
         let child = command("postgres")
             .args(["-D", "data", "-p", &port.to_string()])
-            .args([
-                "-c",
-                &socket_dir,
-                "-c",
-                "listen_addresses=127.0.0.1",
-                "-c",
-                "fsync=off",
-                "-c",
-                "ssl=on",
-            ])
+            .args(["-c", &socket_dir, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "ssl=on"])
             .args([
                 "-c",
                 "ssl_cert_file=../cert.pem",
@@ -111,12 +98,7 @@ impl Server {
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()?;
-        let mut server = Self {
-            child,
-            folder,
-            port,
-            ca_pem,
-        };
+        let mut server = Self { child, folder, port, ca_pem };
         server.wait()?;
         Ok(server)
     }
@@ -126,9 +108,7 @@ impl Server {
         let pid_file = self.folder.join("data/postmaster.pid");
         let ready = || {
             let text = std::fs::read_to_string(&pid_file).unwrap_or_default();
-            text.lines()
-                .nth(7)
-                .is_some_and(|line| line.trim() == "ready")
+            text.lines().nth(7).is_some_and(|line| line.trim() == "ready")
         };
         let end = Instant::now() + Duration::from_secs(60);
         while !ready() {
@@ -155,11 +135,7 @@ impl Server {
     }
 
     pub(super) fn tcp(&self, database: &str, host: &str, tls: TlsMode) -> Endpoint {
-        Endpoint {
-            host: host.to_owned(),
-            tls,
-            ..self.endpoint(database)
-        }
+        Endpoint { host: host.to_owned(), tls, ..self.endpoint(database) }
     }
 
     pub(super) fn dba(&self) -> Login {
@@ -179,17 +155,14 @@ impl Drop for Server {
 }
 
 /// A certificate for `localhost`, written as `cert.pem` and `key.pem`; answers its authority's.
-fn certificate(
-    write: impl Fn(&str, &str) -> Result<(), Box<dyn Error>>,
-) -> Result<Vec<u8>, Box<dyn Error>> {
+fn certificate(write: impl Fn(&str, &str) -> Result<(), Box<dyn Error>>) -> Result<Vec<u8>, Box<dyn Error>> {
     let ca_key = rcgen::KeyPair::generate()?;
     let mut ca = rcgen::CertificateParams::new(Vec::<String>::new())?;
     ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let ca_pem = ca.self_signed(&ca_key)?.pem().into_bytes();
     let issuer = rcgen::Issuer::new(ca, ca_key);
     let key = rcgen::KeyPair::generate()?;
-    let leaf =
-        rcgen::CertificateParams::new(vec!["localhost".to_owned()])?.signed_by(&key, &issuer)?;
+    let leaf = rcgen::CertificateParams::new(vec!["localhost".to_owned()])?.signed_by(&key, &issuer)?;
     write("cert.pem", &leaf.pem())?;
     write("key.pem", &key.serialize_pem())?;
     Ok(ca_pem)
@@ -222,10 +195,8 @@ fn account() -> Option<(u32, u32)> {
     }
     let accounts = std::fs::read_to_string(Path::new("/etc/passwd")).ok()?;
     ["postgres", "nobody"].iter().find_map(|name| {
-        let mut fields = accounts
-            .lines()
-            .map(|l| l.split(':'))
-            .find_map(|mut f| (f.next()? == *name).then_some(f))?;
+        let mut fields =
+            accounts.lines().map(|l| l.split(':')).find_map(|mut f| (f.next()? == *name).then_some(f))?;
         Some((fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?))
     })
 }

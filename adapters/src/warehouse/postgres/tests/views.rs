@@ -19,39 +19,15 @@ async fn the_catalog_is_what_the_owner_can_read() -> Outcome {
         .await?;
     let catalog = shop.warehouse.catalog().await?;
     let names: Vec<String> = catalog.relations.keys().map(ToString::to_string).collect();
-    assert_eq!(
-        names,
-        [
-            "public.customer_orders",
-            "public.pairs",
-            "public.payroll",
-            "public.v"
-        ]
-    );
-    let relation = |name: &str| {
-        catalog
-            .relations
-            .get(&RelationName::new("public", name))
-            .expect("listed")
-    };
+    assert_eq!(names, ["public.customer_orders", "public.pairs", "public.payroll", "public.v"]);
+    let relation = |name: &str| catalog.relations.get(&RelationName::new("public", name)).expect("listed");
     let orders = relation("customer_orders");
     assert_eq!(orders.oid, shop.oid("public.customer_orders").await?);
-    assert_eq!(
-        (orders.kind, relation("v").kind),
-        (RelationKind::Table, RelationKind::View)
-    );
+    assert_eq!((orders.kind, relation("v").kind), (RelationKind::Table, RelationKind::View));
     let columns: Vec<_> = orders
         .columns
         .iter()
-        .map(|c| {
-            (
-                c.name.as_str(),
-                c.number,
-                c.type_sql.as_str(),
-                c.category,
-                c.not_null,
-            )
-        })
+        .map(|c| (c.name.as_str(), c.number, c.type_sql.as_str(), c.category, c.not_null))
         .collect();
     assert_eq!(
         columns,
@@ -65,10 +41,7 @@ async fn the_catalog_is_what_the_owner_can_read() -> Outcome {
     );
     let pairs = relation("pairs");
     assert_eq!(pairs.primary_key, ["c", "a"]);
-    assert_eq!(
-        pairs.columns.iter().map(|c| c.number).collect::<Vec<_>>(),
-        [1, 3]
-    );
+    assert_eq!(pairs.columns.iter().map(|c| c.number).collect::<Vec<_>>(), [1, 3]);
     assert!(pairs.row_security && !orders.row_security);
     Ok(())
 }
@@ -90,10 +63,7 @@ async fn preparing_twice_or_at_once_builds_once() -> Outcome {
     assert!(Arc::ptr_eq(&one, &two));
     assert_eq!(one, three);
     let identity = one.views.values().next().expect("one view");
-    assert_eq!(
-        (identity.base_oid, identity.columns.as_slice()),
-        (oid, [1, 2, 3, 4].as_slice())
-    );
+    assert_eq!((identity.base_oid, identity.columns.as_slice()), (oid, [1, 2, 3, 4].as_slice()));
 
     let state = async || -> Result<Vec<String>, Box<dyn Error>> {
         let sql = "SELECT concat_ws(' ', c.oid, c.xmin, relname, reloptions, relowner::regrole, relacl) FROM pg_class c
@@ -101,27 +71,16 @@ async fn preparing_twice_or_at_once_builds_once() -> Outcome {
                    UNION ALL SELECT concat_ws(' ', xmin, r) FROM lanyard.bundle_relation r
                    UNION ALL SELECT concat_ws(' ', xmin, c) FROM lanyard.bundle_column c
                    UNION ALL SELECT concat_ws(' ', xmin, k) FROM lanyard.mask_key k ORDER BY 1";
-        Ok(dba
-            .query(sql, &[])
-            .await?
-            .iter()
-            .map(|r| r.get(0))
-            .collect())
+        Ok(dba.query(sql, &[]).await?.iter().map(|r| r.get(0)).collect())
     };
     let before = state().await?;
     assert_eq!(before.len(), 1 + 1 + 4 + 1, "{before:#?}");
-    assert!(
-        before
-            .iter()
-            .any(|line| line.contains(&view) && line.contains("security_barrier=true"))
-    );
+    assert!(before.iter().any(|line| line.contains(&view) && line.contains("security_barrier=true")));
     shop.warehouse.forget(&entitlement.fingerprint);
     assert_eq!(shop.warehouse.prepare(&entitlement).await?, one);
     assert_eq!(before, state().await?, "the second time nothing is written");
 
-    let pads = dba
-        .query_one("SELECT inner_pad, outer_pad FROM lanyard.mask_key", &[])
-        .await?;
+    let pads = dba.query_one("SELECT inner_pad, outer_pad FROM lanyard.mask_key", &[]).await?;
     let (inner, outer): (Vec<u8>, Vec<u8>) = (pads.get(0), pads.get(1));
     assert!(inner.iter().zip(&outer).all(|(i, o)| i ^ 0x36 == o ^ 0x5c));
     assert!(inner[32..].iter().all(|b| *b == 0x36) && inner[..32].iter().any(|b| *b != 0x36));
@@ -136,38 +95,24 @@ async fn what_changed_since_the_catalog_was_read_is_named() -> Outcome {
     let dba = shop.dba().await?;
     let mut access = shop.orders(&[Operation::Read]).await?;
     access.oid += 100_000;
-    let swapped = shop
-        .warehouse
-        .prepare(&entitlement("changed", vec![access]))
-        .await;
+    let swapped = shop.warehouse.prepare(&entitlement("changed", vec![access])).await;
     assert!(
         matches!(&swapped, Err(WarehouseError::Changed { relation, .. }) if relation.name == "customer_orders"),
         "{swapped:?}"
     );
 
-    dba.batch_execute("ALTER TABLE public.customer_orders RENAME COLUMN region TO area")
-        .await?;
+    dba.batch_execute("ALTER TABLE public.customer_orders RENAME COLUMN region TO area").await?;
     let access = shop.orders(&[Operation::Read]).await?;
-    let renamed = shop
-        .warehouse
-        .prepare(&entitlement("changed", vec![access]))
-        .await;
+    let renamed = shop.warehouse.prepare(&entitlement("changed", vec![access])).await;
     assert!(
         matches!(&renamed, Err(WarehouseError::Changed { what, .. }) if what.contains("region")),
         "{renamed:?}"
     );
 
     let access = shop.orders(&[Operation::Read]).await?;
-    dba.batch_execute("DROP TABLE public.customer_orders")
-        .await?;
-    let gone = shop
-        .warehouse
-        .prepare(&entitlement("changed", vec![access]))
-        .await;
-    assert!(
-        matches!(gone, Err(WarehouseError::Changed { .. })),
-        "{gone:?}"
-    );
+    dba.batch_execute("DROP TABLE public.customer_orders").await?;
+    let gone = shop.warehouse.prepare(&entitlement("changed", vec![access])).await;
+    assert!(matches!(gone, Err(WarehouseError::Changed { .. })), "{gone:?}");
     let left = dba
         .query_one(
             "SELECT (SELECT count(*) FROM pg_class WHERE relnamespace = 'lanyard_secured'::regnamespace)
@@ -175,11 +120,7 @@ async fn what_changed_since_the_catalog_was_read_is_named() -> Outcome {
             &[],
         )
         .await?;
-    assert_eq!(
-        left.get::<_, i64>(0),
-        0,
-        "a failed preparation leaves nothing"
-    );
+    assert_eq!(left.get::<_, i64>(0), 0, "a failed preparation leaves nothing");
     Ok(())
 }
 
@@ -188,10 +129,7 @@ async fn a_swapped_table_gets_its_view_anew() -> Outcome {
     let shop = Shop::open("swapped").await?;
     let dba = shop.dba().await?;
     let before = shop.orders(&[Operation::Read]).await?;
-    let first = shop
-        .warehouse
-        .prepare(&entitlement("swapped", vec![before]))
-        .await?;
+    let first = shop.warehouse.prepare(&entitlement("swapped", vec![before])).await?;
     dba.batch_execute(
         "BEGIN; CREATE TABLE public.fresh (LIKE public.customer_orders INCLUDING ALL);
          INSERT INTO public.fresh (order_id, region) VALUES (77, 'US-EAST');
@@ -208,11 +146,7 @@ async fn a_swapped_table_gets_its_view_anew() -> Outcome {
     let lease = lease(&second.bundle)?;
     let login = shop.warehouse.vend(&lease).await?;
     let mut session = shop.warehouse.open(&login, &[]).await?;
-    let rows = ask(
-        &mut session,
-        &format!("SELECT order_id FROM lanyard_secured.{view}"),
-    )
-    .await?;
+    let rows = ask(&mut session, &format!("SELECT order_id FROM lanyard_secured.{view}")).await?;
     assert_eq!(rows, [[Some("77".to_owned())]]);
     shop.warehouse.end(&lease.role).await?;
     Ok(())
@@ -225,14 +159,7 @@ async fn views_that_are_not_what_they_should_be_are_refused() -> Outcome {
     let oid = shop.oid("public.customer_orders").await?;
     let id = [("order_id", 1, true)];
     let of = |select: &str, columns: &[(&str, i16, bool)]| {
-        access(
-            "customer_orders",
-            oid,
-            &[Operation::Read],
-            select,
-            true,
-            columns,
-        )
+        access("customer_orders", oid, &[Operation::Read], select, true, columns)
     };
     let good = "SELECT t.order_id FROM public.customer_orders AS t";
     let mut named = of(good, &id);
@@ -241,10 +168,7 @@ async fn views_that_are_not_what_they_should_be_are_refused() -> Outcome {
     let cases = [
         (named, None),
         (two, Some("42601")),
-        (
-            of("SELECT nonsense FROM public.customer_orders", &id),
-            Some("42703"),
-        ),
+        (of("SELECT nonsense FROM public.customer_orders", &id), Some("42703")),
         (of("SELECT 1 AS order_id", &id), None),
         (
             of(
@@ -253,51 +177,23 @@ async fn views_that_are_not_what_they_should_be_are_refused() -> Outcome {
             ),
             None,
         ),
-        (
-            of(
-                "SELECT t.order_id AS other FROM public.customer_orders AS t",
-                &id,
-            ),
-            None,
-        ),
-        (
-            of(
-                "SELECT a.rolpassword AS order_id FROM pg_authid AS a, public.customer_orders AS t",
-                &id,
-            ),
-            None,
-        ),
+        (of("SELECT t.order_id AS other FROM public.customer_orders AS t", &id), None),
+        (of("SELECT a.rolpassword AS order_id FROM pg_authid AS a, public.customer_orders AS t", &id), None),
     ];
     for (access, sqlstate) in cases {
         let select = access.view.select_sql.clone();
-        let refused = shop
-            .warehouse
-            .prepare(&entitlement("odd_views", vec![access]))
-            .await;
+        let refused = shop.warehouse.prepare(&entitlement("odd_views", vec![access])).await;
         let error = refused.expect_err(&select);
-        assert!(
-            matches!(error, WarehouseError::View { .. }),
-            "{select}: {error:?}"
-        );
+        assert!(matches!(error, WarehouseError::View { .. }), "{select}: {error:?}");
         if sqlstate.is_some() {
             assert_eq!(error.sqlstate(), sqlstate, "{select}");
         }
     }
     // One of the right name made by somebody else is not taken for ours.
     let access = of(good, &id);
-    dba.batch_execute(&format!(
-        "CREATE VIEW lanyard_secured.{} AS {good}",
-        access.view.name
-    ))
-    .await?;
-    let refused = shop
-        .warehouse
-        .prepare(&entitlement("odd_views", vec![access]))
-        .await;
-    assert!(
-        matches!(refused, Err(WarehouseError::View { .. })),
-        "{refused:?}"
-    );
+    dba.batch_execute(&format!("CREATE VIEW lanyard_secured.{} AS {good}", access.view.name)).await?;
+    let refused = shop.warehouse.prepare(&entitlement("odd_views", vec![access])).await;
+    assert!(matches!(refused, Err(WarehouseError::View { .. })), "{refused:?}");
     dba.batch_execute("TABLE public.payroll").await?;
     Ok(())
 }
@@ -319,10 +215,7 @@ async fn rights_that_were_taken_away_are_granted_again() -> Outcome {
         let row = dba.query_one(&sql, &[]).await?;
         Ok((row.get(0), row.get(1)))
     };
-    for change in [
-        "REVOKE SELECT ON {view} FROM {bundle}",
-        "GRANT UPDATE (region) ON {view} TO {bundle}",
-    ] {
+    for change in ["REVOKE SELECT ON {view} FROM {bundle}", "GRANT UPDATE (region) ON {view} TO {bundle}"] {
         let sql = change
             .replace("{view}", &format!("lanyard_secured.{view}"))
             .replace("{bundle}", &prepared.bundle);
@@ -342,25 +235,11 @@ async fn garbage_is_what_nobody_needs() -> Outcome {
     let writable = shop.orders(&[Operation::Read, Operation::Write]).await?;
     let oid = writable.oid;
     let one = |n: u32| {
-        let select =
-            format!("SELECT t.order_id FROM public.customer_orders AS t WHERE t.order_id = {n}");
-        access(
-            "customer_orders",
-            oid,
-            &[Operation::Read],
-            &select,
-            true,
-            &[("order_id", 1, true)],
-        )
+        let select = format!("SELECT t.order_id FROM public.customer_orders AS t WHERE t.order_id = {n}");
+        access("customer_orders", oid, &[Operation::Read], &select, true, &[("order_id", 1, true)])
     };
-    let (kept, leased) = (
-        entitlement("kept", vec![one(1)]),
-        entitlement("leased", vec![one(2)]),
-    );
-    let (read, unused) = (
-        entitlement("read", vec![one(3)]),
-        entitlement("unused", vec![writable]),
-    );
+    let (kept, leased) = (entitlement("kept", vec![one(1)]), entitlement("leased", vec![one(2)]));
+    let (read, unused) = (entitlement("read", vec![one(3)]), entitlement("unused", vec![writable]));
     let mut prepared = Vec::new();
     for entitlement in [&kept, &leased, &read, &unused] {
         prepared.push(shop.warehouse.prepare(entitlement).await?);
@@ -368,19 +247,14 @@ async fn garbage_is_what_nobody_needs() -> Outcome {
     let lease = lease(&prepared[1].bundle)?;
     shop.warehouse.vend(&lease).await?;
     let view = read.iter().next().expect("one").view.name.clone();
-    dba.batch_execute(&format!("BEGIN; TABLE lanyard_secured.{view}"))
-        .await?;
+    dba.batch_execute(&format!("BEGIN; TABLE lanyard_secured.{view}")).await?;
 
     let keep = HashSet::from([kept.fingerprint]);
     let first = shop.warehouse.collect(&keep).await?;
     let mut bundles = vec![prepared[2].bundle.clone(), prepared[3].bundle.clone()];
     bundles.sort();
     assert_eq!(first.bundles, bundles);
-    assert_eq!(
-        first.views,
-        [unused.iter().next().expect("one").view.name.clone()],
-        "the read one is busy"
-    );
+    assert_eq!(first.views, [unused.iter().next().expect("one").view.name.clone()], "the read one is busy");
     dba.batch_execute("COMMIT").await?;
     shop.warehouse.end(&lease.role).await?;
     let second = shop.warehouse.collect(&keep).await?;
@@ -393,10 +267,7 @@ async fn garbage_is_what_nobody_needs() -> Outcome {
             &[],
         )
         .await?;
-    assert_eq!(
-        left.iter().map(|r| r.get(0)).collect::<Vec<&str>>(),
-        [prepared[0].bundle.as_str()]
-    );
+    assert_eq!(left.iter().map(|r| r.get(0)).collect::<Vec<&str>>(), [prepared[0].bundle.as_str()]);
     // What was collected is made again when it is needed again.
     let again = shop.warehouse.prepare(&unused).await?;
     assert_eq!(again.bundle, prepared[3].bundle);
@@ -406,10 +277,8 @@ async fn garbage_is_what_nobody_needs() -> Outcome {
     shop.warehouse.vend(&lease).await?;
     let login = Login::new("lanyard_builder", Secret::new(BUILDER_PASSWORD));
     let builder = client_of(&shop.endpoint(), &login).await?;
-    let used = builder
-        .execute("SELECT lanyard.drop_bundle($1::text)", &[&again.bundle])
-        .await
-        .expect_err("in use");
+    let used =
+        builder.execute("SELECT lanyard.drop_bundle($1::text)", &[&again.bundle]).await.expect_err("in use");
     assert_eq!(used.code().map(|c| c.code()), Some("55006"));
     shop.warehouse.end(&lease.role).await?;
     Ok(())

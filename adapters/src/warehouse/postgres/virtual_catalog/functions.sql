@@ -9,7 +9,7 @@
 -- ---- what the session sees -------------------------------------------------------------------------------------
 
 CREATE FUNCTION lanyard_catalog._visible_made(relid oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
-SET search_path = pg_catalog AS $$
+SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     kind "char";
     schema oid;
@@ -67,10 +67,14 @@ RETURN CASE
     ELSE lanyard_catalog._lookup(pg_catalog.parse_ident($1))
 END;
 
--- No pinned search_path here: _lookup reads the client's. Every name below is qualified.
+-- A number is taken as an OID unseen, as regclass does: what it is asked for answers as for a missing one. No pinned
+-- search_path here, because _lookup reads the client's; every name below is qualified.
 CREATE FUNCTION lanyard_catalog._resolve(name text) RETURNS oid LANGUAGE plpgsql STABLE STRICT AS $$
 DECLARE found pg_catalog.oid;
 BEGIN
+    IF $1 OPERATOR(pg_catalog.~) '^\d{1,10}$' THEN
+        RETURN $1::pg_catalog.oid;
+    END IF;
     found := lanyard_catalog._lookup($1);
     IF found IS NULL THEN
         RAISE EXCEPTION 'relation "%" does not exist', $1 USING ERRCODE = 'undefined_table';
@@ -79,7 +83,7 @@ BEGIN
 END $$;
 
 CREATE FUNCTION lanyard_catalog._schema(name text) RETURNS oid LANGUAGE plpgsql STABLE STRICT
-SET search_path = pg_catalog AS $$
+SET search_path = pg_catalog, pg_temp AS $$
 DECLARE found oid;
 BEGIN
     SELECT n.oid INTO found FROM lanyard_catalog.pg_namespace n WHERE n.nspname = $1;
@@ -90,7 +94,7 @@ BEGIN
 END $$;
 
 CREATE FUNCTION lanyard_catalog._attnum(relid oid, attname text) RETURNS smallint LANGUAGE plpgsql STABLE STRICT
-SET search_path = pg_catalog AS $$
+SET search_path = pg_catalog, pg_temp AS $$
 DECLARE found smallint;
 BEGIN
     SELECT a.attnum INTO found FROM lanyard_catalog.pg_attribute a
@@ -103,7 +107,7 @@ END $$;
 
 -- Is this the session's own role? By name, any other does not exist.
 CREATE FUNCTION lanyard_catalog._me(role name) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
-SET search_path = pg_catalog AS $$
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF $1 <> SESSION_USER THEN
         RAISE EXCEPTION 'role "%" does not exist', $1 USING ERRCODE = 'undefined_object';
@@ -126,10 +130,10 @@ RETURN (lanyard_catalog.current_schemas(false))[1];
 
 CREATE FUNCTION lanyard_catalog.to_regclass(name text) RETURNS regclass LANGUAGE sql STABLE STRICT
 RETURN lanyard_catalog._lookup($1)::regclass;
-CREATE FUNCTION lanyard_catalog.regclass(name text) RETURNS regclass LANGUAGE sql STABLE STRICT
-RETURN CASE WHEN $1 = '-' THEN 0::regclass ELSE lanyard_catalog._resolve($1)::regclass END;
 CREATE FUNCTION lanyard_catalog.regclass(relid oid) RETURNS regclass LANGUAGE sql STABLE STRICT
 RETURN CASE WHEN lanyard_catalog._visible($1) THEN $1::regclass END;
+CREATE FUNCTION lanyard_catalog.regclass(name text) RETURNS regclass LANGUAGE sql STABLE STRICT
+RETURN CASE WHEN $1 = '-' THEN 0::regclass ELSE lanyard_catalog.regclass(lanyard_catalog._resolve($1)) END;
 CREATE FUNCTION lanyard_catalog.to_regnamespace(name text) RETURNS regnamespace LANGUAGE sql STABLE STRICT
 RETURN (SELECT n.oid FROM lanyard_catalog.pg_namespace n WHERE n.nspname = (pg_catalog.parse_ident($1))[1]::name)::regnamespace;
 CREATE FUNCTION lanyard_catalog.to_regrole(name text) RETURNS regrole LANGUAGE sql STABLE STRICT
@@ -221,7 +225,7 @@ RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_ts_template_is_visible($1) END;
 
 -- The modifier may be NULL. The set of all types in use is asked for last.
 CREATE FUNCTION lanyard_catalog._type_visible(typid oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
-SECURITY DEFINER SET search_path = pg_catalog AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF EXISTS (SELECT FROM lanyard_catalog._typed t WHERE t.typid = $1) THEN
         RETURN true;
@@ -240,7 +244,7 @@ RETURN CASE WHEN lanyard_catalog._me($1) THEN SESSION_USER ELSE ('unknown (OID='
 -- ---- comments --------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION lanyard_catalog._obj_description(object oid, catalog name) RETURNS text LANGUAGE plpgsql STABLE STRICT
-SET search_path = pg_catalog AS $$
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_description d WHERE d.objoid = $1) THEN
         RETURN NULL;
@@ -255,7 +259,7 @@ RETURN CASE WHEN $1 < 16384 THEN pg_catalog.obj_description($1, $2) ELSE lanyard
 CREATE FUNCTION lanyard_catalog.obj_description(object oid) RETURNS text LANGUAGE sql STABLE STRICT
 RETURN (SELECT d.description FROM lanyard_catalog.pg_description d WHERE d.objoid = $1 AND d.objsubid = 0 LIMIT 1);
 CREATE FUNCTION lanyard_catalog._col_description(relid oid, attnum integer) RETURNS text LANGUAGE plpgsql STABLE STRICT
-SET search_path = pg_catalog AS $$
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_description d WHERE d.objoid = $1 AND d.objsubid = $2) THEN
         RETURN NULL;
@@ -276,7 +280,7 @@ RETURN CASE WHEN lanyard_catalog._visible($1) THEN pg_catalog.pg_get_indexdef($1
 CREATE FUNCTION lanyard_catalog.pg_get_indexdef(relid oid, attnum integer, pretty boolean) RETURNS text LANGUAGE sql STABLE
 RETURN CASE WHEN lanyard_catalog._visible($1) THEN pg_catalog.pg_get_indexdef($1, $2, $3) END;
 CREATE FUNCTION lanyard_catalog._constraint_visible(id oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
-SET search_path = pg_catalog AS $$
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF lanyard_catalog._sees_constraint($1) THEN
         RETURN true;
@@ -290,8 +294,11 @@ RETURN CASE WHEN lanyard_catalog._constraint_visible($1) THEN pg_catalog.pg_get_
 
 -- An expression is read against the relation it belongs to only: against another one it would name that one's columns.
 CREATE FUNCTION lanyard_catalog._belongs(expression pg_node_tree, relid oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
-SET search_path = pg_catalog AS $$
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    IF EXISTS (SELECT FROM pg_class c WHERE c.oid = $2 AND c.relnamespace = pg_my_temp_schema()) THEN
+        RETURN true;
+    END IF;
     IF EXISTS (
         SELECT FROM pg_attrdef d
         WHERE d.adrelid = $2 AND d.adbin::text = $1::text
@@ -358,10 +365,14 @@ CREATE FUNCTION lanyard_catalog.pg_get_statisticsobjdef_columns(id oid) RETURNS 
 CREATE FUNCTION lanyard_catalog.pg_get_statisticsobjdef_expressions(id oid) RETURNS text[] LANGUAGE sql STABLE STRICT RETURN NULL::text[];
 CREATE FUNCTION lanyard_catalog.pg_get_serial_sequence(name text, attname text) RETURNS text LANGUAGE sql STABLE STRICT RETURN NULL::text;
 CREATE FUNCTION lanyard_catalog.pg_get_replica_identity_index(relid oid) RETURNS regclass LANGUAGE sql STABLE STRICT RETURN NULL::regclass;
+CREATE FUNCTION lanyard_catalog.pg_get_replica_identity_index(name text) RETURNS regclass LANGUAGE sql STABLE STRICT
+RETURN NULLIF(lanyard_catalog._resolve($1), lanyard_catalog._resolve($1))::regclass;
 CREATE FUNCTION lanyard_catalog.pg_relation_is_publishable(relid oid) RETURNS boolean LANGUAGE sql STABLE STRICT RETURN false;
-CREATE FUNCTION lanyard_catalog.pg_relation_is_publishable(name text) RETURNS boolean LANGUAGE sql STABLE STRICT RETURN false;
+CREATE FUNCTION lanyard_catalog.pg_relation_is_publishable(name text) RETURNS boolean LANGUAGE sql STABLE STRICT
+RETURN lanyard_catalog._resolve($1) = 0;
 CREATE FUNCTION lanyard_catalog.row_security_active(relid oid) RETURNS boolean LANGUAGE sql STABLE STRICT RETURN false;
-CREATE FUNCTION lanyard_catalog.row_security_active(name text) RETURNS boolean LANGUAGE sql STABLE STRICT RETURN false;
+CREATE FUNCTION lanyard_catalog.row_security_active(name text) RETURNS boolean LANGUAGE sql STABLE STRICT
+RETURN lanyard_catalog._resolve($1) = 0;
 
 -- ---- sizes and files: they tell how many rows are hidden -------------------------------------------------------
 
@@ -378,12 +389,16 @@ CREATE FUNCTION lanyard_catalog.pg_indexes_size(name text) RETURNS bigint LANGUA
 CREATE FUNCTION lanyard_catalog.pg_total_relation_size(relid oid) RETURNS bigint LANGUAGE sql STABLE STRICT RETURN NULL::bigint;
 CREATE FUNCTION lanyard_catalog.pg_total_relation_size(name text) RETURNS bigint LANGUAGE sql STABLE STRICT RETURN lanyard_catalog.pg_relation_size($1);
 CREATE FUNCTION lanyard_catalog.pg_database_size(id oid) RETURNS bigint LANGUAGE sql STABLE STRICT RETURN NULL::bigint;
-CREATE FUNCTION lanyard_catalog.pg_database_size(name text) RETURNS bigint LANGUAGE sql STABLE STRICT RETURN NULL::bigint;
+CREATE FUNCTION lanyard_catalog.pg_database_size(name name) RETURNS bigint LANGUAGE sql STABLE STRICT RETURN NULL::bigint;
 CREATE FUNCTION lanyard_catalog.pg_tablespace_size(id oid) RETURNS bigint LANGUAGE sql STABLE STRICT RETURN NULL::bigint;
-CREATE FUNCTION lanyard_catalog.pg_tablespace_size(name text) RETURNS bigint LANGUAGE sql STABLE STRICT RETURN NULL::bigint;
+CREATE FUNCTION lanyard_catalog.pg_tablespace_size(name name) RETURNS bigint LANGUAGE sql STABLE STRICT RETURN NULL::bigint;
 CREATE FUNCTION lanyard_catalog.pg_tablespace_location(id oid) RETURNS text LANGUAGE sql STABLE STRICT RETURN ''::text;
 CREATE FUNCTION lanyard_catalog.pg_relation_filenode(relid oid) RETURNS oid LANGUAGE sql STABLE STRICT RETURN NULL::oid;
 CREATE FUNCTION lanyard_catalog.pg_relation_filepath(relid oid) RETURNS text LANGUAGE sql STABLE STRICT RETURN NULL::text;
+CREATE FUNCTION lanyard_catalog.pg_relation_filenode(name text) RETURNS oid LANGUAGE sql STABLE STRICT
+RETURN NULLIF(lanyard_catalog._resolve($1), lanyard_catalog._resolve($1));
+CREATE FUNCTION lanyard_catalog.pg_relation_filepath(name text) RETURNS text LANGUAGE sql STABLE STRICT
+RETURN lanyard_catalog.pg_relation_filenode($1)::text;
 CREATE FUNCTION lanyard_catalog.pg_filenode_relation(tablespace oid, filenode oid) RETURNS regclass LANGUAGE sql STABLE STRICT RETURN NULL::regclass;
 
 -- ---- partitions and index properties ---------------------------------------------------------------------------
@@ -418,11 +433,11 @@ END;
 CREATE FUNCTION lanyard_catalog.pg_index_has_property(relid oid, property text) RETURNS boolean LANGUAGE sql STABLE STRICT
 RETURN CASE WHEN lanyard_catalog._visible($1) THEN pg_catalog.pg_index_has_property($1, $2) END;
 CREATE FUNCTION lanyard_catalog.pg_index_has_property(name text, property text) RETURNS boolean LANGUAGE sql STABLE STRICT
-RETURN pg_catalog.pg_index_has_property(lanyard_catalog._resolve($1), $2);
+RETURN lanyard_catalog.pg_index_has_property(lanyard_catalog._resolve($1), $2);
 CREATE FUNCTION lanyard_catalog.pg_index_column_has_property(relid oid, attnum integer, property text) RETURNS boolean LANGUAGE sql STABLE STRICT
 RETURN CASE WHEN lanyard_catalog._visible($1) THEN pg_catalog.pg_index_column_has_property($1, $2, $3) END;
 CREATE FUNCTION lanyard_catalog.pg_index_column_has_property(name text, attnum integer, property text) RETURNS boolean LANGUAGE sql STABLE STRICT
-RETURN pg_catalog.pg_index_column_has_property(lanyard_catalog._resolve($1), $2, $3);
+RETURN lanyard_catalog.pg_index_column_has_property(lanyard_catalog._resolve($1), $2, $3);
 -- 28 = INSERT | UPDATE | DELETE (CMD bits of pg_relation_is_updatable).
 CREATE FUNCTION lanyard_catalog.pg_relation_is_updatable(relid oid, triggers boolean) RETURNS integer LANGUAGE sql STABLE
 RETURN CASE WHEN $1 < 16384 THEN 0 WHEN lanyard_catalog._writes_relation($1) THEN 28 ELSE 0 END;

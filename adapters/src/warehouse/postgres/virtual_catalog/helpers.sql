@@ -23,8 +23,8 @@ SELECT c.oid
 FROM pg_catalog.pg_class c
 WHERE c.relnamespace = pg_catalog.pg_my_temp_schema() AND pg_catalog.pg_my_temp_schema() <> 0;
 
--- An index is shown when every column it names is, be it as key, by INCLUDE, in an expression or in its predicate. An
--- expression over the whole row depends on column 0, which nobody sees.
+-- An index is shown when every column it names is, be it as key, by INCLUDE, in an expression or in its predicate. What
+-- an expression names stands in pg_depend; a whole-row reference (attribute number 0) stands in its tree alone.
 CREATE VIEW lanyard_catalog._index AS
 SELECT i.indexrelid, i.indrelid
 FROM pg_catalog.pg_index i
@@ -36,8 +36,10 @@ WHERE NOT EXISTS (
 AND (i.indexprs IS NULL AND i.indpred IS NULL OR NOT EXISTS (
     SELECT FROM pg_catalog.pg_depend d
     WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = i.indexrelid
-      AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = i.indrelid
-      AND NOT EXISTS (SELECT FROM lanyard_catalog._column c WHERE c.relid = i.indrelid AND c.attnum = d.refobjsubid)));
+      AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = i.indrelid AND d.refobjsubid <> 0
+      AND NOT EXISTS (SELECT FROM lanyard_catalog._column c WHERE c.relid = i.indrelid AND c.attnum = d.refobjsubid)))
+AND COALESCE(i.indexprs::text, '') !~ ':varattno 0\M'
+AND COALESCE(i.indpred::text, '') !~ ':varattno 0\M';
 
 -- Types of visible columns. Dependencies on built-in types are not recorded, so this reads few rows.
 CREATE VIEW lanyard_catalog._typed AS
@@ -139,52 +141,52 @@ WHERE EXISTS (SELECT FROM lanyard_catalog._index i WHERE i.indexrelid = h.inhrel
 -- ---- about one object ------------------------------------------------------------------------------------------
 
 CREATE FUNCTION lanyard_catalog._sees_relation(relid oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
-SECURITY DEFINER SET search_path = pg_catalog AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN EXISTS (SELECT FROM lanyard_catalog._relation r WHERE r.relid = $1);
 END $$;
 CREATE FUNCTION lanyard_catalog._writes_relation(relid oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
-SECURITY DEFINER SET search_path = pg_catalog AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN EXISTS (SELECT FROM lanyard_catalog._relation r WHERE r.relid = $1 AND r.writable);
 END $$;
 CREATE FUNCTION lanyard_catalog._reads_relation(relid oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
-SECURITY DEFINER SET search_path = pg_catalog AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN EXISTS (SELECT FROM lanyard_catalog._relation r WHERE r.relid = $1 AND r.readable);
 END $$;
 CREATE FUNCTION lanyard_catalog._sees_column(relid oid, attnum integer) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
-SECURITY DEFINER SET search_path = pg_catalog AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN EXISTS (SELECT FROM lanyard_catalog._column c WHERE c.relid = $1 AND c.attnum = $2::smallint);
 END $$;
 CREATE FUNCTION lanyard_catalog._sees_index(indexrelid oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
-SECURITY DEFINER SET search_path = pg_catalog AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN EXISTS (SELECT FROM lanyard_catalog._index i WHERE i.indexrelid = $1);
 END $$;
 CREATE FUNCTION lanyard_catalog._sees_constraint(id oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
-SECURITY DEFINER SET search_path = pg_catalog AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN EXISTS (SELECT FROM lanyard_catalog._constraint n WHERE n.oid = $1);
 END $$;
 CREATE FUNCTION lanyard_catalog._sees_default(id oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
-SECURITY DEFINER SET search_path = pg_catalog AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN EXISTS (SELECT FROM lanyard_catalog._default d WHERE d.oid = $1);
 END $$;
 CREATE FUNCTION lanyard_catalog._sees_default(relid oid, attnum smallint) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
-SECURITY DEFINER SET search_path = pg_catalog AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN EXISTS (SELECT FROM lanyard_catalog._default d WHERE d.adrelid = $1 AND d.adnum = $2);
 END $$;
 CREATE FUNCTION lanyard_catalog._sees_partitioned(relid oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
-SECURITY DEFINER SET search_path = pg_catalog AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN EXISTS (SELECT FROM lanyard_catalog._partitioned p WHERE p.partrelid = $1);
 END $$;
 CREATE FUNCTION lanyard_catalog._sees_inheritance(child oid, parent oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
-SECURITY DEFINER SET search_path = pg_catalog AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN EXISTS (SELECT FROM lanyard_catalog._inheritance h WHERE h.inhrelid = $1 AND h.inhparent = $2);
 END $$;
@@ -192,33 +194,33 @@ END $$;
 -- ---- what pg_class says about one relation ---------------------------------------------------------------------
 
 CREATE FUNCTION lanyard_catalog._has_index(relid oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
-SECURITY DEFINER SET search_path = pg_catalog AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN EXISTS (SELECT FROM lanyard_catalog._index i WHERE i.indrelid = $1);
 END $$;
 CREATE FUNCTION lanyard_catalog._has_foreign_key(relid oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
-SECURITY DEFINER SET search_path = pg_catalog AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN EXISTS (SELECT FROM lanyard_catalog._constraint n WHERE n.contype = 'f' AND n.conrelid = $1)
         OR EXISTS (SELECT FROM lanyard_catalog._constraint n WHERE n.contype = 'f' AND n.confrelid = $1);
 END $$;
 CREATE FUNCTION lanyard_catalog._has_parent(relid oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
-SECURITY DEFINER SET search_path = pg_catalog AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN EXISTS (SELECT FROM lanyard_catalog._inheritance h WHERE h.inhrelid = $1);
 END $$;
 CREATE FUNCTION lanyard_catalog._has_child(relid oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
-SECURITY DEFINER SET search_path = pg_catalog AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN EXISTS (SELECT FROM lanyard_catalog._inheritance h WHERE h.inhparent = $1);
 END $$;
 CREATE FUNCTION lanyard_catalog._checks(relid oid) RETURNS smallint LANGUAGE plpgsql STABLE STRICT
-SECURITY DEFINER SET search_path = pg_catalog AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN (SELECT count(*) FROM lanyard_catalog._constraint n WHERE n.conrelid = $1 AND n.contype = 'c')::smallint;
 END $$;
 CREATE FUNCTION lanyard_catalog._last_column(relid oid) RETURNS smallint LANGUAGE plpgsql STABLE STRICT
-SECURITY DEFINER SET search_path = pg_catalog AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN (SELECT max(c.attnum) FROM lanyard_catalog._column c WHERE c.relid = $1);
 END $$;
@@ -226,29 +228,29 @@ END $$;
 -- ---- whole sets, asked for when a row beyond the built-in ones comes up ----------------------------------------
 
 CREATE FUNCTION lanyard_catalog._types() RETURNS SETOF oid LANGUAGE plpgsql STABLE ROWS 100
-SECURITY DEFINER SET search_path = pg_catalog AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN QUERY SELECT u.oid FROM lanyard_catalog._type u;
 END $$;
 CREATE FUNCTION lanyard_catalog._composites() RETURNS SETOF oid LANGUAGE plpgsql STABLE ROWS 100
-SECURITY DEFINER SET search_path = pg_catalog AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN QUERY SELECT k.relid FROM lanyard_catalog._composite k;
 END $$;
 CREATE FUNCTION lanyard_catalog._schemas() RETURNS SETOF oid LANGUAGE plpgsql STABLE ROWS 100
-SECURITY DEFINER SET search_path = pg_catalog AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN QUERY SELECT DISTINCT c.relnamespace FROM lanyard_catalog._relation r JOIN pg_class c ON c.oid = r.relid
         UNION SELECT t.typnamespace FROM lanyard_catalog._type u JOIN pg_type t ON t.oid = u.oid;
 END $$;
 CREATE FUNCTION lanyard_catalog._access_methods() RETURNS SETOF oid LANGUAGE plpgsql STABLE ROWS 100
-SECURITY DEFINER SET search_path = pg_catalog AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN QUERY SELECT c.relam FROM lanyard_catalog._relation r JOIN pg_class c ON c.oid = r.relid
         UNION SELECT c.relam FROM lanyard_catalog._index i JOIN pg_class c ON c.oid = i.indexrelid;
 END $$;
 CREATE FUNCTION lanyard_catalog._operator_classes() RETURNS SETOF oid LANGUAGE plpgsql STABLE ROWS 100
-SECURITY DEFINER SET search_path = pg_catalog AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN QUERY SELECT DISTINCT k.oid
         FROM lanyard_catalog._index v
@@ -256,14 +258,14 @@ BEGIN
         CROSS JOIN LATERAL unnest(i.indclass) k (oid);
 END $$;
 CREATE FUNCTION lanyard_catalog._collations() RETURNS SETOF oid LANGUAGE plpgsql STABLE ROWS 100
-SECURITY DEFINER SET search_path = pg_catalog AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN QUERY SELECT DISTINCT a.attcollation
         FROM lanyard_catalog._column c
         JOIN pg_attribute a ON a.attrelid = c.relid AND a.attnum = c.attnum;
 END $$;
 CREATE FUNCTION lanyard_catalog._extensions() RETURNS SETOF oid LANGUAGE plpgsql STABLE ROWS 100
-SECURITY DEFINER SET search_path = pg_catalog AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN QUERY SELECT DISTINCT d.refobjid
         FROM pg_depend d

@@ -3,7 +3,7 @@
 -- The words of a privilege list such as 'SELECT, update WITH GRANT OPTION'; unknown ones are an error, as in PostgreSQL.
 -- A grant option is never held.
 CREATE FUNCTION lanyard_catalog._allowed(list text, known text[], held text[]) RETURNS boolean LANGUAGE plpgsql IMMUTABLE STRICT
-SET search_path = pg_catalog AS $$
+SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     word text;
     plain text;
@@ -21,7 +21,7 @@ END $$;
 
 -- NULL for what the session does not see, as for a missing relation.
 CREATE FUNCTION lanyard_catalog._relation_privilege(relid oid, list text) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
-SET search_path = pg_catalog AS $$
+SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     held text[];
 BEGIN
@@ -36,7 +36,7 @@ BEGIN
 END $$;
 
 CREATE FUNCTION lanyard_catalog._column_privilege(relid oid, attnum smallint, list text) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
-SET search_path = pg_catalog AS $$
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF $1 < 16384 OR EXISTS (SELECT FROM pg_class c WHERE c.oid = $1 AND c.relnamespace = pg_my_temp_schema()) THEN
         RETURN has_column_privilege($1, $2, $3);
@@ -59,10 +59,10 @@ RETURN (
     FROM lanyard_catalog.pg_database d WHERE d.oid = $1);
 
 CREATE FUNCTION lanyard_catalog._database(name text) RETURNS oid LANGUAGE plpgsql STABLE STRICT
-SET search_path = pg_catalog AS $$
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF $1 <> current_database() THEN
-        RAISE EXCEPTION 'database "%" does not exist', $1 USING ERRCODE = 'undefined_database';
+        RAISE EXCEPTION 'database "%" does not exist', $1 USING ERRCODE = '3D000';
     END IF;
     RETURN (SELECT d.oid FROM pg_database d WHERE d.datname = current_database());
 END $$;

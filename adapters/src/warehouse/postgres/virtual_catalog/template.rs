@@ -76,19 +76,8 @@ fn open(head: &str) -> Section<'_> {
     } else {
         Rows::All
     };
-    let answer = if flags.contains("private") {
-        Answer::Private
-    } else {
-        Answer::Session
-    };
-    Section {
-        name,
-        answer,
-        alias,
-        rows,
-        replaced: Vec::new(),
-        rest: String::new(),
-    }
+    let answer = if flags.contains("private") { Answer::Private } else { Answer::Session };
+    Section { name, answer, alias, rows, replaced: Vec::new(), rest: String::new() }
 }
 
 impl Section<'_> {
@@ -111,10 +100,7 @@ impl Section<'_> {
             Rows::Filtered => " WITH (security_barrier)",
             Rows::All | Rows::Own | Rows::None => "",
         };
-        format!(
-            "CREATE VIEW {CATALOG_SCHEMA}.{name}{barrier} AS\nSELECT {list}\n{from}\n{}",
-            self.rest
-        )
+        format!("CREATE VIEW {CATALOG_SCHEMA}.{name}{barrier} AS\nSELECT {list}\n{from}\n{}", self.rest)
     }
 
     /// The expression for one column.
@@ -143,10 +129,8 @@ impl Section<'_> {
 
 /// A view of that shape without rows.
 pub(super) fn empty(schema: &str, name: &str, columns: &[(String, String)]) -> String {
-    let list: Vec<String> = columns
-        .iter()
-        .map(|(column, kind)| format!("{} AS {}", null(kind), quoted(column)))
-        .collect();
+    let list: Vec<String> =
+        columns.iter().map(|(column, kind)| format!("{} AS {}", null(kind), quoted(column))).collect();
     format!("CREATE VIEW {schema}.{name} AS\nSELECT {}\nWHERE false", list.join(",\n    "))
 }
 
@@ -171,9 +155,7 @@ pub(super) fn rebind(definition: &str, replaced: &BTreeSet<&str>) -> String {
     while let Some(at) = rest.find(SCHEMA) {
         out.push_str(&rest[..at]);
         rest = &rest[at + SCHEMA.len()..];
-        let end = rest
-            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-            .unwrap_or(rest.len());
+        let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
         let name = &rest[..end];
         if replaced.contains(name) || name.starts_with("_pg_truetyp") {
             out.push_str(INFORMATION_SCHEMA);
@@ -210,12 +192,16 @@ mod tests {
 
     #[test]
     fn a_section_becomes_a_view() {
-        let sections = parse("-- why\n--! pg_x x barrier\n--! secret = NULL::text\nWHERE x.oid < 1\n--! pg_y y empty\n");
+        let sections =
+            parse("-- why\n--! pg_x x barrier\n--! secret = NULL::text\nWHERE x.oid < 1\n--! pg_y y empty\n");
         let columns = [("oid", "oid"), ("xowner", "oid"), ("secret", "text"), ("acl", "aclitem[]")]
             .map(|(name, kind)| (name.to_owned(), kind.to_owned()));
         let sql = sections[0].create(&columns);
         assert!(sql.starts_with("CREATE VIEW lanyard_catalog.pg_x WITH (security_barrier) AS"), "{sql}");
-        assert!(sql.contains("(NULL::text)::text AS \"secret\"") && sql.contains("NULL::aclitem[] AS \"acl\""), "{sql}");
+        assert!(
+            sql.contains("(NULL::text)::text AS \"secret\"") && sql.contains("NULL::aclitem[] AS \"acl\""),
+            "{sql}"
+        );
         assert!(sql.contains("_self self) AS \"xowner\"") && sql.contains("WHERE x.oid < 1"), "{sql}");
         assert!(sections[1].create(&columns).ends_with("WHERE false"));
     }

@@ -51,7 +51,9 @@ fn word(text: &str) -> usize {
 /// The text for a name, and how much behind it was read too.
 fn name(first: &str, behind: &str, qualified: bool) -> (String, usize) {
     let lower = first.to_ascii_lowercase();
-    if let (false, "pg_catalog" | "information_schema", Some(after)) = (qualified, lower.as_str(), behind.strip_prefix('.')) {
+    if let (false, "pg_catalog" | "information_schema", Some(after)) =
+        (qualified, lower.as_str(), behind.strip_prefix('.'))
+    {
         let end = word(after);
         let second = after[..end].to_ascii_lowercase();
         let stand_in = if after[end..].starts_with('(') {
@@ -77,8 +79,13 @@ fn name(first: &str, behind: &str, qualified: bool) -> (String, usize) {
 #[test]
 fn names_are_mapped() {
     assert_eq!(
-        enforce("SELECT pg_catalog.pg_get_expr(d.adbin, 1), 'pg_class'::regclass FROM pg_class c, pg_catalog.pg_attrdef d"),
+        enforce(
+            "SELECT pg_catalog.pg_get_expr(d.adbin, 1), 'pg_class'::regclass FROM pg_class c, pg_catalog.pg_attrdef d"
+        ),
         "SELECT lanyard_catalog.pg_get_expr(d.adbin, 1), 'pg_class'::regclass FROM lanyard_catalog.pg_class c, lanyard_catalog.pg_attrdef d"
     );
-    assert_eq!(enforce("a.pg_class OPERATOR(pg_catalog.~) lower(x)"), "a.pg_class OPERATOR(pg_catalog.~) lower(x)");
+    assert_eq!(
+        enforce("a.pg_class OPERATOR(pg_catalog.~) lower(x)"),
+        "a.pg_class OPERATOR(pg_catalog.~) lower(x)"
+    );
 }
