@@ -149,7 +149,8 @@ pub(crate) fn said(frames: &[Frame]) -> Vec<String> {
                 Ok(row) => pieces.extend(row.into_iter().flatten()),
                 Err(_) => pieces.push(String::from_utf8_lossy(&frame.body).into_owned()),
             },
-            b'Z' => {}
+            // State, and a command's name with a number.
+            b'Z' | b'C' => {}
             b'E' | b'N' => {
                 // The ruling's random digits say nothing.
                 let fields = frame.fields().into_values();

@@ -8,7 +8,7 @@ use lanyard_tests::raw::{
 use lanyard_tests::{Governed, Outcome, Raw};
 
 use crate::attacks::{
-    Attack, PRINCIPALS, answers, attacked, bind, catalogue, execute, extended, leak, parse, refused, said, simple,
+    Attack, PRINCIPALS, answers, attacked, bind, catalogue, execute, extended, leak, refused, said, simple,
 };
 
 const LOGIN: &str = "eu_analyst";
@@ -25,7 +25,7 @@ fn verdict(attack: &Attack, how: &str, frames: &[lanyard_tests::Frame]) -> Vec<S
     if let Some(what) = leak(attack, frames) {
         add(format!("{} leaks: {what}", attack.kind));
     }
-    let ours = said(frames).into_iter().find(|p| p.contains("lanyard_secured") || p.contains("LANYARD_REFUSED"));
+    let ours = said(frames).into_iter().find(|p| !attack.sql.contains("lanyard") && (p.contains("lanyard_secured") || p.contains("LANYARD_REFUSED")));
     if let Some(piece) = ours {
         add(format!("a name of ours in {piece:?}"));
     }
@@ -69,7 +69,7 @@ async fn nothing_leaks_through_the_proxy() -> Outcome {
     let mut wrong = both_protocols(&governed, LOGIN).await?;
     // The writer gets further with some: only what leaks counts.
     let writer = both_protocols(&governed, PRINCIPALS[1]).await?;
-    wrong.extend(writer.into_iter().filter(|w| w.contains("leaks") || w.contains("a name of ours") || w.contains("ended")));
+    wrong.extend(writer.into_iter().filter(|w| w.contains("leaks") || w.contains("a name of ours") || w.contains("the session ended")));
     println!("{} attacks through the proxy, in both protocols", catalogue()?.len());
     assert!(wrong.is_empty(), "{} answers are wrong:\n{}", wrong.len(), wrong.join("\n"));
     Ok(())
@@ -128,8 +128,6 @@ fn hostile_frames() -> Vec<Hostile> {
         ("message of type NUL", frame(0, b""), Some("08P01")),
         ("message of type 0xff", frame(0xff, b"abc"), Some("08P01")),
         ("a server's message", frame(b'R', b"\0\0\0\0"), Some("08P01")),
-        ("a second startup packet", startup_packet(PROTOCOL_3_0, &[("user", "eu_writer")]), Some("08P01")),
-        ("an SSLRequest in the session", [8u32.to_be_bytes(), SSL_REQUEST.to_be_bytes()].concat(), Some("08P01")),
         ("CopyData out of state", frame(b'd', b"1\tEU\tx\n"), None),
         ("CopyDone out of state", frame(b'c', b""), None),
         ("CopyFail out of state", frame(b'f', b"x\0"), None),
@@ -148,7 +146,7 @@ async fn hostile_frames_hurt_nobody_else() -> Outcome {
         sent.extend(frame(b'S', b""));
         // A proxy that has ended the session may have closed before all was written.
         drop(raw.send_bytes(&sent).await);
-        let frames = answers(&mut raw).await?;
+        let frames = answers(&mut raw).await.map_err(|e| format!("{what}: {e}"))?;
         assert_eq!(refused(&frames).as_deref(), expected, "{what}: {:?}", said(&frames));
         assert!(!frames.iter().any(|f| f.tag == b'D'), "{what} got rows");
         if expected == Some("08P01") {
@@ -156,10 +154,18 @@ async fn hostile_frames_hurt_nobody_else() -> Outcome {
         }
         others_are_served(&governed, &mut bystander, what).await?;
     }
-    // A length that never comes true: the session waits, nobody else does.
-    let mut waiting = governed.raw_session(LOGIN).await?;
-    waiting.send_bytes(&frame_of_length(b'Q', 100, b"SELECT 1\0")).await?;
-    others_are_served(&governed, &mut bystander, "a frame that is never whole").await
+    // Lengths that never come true (a first packet reads as one): these sessions wait, nobody else does.
+    let mut waiting = Vec::new();
+    for bytes in [
+        frame_of_length(b'Q', 100, b"SELECT 1\0"),
+        startup_packet(PROTOCOL_3_0, &[("user", "eu_writer")]),
+        [8u32.to_be_bytes(), SSL_REQUEST.to_be_bytes()].concat(),
+    ] {
+        let mut raw = governed.raw_session(LOGIN).await?;
+        raw.send_bytes(&bytes).await?;
+        waiting.push(raw);
+    }
+    others_are_served(&governed, &mut bystander, "frames that are never whole").await
 }
 
 /// Sends a first packet and reads how it ends: the SQLSTATE, or that it was closed without a word.
