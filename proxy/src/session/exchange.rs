@@ -24,6 +24,16 @@ pub(super) struct Statement {
     /// The client's text, for records and error positions.
     pub(super) text: Arc<str>,
     pub(super) judged: Arc<Judged>,
+    /// When it was made, in the session's own count.
+    pub(super) number: u64,
+}
+
+/// A portal that a Bind made.
+#[derive(Debug, Clone)]
+pub(super) struct Portal {
+    pub(super) statement: Arc<Statement>,
+    /// When it was made, in the session's own count.
+    pub(super) number: u64,
 }
 
 /// A statement that was sent and not yet answered.
@@ -35,6 +45,10 @@ pub(super) struct Run {
     pub(super) sent: Instant,
     pub(super) rows: u64,
     pub(super) bytes: u64,
+    /// How far the session's count was when it was sent: what is younger is not its doing.
+    pub(super) number: u64,
+    /// The row limit of an Execute, 0 for none: as many rows have come when it is suspended.
+    pub(super) rows_max: u32,
     /// SQLSTATE of the error it ended with.
     pub(super) failed: Option<String>,
 }
@@ -49,7 +63,12 @@ pub(super) enum Pending {
         name: String,
         statement: Arc<Statement>,
     },
-    Bind,
+    /// The portal's name, and what it was before, should the Bind not come about.
+    Bind {
+        name: String,
+        portal: Portal,
+        before: Option<Portal>,
+    },
     Describe,
     Close,
     Sync,
@@ -76,14 +95,16 @@ pub(super) struct Exchange {
     pub(super) metrics: Arc<Metrics>,
     pub(super) record_text: RecordText,
     pub(super) statements: HashMap<String, Arc<Statement>>,
-    pub(super) portals: HashMap<String, Arc<Statement>>,
+    pub(super) portals: HashMap<String, Portal>,
     pub(super) pending: VecDeque<Pending>,
+    /// An extended message failed and no Sync has followed yet: the warehouse takes nothing else until one does.
+    pub(super) skipping: bool,
     pub(super) transaction: u8,
     /// Notices this session has seen, so that each comes once.
     pub(super) noticed: HashSet<String>,
     /// Bytes of a pass-through message that have not come yet.
     pub(super) passing: usize,
-    names: u64,
+    count: u64,
     rulings: Rulings,
 }
 
@@ -119,10 +140,11 @@ impl Exchange {
             statements: HashMap::new(),
             portals: HashMap::new(),
             pending: VecDeque::new(),
+            skipping: false,
             transaction: IDLE,
             noticed: HashSet::new(),
             passing: 0,
-            names: 0,
+            count: 0,
             rulings: Rulings { random, counter: 0 },
         }
     }
@@ -132,9 +154,10 @@ impl Exchange {
         self.pending.is_empty() && self.transaction == IDLE
     }
 
-    pub(super) fn statement_name(&mut self) -> String {
-        self.names += 1;
-        format!("lanyard_{}", self.names)
+    /// The next number of the session's own count, which orders statements, portals and runs.
+    pub(super) fn next_number(&mut self) -> u64 {
+        self.count += 1;
+        self.count
     }
 
     /// Judges, or remembers that it did for this very text.
@@ -185,6 +208,8 @@ impl Exchange {
             sent: Instant::now(),
             rows: 0,
             bytes: 0,
+            number: self.count,
+            rows_max: 0,
             failed: None,
         };
         Ok((run, released))
@@ -262,7 +287,7 @@ impl Exchange {
         match self.pending.front_mut()? {
             Pending::Query(run) | Pending::Execute(run) => Some(run),
             Pending::Parse { .. }
-            | Pending::Bind
+            | Pending::Bind { .. }
             | Pending::Describe
             | Pending::Close
             | Pending::Sync
@@ -270,16 +295,34 @@ impl Exchange {
         }
     }
 
-    /// What a finished statement did to the session.
-    pub(super) fn follow(&mut self, judged: &Judged) {
-        for effect in &judged.effects {
+    /// What a finished statement did to the session. Statements that a pipelining client prepared behind it stay: drivers
+    /// put `DISCARD ALL` in front of the next user's first statement.
+    pub(super) fn follow(&mut self, run: &Run) {
+        for effect in &run.judged.effects {
             match effect {
                 sql::Effect::Deallocate(name) => {
-                    self.statements.remove(name);
+                    if self.statements.get(name).is_some_and(|s| s.number <= run.number) {
+                        self.statements.remove(name);
+                    }
                 }
-                sql::Effect::DeallocateAll => self.statements.clear(),
+                sql::Effect::DeallocateAll => self.statements.retain(|_, s| s.number > run.number),
             }
         }
+    }
+
+    /// Is a statement under way that will have let go of all prepared statements before the next message is looked at?
+    pub(super) fn is_letting_go(&self) -> bool {
+        self.pending.iter().any(|pending| match pending {
+            Pending::Query(run) | Pending::Execute(run) => {
+                run.judged.effects.contains(&sql::Effect::DeallocateAll)
+            }
+            Pending::Parse { .. }
+            | Pending::Bind { .. }
+            | Pending::Describe
+            | Pending::Close
+            | Pending::Sync
+            | Pending::Refused { .. } => false,
+        })
     }
 }
 

@@ -12,7 +12,7 @@ use crate::wire::frame::Frame;
 use crate::wire::inbound::{self, Inbound, Malformed, Object};
 use crate::wire::outgoing::{Outgoing, write};
 
-use super::exchange::{Exchange, Pending, Statement};
+use super::exchange::{Exchange, Pending, Portal, Statement};
 
 /// What the loop does next.
 #[derive(Debug)]
@@ -31,11 +31,16 @@ impl Exchange {
         let message = match inbound::decode(frame) {
             Ok(message) => message,
             Err(Malformed::Fatal(refusal)) => return Flow::End(refusal),
+            Err(Malformed::Refused(_, _)) if self.skipping => return Flow::Continue,
             Err(Malformed::Refused(kind, refusal)) => {
                 self.refused_message(kind == b'Q', "", refusal, 0, out);
                 return Flow::Continue;
             }
         };
+        // What PostgreSQL would ignore is neither judged nor put on record.
+        if self.skipping && !matches!(message, Inbound::Sync | Inbound::Flush | Inbound::Terminate) {
+            return Flow::Continue;
+        }
         match message {
             Inbound::Query(text) => self.query(text.into(), out),
             Inbound::Parse { name, text, types } => self.parse(name, text.into(), &types, out),
@@ -45,6 +50,7 @@ impl Exchange {
             Inbound::Close(object, name) => self.close(object, &name, out),
             Inbound::Flush => write(out, Outgoing::Flush),
             Inbound::Sync => {
+                self.skipping = false;
                 write(out, Outgoing::Sync);
                 self.pending.push_back(Pending::Sync);
             }
@@ -96,7 +102,7 @@ impl Exchange {
     }
 
     fn parse(&mut self, name: String, text: Arc<str>, types: &[u8], out: &mut BytesMut) {
-        if !name.is_empty() && self.statements.contains_key(&name) {
+        if !name.is_empty() && self.statements.contains_key(&name) && !self.is_letting_go() {
             let refusal = Refusal::new(
                 Code::DuplicateStatement,
                 format!("prepared statement \"{name}\" already exists"),
@@ -104,22 +110,23 @@ impl Exchange {
             return self.refused_message(false, &text, refusal, 0, out);
         }
         let (judged, judge_us) = self.judge(&text);
-        let judged = judged.and_then(|judged| match judged.effects.as_slice() {
-            [Effect::Deallocate(_), ..] => {
-                Err(Refusal::new(Code::Unsupported, "DEALLOCATE by name cannot be prepared")
-                    .hint("use Close"))
-            }
-            _ => Ok(judged),
+        let judged = judged.and_then(|judged| {
+            let renamed = self.renamed_deallocate(&judged)?;
+            Ok(match renamed {
+                Some(enforced) => Arc::new(Judged { enforced, edits: Vec::new(), ..(*judged).clone() }),
+                None => judged,
+            })
         });
         match judged {
             Ok(judged) => {
-                let upstream = if name.is_empty() { String::new() } else { self.statement_name() };
+                let number = self.next_number();
+                let upstream = if name.is_empty() { String::new() } else { format!("lanyard_{number}") };
                 let text_for_parse = judged.enforced.for_parse();
                 write(
                     out,
                     Outgoing::Parse { name: &upstream, stamp: &self.stamp, text: text_for_parse, types },
                 );
-                let statement = Arc::new(Statement { upstream, text, judged });
+                let statement = Arc::new(Statement { upstream, text, judged, number });
                 self.statements.insert(name.clone(), Arc::clone(&statement));
                 self.pending.push_back(Pending::Parse { name, statement });
             }
@@ -137,8 +144,9 @@ impl Exchange {
             return self.refused_message(false, "", unknown_statement(name), 0, out);
         };
         write(out, Outgoing::Bind { portal: &portal, statement: &statement.upstream, rest });
-        self.portals.insert(portal, statement);
-        self.pending.push_back(Pending::Bind);
+        let made = Portal { statement, number: self.next_number() };
+        let before = self.portals.insert(portal.clone(), made.clone());
+        self.pending.push_back(Pending::Bind { name: portal, portal: made, before });
     }
 
     fn describe(&mut self, object: Object, name: &str, out: &mut BytesMut) {
@@ -156,13 +164,14 @@ impl Exchange {
     }
 
     fn execute(&mut self, portal: &str, rows_max: [u8; 4], out: &mut BytesMut) {
-        let Some(statement) = self.portals.get(portal).map(Arc::clone) else {
-            let refusal = Refusal::new(Code::UnknownStatement, format!("portal \"{portal}\" does not exist"))
+        let Some(Portal { statement, .. }) = self.portals.get(portal).cloned() else {
+            let refusal = Refusal::new(Code::UnknownPortal, format!("portal \"{portal}\" does not exist"))
                 .hint("read a cursor made by DECLARE with FETCH");
             return self.refused_message(false, "", refusal, 0, out);
         };
         match self.release(&statement.text, &statement.judged, &statement.judged.enforced, "extended", 0) {
-            Ok((run, released)) => {
+            Ok((mut run, released)) => {
+                run.rows_max = u32::from_be_bytes(rows_max);
                 write(out, Outgoing::Execute { portal, rows_max, released });
                 self.pending.push_back(Pending::Execute(run));
             }
@@ -173,9 +182,9 @@ impl Exchange {
     fn close(&mut self, object: Object, name: &str, out: &mut BytesMut) {
         match object {
             Object::Statement => {
-                // Closing what does not exist is no error in PostgreSQL either.
-                let upstream = self.statements.remove(name).map(|s| s.upstream.clone()).unwrap_or_default();
-                write(out, Outgoing::Close(object, &upstream));
+                // Closing what does not exist is no error in PostgreSQL either; it must not hit the unnamed statement.
+                let closed = self.statements.remove(name);
+                write(out, Outgoing::Close(object, closed.as_ref().map_or("lanyard_none", |s| &s.upstream)));
             }
             Object::Portal => {
                 self.portals.remove(name);
@@ -185,7 +194,7 @@ impl Exchange {
         self.pending.push_back(Pending::Close);
     }
 
-    /// Puts a refusal in the message's place, and on record.
+    /// Puts a refusal in the message's place, and on record. In the extended protocol nothing else happens up to Sync.
     fn refused_message(
         &mut self,
         in_query: bool,
@@ -197,6 +206,7 @@ impl Exchange {
         let protocol = if in_query { "simple" } else { "extended" };
         let (refusal, ruling) = self.refuse(text, refusal, protocol, judge_us);
         write(out, Outgoing::Refused { in_query, stamp: &self.stamp, code: refusal.code });
+        self.skipping = !in_query;
         self.pending.push_back(Pending::Refused {
             in_query,
             refusal,

@@ -34,13 +34,15 @@ use super::scram;
 
 /// Largest message during authentication, in bytes.
 const AUTHENTICATION_BYTES_MAX: usize = 4096;
+/// Protocol 3.2 is the newest we speak.
+const NEWEST_MINOR: u16 = 2;
 /// Longest application name and task that go to the audit, in bytes.
 const LABEL_BYTES_MAX: usize = 128;
 
 /// What a new connection turns out to be.
 pub enum Contact {
-    /// A cancel request, for this key.
-    Cancel(i32, Vec<u8>),
+    /// A cancel request, for this key. The client takes the end of the connection for the answer.
+    Cancel(Box<ClientStream>, i32, Vec<u8>),
     /// A client that wants to log in.
     Startup(Box<ClientStream>, Startup),
     /// It went away before saying anything, as port probes do.
@@ -139,7 +141,7 @@ fn finish(
     shared: &Shared,
 ) -> Result<Contact, (Option<Box<ClientStream>>, Refusal)> {
     match contact {
-        First::Cancel(pid, secret) => Ok(Contact::Cancel(pid, secret)),
+        First::Cancel(pid, secret) => Ok(Contact::Cancel(Box::new(client), pid, secret)),
         First::Startup(startup) => {
             if shared.tls_policy == TlsPolicy::Require && !client.is_tls() {
                 let refusal = Refusal::new(Code::NoIdentity, "this server takes connections under TLS only")
@@ -241,8 +243,8 @@ async fn try_login(
     let mut facts = facts(&wish, id, peer, &governor);
 
     let mut out = BytesMut::with_capacity(1024);
-    if minor > 2 || !unknown_options.is_empty() {
-        negotiate(&mut out, &unknown_options);
+    if minor > NEWEST_MINOR || !unknown_options.is_empty() {
+        negotiate(&mut out, minor, &unknown_options);
     }
     let mut client_in = BytesMut::with_capacity(1024);
     let proof = prove(client, &mut client_in, out, &wish, &governor, shared).await;
@@ -426,10 +428,11 @@ fn facts(wish: &Wish, id: SessionId, peer: SocketAddr, governor: &Governor) -> S
     }
 }
 
-/// NegotiateProtocolVersion: 3.2 is the newest we speak; options we do not know are listed back.
-fn negotiate(out: &mut BytesMut, unknown: &[String]) {
+/// NegotiateProtocolVersion: the version we go on with, as the number that stands in a startup packet (that is what
+/// PostgreSQL sends and libpq reads, whatever the manual's "minor version" suggests), and the options we do not know.
+fn negotiate(out: &mut BytesMut, minor: u16, unknown: &[String]) {
     message(out, b'v', |out| {
-        out.put_i32(2);
+        out.put_u32(3 << 16 | u32::from(minor.min(NEWEST_MINOR)));
         out.put_i32(i32::try_from(unknown.len()).unwrap_or(i32::MAX));
         for option in unknown {
             backend::cstring(out, option);
@@ -585,7 +588,16 @@ async fn open_backend(
     let application = format!("lanyard:{id}");
     let mut settings = vec![("application_name", application.as_str())];
     settings.extend(wished.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    warehouse.open(login, &settings).await.map_err(|error| unreachable_warehouse(governor, &error))
+    warehouse.open(login, &settings).await.map_err(|error| match &error {
+        // The client chose these values and nobody else: a value that does not fit, a setting this major does not have.
+        WarehouseError::Refused { sqlstate, message }
+            if !wished.is_empty() && matches!(sqlstate.as_str(), "22023" | "42704") =>
+        {
+            Refusal::new(Code::BadValue, message.clone())
+                .hint("mend it in the connection string, or leave it out")
+        }
+        _ => unreachable_warehouse(governor, &error),
+    })
 }
 
 fn unreachable_warehouse(governor: &Governor, error: &WarehouseError) -> Refusal {
