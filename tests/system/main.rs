@@ -1,6 +1,7 @@
 //! Whole-system tests against a real PostgreSQL.
 
 mod drivers;
+mod frames;
 mod promises;
 mod scenario;
 mod support;
