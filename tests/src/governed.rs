@@ -30,6 +30,8 @@ pub struct GovernedOptions<'a> {
     pub postgres: &'a [(&'a str, &'a str)],
     /// SQL the superuser runs after the data is loaded and before the bootstrap.
     pub sql: &'a str,
+    /// More schemas for [`SCHEMAS`].
+    pub schemas: &'a [&'a str],
 }
 
 /// The environment. Fields drop in order: the proxy, then the warehouse with all folders.
@@ -62,7 +64,8 @@ impl Governed {
         let folder = cluster.folder().join("lanyard");
         std::fs::create_dir(&folder)?;
         let setting = Setting::write(&folder, &cluster, &options.setting)?;
-        lanyard.bootstrap(&setting, &cluster.url(DATABASE), &SCHEMAS)?;
+        let schemas: Vec<&str> = SCHEMAS.iter().chain(options.schemas).copied().collect();
+        lanyard.bootstrap(&setting, &cluster.url(DATABASE), &schemas)?;
         lanyard.set_keys(&setting)?;
         let serving = lanyard.serve(&setting).await?;
         Ok(Self { serving: Mutex::new(Some(serving)), lanyard, setting, cluster })
@@ -274,7 +277,10 @@ async fn warehouse(options: &GovernedOptions<'_>) -> Outcome<Cluster> {
 }
 
 /// Where cargo puts programs: tests are in `deps` below it.
-pub(crate) fn program_folder() -> Outcome<PathBuf> {
+///
+/// # Errors
+/// This program is nowhere, or in the root folder.
+pub fn program_folder() -> Outcome<PathBuf> {
     let test = std::env::current_exe()?;
     let folder = test.parent().and_then(Path::parent);
     folder.map(Path::to_owned).ok_or_else(|| TestError::from("a test without a folder"))

@@ -1,6 +1,10 @@
 //! Whole-system tests against a real PostgreSQL.
 
+mod attacks;
+mod bypass;
+mod demo;
 mod drivers;
+mod floor;
 mod frames;
 mod promises;
 mod scenario;

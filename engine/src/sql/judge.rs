@@ -16,6 +16,10 @@ use super::edit::{self, Edit};
 use super::statement::Walk;
 use super::{parse, resolve, scan, verify};
 
+/// What the names of prepared statements and portals that the session makes in the warehouse begin with. No cursor may be
+/// called so: FETCH would run what an Execute has to put on record.
+pub const RESERVED_NAMES: &str = "lanyard_";
+
 /// What a statement is judged against.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {

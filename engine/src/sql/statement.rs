@@ -14,6 +14,7 @@ use super::judge::{Context, Effect, not_spliced};
 use super::reference::{guard_field, literal_text, operator};
 use super::resolve::{self, Target, quote};
 use super::scan;
+use super::utility::cursor_name;
 
 /// One planned change, as `verify` expects to find it in the new tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -369,13 +370,13 @@ impl<'t, 'c> Walk<'t, 'c> {
             Node::A_Indices(indices) => push!(indices.lidx(), indices.uidx()),
             Node::A_ArrayExpr(array) => push_all!(array.elements()),
             Node::JsonIsPredicate(test) => push!(test.expr()),
+            Node::CurrentOfExpr(current) => cursor_name(current.cursor_name())?,
             Node::A_Const(_)
             | Node::ParamRef(_)
             | Node::SQLValueFunction(_)
             | Node::SetToDefault(_)
             | Node::A_Star(_)
             | Node::String(_)
-            | Node::CurrentOfExpr(_)
             | Node::MergeSupportFunc(_)
             | Node::Integer(_) => {}
             _ => {

@@ -9,7 +9,7 @@ use crate::entitlement::Operation;
 use crate::refusal::{Code, Refusal};
 
 use super::edit::Edit;
-use super::judge::{Effect, not_spliced};
+use super::judge::{Effect, RESERVED_NAMES, not_spliced};
 use super::resolve::quote;
 use super::statement::{Change, Verdict, Walk, constant_text, offset, parts};
 use super::{scan, settings};
@@ -29,8 +29,8 @@ impl<'t> Walk<'t, '_> {
             Node::VariableSetStmt(set) => return self.set(raw, set),
             Node::VariableShowStmt(show) => return show_setting(show),
             Node::TransactionStmt(transaction) => return transaction_kind(transaction),
-            Node::FetchStmt(_) => return Ok("FETCH"),
-            Node::ClosePortalStmt(_) => return Ok("CLOSE"),
+            Node::FetchStmt(fetch) => return cursor_name(fetch.portalname()).map(|()| "FETCH"),
+            Node::ClosePortalStmt(close) => return cursor_name(close.portalname()).map(|()| "CLOSE"),
             Node::UnlistenStmt(_) => return Ok("UNLISTEN"),
             Node::DiscardStmt(_) => {
                 self.plan.effects.push(Effect::DeallocateAll);
@@ -94,6 +94,7 @@ impl<'t> Walk<'t, '_> {
             return Err(Refusal::new(Code::Unsupported, "cursors WITH HOLD are not supported")
                 .hint("they would outlive a change of policy; declare the cursor inside a transaction"));
         }
+        cursor_name(cursor.portalname())?;
         self.push(cursor.query(), 1, 0);
         Ok("DECLARE CURSOR")
     }
@@ -191,6 +192,18 @@ impl<'t> Walk<'t, '_> {
         let length = offset(raw.stmt_len)?;
         let end = if length == 0 { self.text.len() } else { start + length };
         Ok((start, end))
+    }
+}
+
+/// A cursor a client may name: none of the session's own portals, whose statements only an Execute puts on record.
+pub(super) fn cursor_name(name: Option<&str>) -> Verdict {
+    match name {
+        Some(name) if name.starts_with(RESERVED_NAMES) => Err(Refusal::new(
+            Code::Policy,
+            format!("cursor names starting with \"{RESERVED_NAMES}\" are reserved"),
+        )
+        .hint("give the cursor another name")),
+        Some(_) | None => Ok(()),
     }
 }
 
