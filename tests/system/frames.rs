@@ -511,3 +511,87 @@ async fn encryption_is_asked_for_once_and_nothing_slips_in_front_of_it() -> Outc
     assert!(raw.closed().await?);
     Ok(())
 }
+
+/// What runs is what the record says, also where a client does not wait to hear what became of its messages.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_runs_under_the_record_of_something_else() -> Outcome {
+    let (governed, mut raw) = session().await?;
+    let raw = &mut raw;
+    exchange(raw, &[parse("", "SELECT 'first kept'", &[]), sync()]).await?;
+    // The second Parse is skipped, and the Bind behind the Sync would find the first statement still there.
+    let messages = [
+        parse("bad", "SELECT nope FROM customer_orders", &[]),
+        parse("", "SELECT 'second skipped'", &[]),
+        sync(),
+        bind("", "", &[]),
+        execute("", 0),
+        sync(),
+    ];
+    assert_eq!(exchange(raw, &messages).await?, "42703 ZI");
+    assert_eq!(summary(&raw.read_until(b'Z').await?), "26000 ZI");
+    let records = governed.audit()?;
+    let recorded = |text: &str| records.iter().any(|line| line.to_string().contains(text));
+    assert!(!recorded("first kept") && !recorded("second skipped"), "a record of what did not run");
+
+    // The same for the unnamed portal, in a transaction that a savepoint brings back.
+    let by_parse = |sql: &str| {
+        [parse("c", sql, &[]), bind("c", "c", &[]), execute("c", 0), close('P', "c"), close('S', "c")]
+            .concat()
+    };
+    exchange(raw, &[query("BEGIN")]).await?;
+    let rows = parse("rows", "SELECT 'kept' UNION ALL SELECT 'kept'", &[]);
+    assert_eq!(exchange(raw, &[by_parse("SAVEPOINT s"), sync()]).await?, "1 2 C 3 3 ZT");
+    let begun = [rows, bind("", "rows", &[]), execute("", 1), parse("other", "SELECT 'other'", &[]), sync()];
+    assert_eq!(exchange(raw, &begun).await?, "1 2 D s 1 ZT");
+    assert_eq!(exchange(raw, &[by_parse("SAVEPOINT t"), sync()]).await?, "1 2 C 3 3 ZT");
+    let messages =
+        [bind("", "other", &["one too many"]), sync(), by_parse("ROLLBACK TO t"), execute("", 0), sync()];
+    assert_eq!(exchange(raw, &messages).await?, "08P01 ZE");
+    let frames = raw.read_until(b'Z').await?;
+    assert_eq!((summary(&frames).as_str(), column(&frames)?), ("1 2 C 3 3 D C ZT", vec!["kept".to_owned()]));
+    let others = governed.audit()?.iter().filter(|line| line.to_string().contains("SELECT 'other'")).count();
+    assert_eq!(others, 0, "a record of what did not run");
+    Ok(())
+}
+
+/// A portal of the protocol is read by Execute, which is on record with its statement; SQL cannot reach it.
+#[tokio::test(flavor = "multi_thread")]
+async fn sql_does_not_reach_portals_of_the_protocol() -> Outcome {
+    let (_governed, mut raw) = session().await?;
+    let raw = &mut raw;
+    // MOVE returns nothing, and asyncpg moves in its portals so.
+    let bound = [parse("", ORDERS, &[]), bind("p", "", &[]), sync()];
+    exchange(raw, &[query("BEGIN")]).await?;
+    exchange(raw, &bound).await?;
+    for (how, tag) in [("MOVE p", "MOVE 1"), ("MOVE FORWARD 2 IN p", "MOVE 2"), ("MOVE ALL p", "MOVE 2")] {
+        let frames = raw.query(how).await?;
+        assert_eq!(frames[0].body, format!("{tag}\0").into_bytes(), "{how}: {frames:?}");
+    }
+    assert_eq!(exchange(raw, &[query("SELECT 1; MOVE p")]).await?, "0A000 ZE");
+    exchange(raw, &[query("ROLLBACK")]).await?;
+    for sql in ["FETCH ALL FROM p", "CLOSE p", "MOVE q"] {
+        exchange(raw, &[query("BEGIN")]).await?;
+        assert_eq!(exchange(raw, &[parse("", ORDERS, &[]), bind("p", "", &[]), sync()]).await?, "1 2 ZT");
+        assert_eq!(exchange(raw, &[query(sql)]).await?, "34000 ZE", "{sql}");
+        exchange(raw, &[query("ROLLBACK")]).await?;
+    }
+    for number in 1..40 {
+        assert_eq!(exchange(raw, &[query(&format!("FETCH lanyard_{number}"))]).await?, "42501 ZI");
+        let named = format!("lanyard_{number}");
+        assert_eq!(exchange(raw, &[describe('P', &named), sync()]).await?, "34000 ZI");
+    }
+    // A name is free again when its transaction is over, also before the client has heard so.
+    let twice = [
+        parse("s", ORDERS, &[]),
+        bind("p", "s", &[]),
+        execute("p", 1),
+        sync(),
+        bind("p", "s", &[]),
+        execute("p", 1),
+        sync(),
+    ];
+    assert_eq!(exchange(raw, &twice).await?, "1 2 D s ZI");
+    assert_eq!(summary(&raw.read_until(b'Z').await?), "2 D s ZI");
+    assert_eq!(exchange(raw, &[bind("p", "s", &[]), bind("p", "s", &[]), sync()]).await?, "2 42P03 ZI");
+    Ok(())
+}

@@ -415,3 +415,22 @@ fn several_arrays_side_by_side_keep_the_grammars_reading() {
     refused("SELECT * FROM unnest($1, ARRAY[pg_read_file('x')]) u", Code::Policy);
     refused("SELECT * FROM public.unnest($1, $2) u", Code::Policy);
 }
+
+#[test]
+fn moves_say_where_and_how_far() {
+    for (sql, way) in [
+        ("MOVE c", "FORWARD 1"),
+        ("MOVE FORWARD 2 IN c", "FORWARD 2"),
+        ("MOVE ALL FROM c", "FORWARD ALL"),
+        ("MOVE PRIOR c", "BACKWARD 1"),
+        ("MOVE BACKWARD ALL IN c", "BACKWARD ALL"),
+        ("MOVE LAST IN c", "ABSOLUTE -1"),
+        ("MOVE ABSOLUTE 7 IN c", "ABSOLUTE 7"),
+        ("MOVE RELATIVE -3 IN c", "RELATIVE -3"),
+    ] {
+        let effects = run(sql).map(|judged| judged.effects);
+        assert_eq!(effects, Ok(vec![Effect::Move("c".into(), way.into())]), "{sql}");
+    }
+    assert_eq!(run("FETCH ALL c").map(|judged| judged.effects), Ok(Vec::new()));
+    refused("MOVE lanyard_7", Code::Policy);
+}
