@@ -5,6 +5,7 @@ mod bypass;
 mod demo;
 mod drivers;
 mod floor;
+mod frames;
 mod promises;
 mod scenario;
 mod support;

@@ -36,6 +36,9 @@ pub struct Context<'a> {
 pub enum Effect {
     /// DEALLOCATE of one prepared statement, by the client's name; the session sends [`deallocate`] instead.
     Deallocate(String),
+    /// MOVE in a cursor: its name, and how far (`FORWARD 2`). Where the name is a portal of the protocol's, the session sends
+    /// [`move_cursor`] instead.
+    Move(String, String),
     /// DEALLOCATE ALL or DISCARD ALL: prepared statements are gone.
     DeallocateAll,
 }
@@ -129,4 +132,10 @@ fn disposition(objects: &[ObjectUse]) -> Disposition {
 #[must_use]
 pub fn deallocate(upstream_name: &str) -> Enforced {
     Enforced::new(format!("DEALLOCATE {}", resolve::quote(upstream_name)).into())
+}
+
+/// The text for a MOVE in a portal whose name upstream is ours.
+#[must_use]
+pub fn move_cursor(way: &str, upstream_name: &str) -> Enforced {
+    Enforced::new(format!("MOVE {way} IN {}", resolve::quote(upstream_name)).into())
 }

@@ -369,3 +369,68 @@ fn enforcing_keeps_the_rest_of_the_text() {
     assert_eq!(first, run(sql).expect("allowed").enforced);
     assert_eq!(first.for_record(), sql.replace("customers", "\"lanyard_secured\".\"v_c\""));
 }
+
+#[test]
+fn stand_ins_may_be_called_and_what_they_stand_for_may_not() {
+    for name in [
+        "pg_relation_is_publishable",
+        "pg_partition_ancestors",
+        "pg_get_partition_constraintdef",
+        "pg_database_size",
+    ] {
+        let expected = format!("SELECT lanyard_catalog.\"{name}\"(16401)");
+        becomes(&format!("SELECT {name}(16401)"), &expected);
+        becomes(&format!("SELECT pg_catalog.{name}(16401)"), &expected);
+        refused(&format!("SELECT lanyard_catalog.{name}(16401)"), Code::Policy);
+        refused(&format!("SELECT public.{name}(16401)"), Code::Policy);
+    }
+    refused("SELECT lanyard_catalog._visible(16401)", Code::Policy);
+    refused("SELECT (c).pg_relation_size FROM customers c", Code::Policy);
+}
+
+#[test]
+fn several_arrays_side_by_side_keep_the_grammars_reading() {
+    becomes("SELECT * FROM unnest(ARRAY[1], ARRAY['a']) u", "SELECT * FROM unnest(ARRAY[1], ARRAY['a']) u");
+    becomes(
+        "SELECT * FROM ROWS FROM (unnest($1, $2), unnest($3)) u",
+        "SELECT * FROM ROWS FROM (unnest($1, $2), pg_catalog.\"unnest\"($3)) u",
+    );
+    // Anything else is a function like another: the name must not be looked up in a search path.
+    for (sql, expected) in [
+        ("SELECT * FROM unnest($1) u", "SELECT * FROM pg_catalog.\"unnest\"($1) u"),
+        ("SELECT unnest($1, $2)", "SELECT pg_catalog.\"unnest\"($1, $2)"),
+        ("SELECT * FROM unnest($1, VARIADIC $2) u", "SELECT * FROM pg_catalog.\"unnest\"($1, VARIADIC $2) u"),
+        (
+            "SELECT * FROM \"unnest\"($1, $2 ORDER BY 1) u",
+            "SELECT * FROM pg_catalog.\"unnest\"($1, $2 ORDER BY 1) u",
+        ),
+        ("SELECT * FROM unnest(DISTINCT $1, $2) u", "SELECT * FROM pg_catalog.\"unnest\"(DISTINCT $1, $2) u"),
+    ] {
+        becomes(sql, expected);
+    }
+    becomes(
+        &format!("SELECT * FROM unnest($1, (SELECT array_agg(id) FROM orders)) u"),
+        &format!("SELECT * FROM unnest($1, (SELECT pg_catalog.\"array_agg\"(id) FROM {O})) u"),
+    );
+    refused("SELECT * FROM unnest($1, ARRAY[pg_read_file('x')]) u", Code::Policy);
+    refused("SELECT * FROM public.unnest($1, $2) u", Code::Policy);
+}
+
+#[test]
+fn moves_say_where_and_how_far() {
+    for (sql, way) in [
+        ("MOVE c", "FORWARD 1"),
+        ("MOVE FORWARD 2 IN c", "FORWARD 2"),
+        ("MOVE ALL FROM c", "FORWARD ALL"),
+        ("MOVE PRIOR c", "BACKWARD 1"),
+        ("MOVE BACKWARD ALL IN c", "BACKWARD ALL"),
+        ("MOVE LAST IN c", "ABSOLUTE -1"),
+        ("MOVE ABSOLUTE 7 IN c", "ABSOLUTE 7"),
+        ("MOVE RELATIVE -3 IN c", "RELATIVE -3"),
+    ] {
+        let effects = run(sql).map(|judged| judged.effects);
+        assert_eq!(effects, Ok(vec![Effect::Move("c".into(), way.into())]), "{sql}");
+    }
+    assert_eq!(run("FETCH ALL c").map(|judged| judged.effects), Ok(Vec::new()));
+    refused("MOVE lanyard_7", Code::Policy);
+}

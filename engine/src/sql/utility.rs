@@ -29,7 +29,13 @@ impl<'t> Walk<'t, '_> {
             Node::VariableSetStmt(set) => return self.set(raw, set),
             Node::VariableShowStmt(show) => return show_setting(show),
             Node::TransactionStmt(transaction) => return transaction_kind(transaction),
-            Node::FetchStmt(fetch) => return cursor_name(fetch.portalname()).map(|()| "FETCH"),
+            Node::FetchStmt(fetch) => {
+                cursor_name(fetch.portalname())?;
+                if let (true, Some(name)) = (fetch.ismove, fetch.portalname()) {
+                    self.plan.effects.push(Effect::Move(name.to_owned(), way(fetch)));
+                }
+                return Ok("FETCH");
+            }
             Node::ClosePortalStmt(close) => return cursor_name(close.portalname()).map(|()| "CLOSE"),
             Node::UnlistenStmt(_) => return Ok("UNLISTEN"),
             Node::DiscardStmt(_) => {
@@ -192,6 +198,21 @@ impl<'t> Walk<'t, '_> {
         let length = offset(raw.stmt_len)?;
         let end = if length == 0 { self.text.len() } else { start + length };
         Ok((start, end))
+    }
+}
+
+/// Direction and count of a FETCH or MOVE, as the grammar takes them.
+fn way(fetch: &nodes::FetchStmt) -> String {
+    const FETCH_ALL: i64 = i64::MAX;
+    let direction = match fetch.direction {
+        1 => "BACKWARD",
+        2 => "ABSOLUTE",
+        3 => "RELATIVE",
+        _ => "FORWARD",
+    };
+    match i64::from(fetch.how_many) {
+        FETCH_ALL => format!("{direction} ALL"),
+        count => format!("{direction} {count}"),
     }
 }
 

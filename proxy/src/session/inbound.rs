@@ -14,11 +14,16 @@ use crate::wire::outgoing::{Outgoing, write};
 
 use super::exchange::{Exchange, Pending, Portal, Statement};
 
+/// A reserved name that nothing in the warehouse has.
+const NOBODY: &str = "lanyard_none";
+
 /// What the loop does next.
 #[derive(Debug)]
 pub(super) enum Flow {
     /// Go on.
     Continue,
+    /// A message is held: nothing more is taken from the client until the warehouse has said more.
+    Wait,
     /// The client said goodbye.
     Goodbye,
     /// The connection cannot be trusted: say this and end.
@@ -37,9 +42,37 @@ impl Exchange {
                 return Flow::Continue;
             }
         };
+        self.take(message, out)
+    }
+
+    /// Goes on with the message that waited, if one did.
+    pub(super) fn resume(&mut self, out: &mut BytesMut) -> Flow {
+        match self.held.take() {
+            Some(message) => self.take(message, out),
+            None => Flow::Continue,
+        }
+    }
+
+    /// Does the record of what this message runs depend on an answer that has not come yet?
+    fn is_early(&self, message: &Inbound) -> bool {
+        let number = match message {
+            Inbound::Bind { statement, .. } if statement.is_empty() => {
+                self.statements.get("").map(|s| s.number)
+            }
+            Inbound::Execute { portal, .. } if portal.is_empty() => self.portals.get("").map(|p| p.number),
+            _ => None,
+        };
+        number.is_some_and(|number| self.is_unsettled(number))
+    }
+
+    fn take(&mut self, message: Inbound, out: &mut BytesMut) -> Flow {
         // What PostgreSQL would ignore is neither judged nor put on record.
         if self.skipping && !matches!(message, Inbound::Sync | Inbound::Flush | Inbound::Terminate) {
             return Flow::Continue;
+        }
+        if self.is_early(&message) {
+            self.held = Some(message);
+            return Flow::Wait;
         }
         match message {
             Inbound::Query(text) => self.query(text.into(), out),
@@ -51,6 +84,7 @@ impl Exchange {
             Inbound::Flush => write(out, Outgoing::Flush),
             Inbound::Sync => {
                 self.skipping = false;
+                self.synced = self.next_number();
                 write(out, Outgoing::Sync);
                 self.pending.push_back(Pending::Sync);
             }
@@ -71,7 +105,7 @@ impl Exchange {
         self.portals.remove("");
         let (judged, judge_us) = self.judge(&text);
         let released = judged.and_then(|judged| {
-            let renamed = self.renamed_deallocate(&judged)?;
+            let renamed = self.renamed(&judged)?;
             let enforced = renamed.as_ref().unwrap_or(&judged.enforced);
             self.release(&text, &judged, enforced, "simple", judge_us)
         });
@@ -84,21 +118,31 @@ impl Exchange {
         }
     }
 
-    /// DEALLOCATE of a statement the protocol prepared: its name in the warehouse is ours.
-    fn renamed_deallocate(&self, judged: &Judged) -> Result<Option<Enforced>, Refusal> {
-        let Some(name) = judged.effects.iter().find_map(|effect| match effect {
-            Effect::Deallocate(name) => Some(name),
-            Effect::DeallocateAll => None,
-        }) else {
-            return Ok(None);
-        };
-        if judged.statements > 1 {
-            return Err(Refusal::new(Code::Unsupported, "DEALLOCATE by name must be sent alone"));
+    /// DEALLOCATE of a statement that the protocol prepared, MOVE in a portal that it bound: their names in the warehouse
+    /// are ours.
+    fn renamed(&self, judged: &Judged) -> Result<Option<Enforced>, Refusal> {
+        for effect in &judged.effects {
+            let enforced = match effect {
+                Effect::Deallocate(name) => match self.statements.get(name) {
+                    Some(statement) => sql::deallocate(&statement.upstream),
+                    None => return Err(unknown_statement(name)),
+                },
+                // Else a cursor that a judged DECLARE made.
+                Effect::Move(name, way) => match self.portals.get(name) {
+                    Some(portal) => sql::move_cursor(way, &portal.upstream),
+                    None => continue,
+                },
+                Effect::DeallocateAll => continue,
+            };
+            if judged.statements > 1 {
+                return Err(Refusal::new(
+                    Code::Unsupported,
+                    "DEALLOCATE by name and MOVE in a portal must be sent alone",
+                ));
+            }
+            return Ok(Some(enforced));
         }
-        match self.statements.get(name) {
-            Some(statement) => Ok(Some(sql::deallocate(&statement.upstream))),
-            None => Err(unknown_statement(name)),
-        }
+        Ok(None)
     }
 
     fn parse(&mut self, name: String, text: Arc<str>, types: &[u8], out: &mut BytesMut) {
@@ -111,7 +155,7 @@ impl Exchange {
         }
         let (judged, judge_us) = self.judge(&text);
         let judged = judged.and_then(|judged| {
-            let renamed = self.renamed_deallocate(&judged)?;
+            let renamed = self.renamed(&judged)?;
             Ok(match renamed {
                 Some(enforced) => Arc::new(Judged { enforced, edits: Vec::new(), ..(*judged).clone() }),
                 None => judged,
@@ -120,7 +164,8 @@ impl Exchange {
         match judged {
             Ok(judged) => {
                 let number = self.next_number();
-                let upstream = if name.is_empty() { String::new() } else { format!("lanyard_{number}") };
+                let upstream =
+                    if name.is_empty() { String::new() } else { format!("{}{number}", sql::RESERVED_NAMES) };
                 let text_for_parse = judged.enforced.for_parse();
                 write(
                     out,
@@ -143,10 +188,28 @@ impl Exchange {
         let Some(statement) = self.statements.get(name).map(Arc::clone) else {
             return self.refused_message(false, "", unknown_statement(name), 0, out);
         };
-        write(out, Outgoing::Bind { portal: &portal, statement: &statement.upstream, rest });
-        let made = Portal { statement, number: self.next_number() };
+        // The transaction of a portal may end at a Sync or Query under way; then its name is free by the time this arrives.
+        let lasts = !self.pending.iter().any(|p| matches!(p, Pending::Sync | Pending::Query(_)));
+        if !portal.is_empty() && self.portals.contains_key(&portal) && lasts {
+            let refusal = Refusal::new(Code::DuplicatePortal, format!("cursor \"{portal}\" already exists"));
+            return self.refused_message(false, "", refusal, 0, out);
+        }
+        let number = self.next_number();
+        let upstream =
+            if portal.is_empty() { String::new() } else { format!("{}{number}", sql::RESERVED_NAMES) };
+        write(out, Outgoing::Bind { portal: &upstream, statement: &statement.upstream, rest });
+        let made = Portal { upstream, statement, number };
         let before = self.portals.insert(portal.clone(), made.clone());
         self.pending.push_back(Pending::Bind { name: portal, portal: made, before });
+    }
+
+    /// The portal's name in the warehouse; a name we do not know may be a cursor that a judged DECLARE made.
+    fn portal_upstream<'a>(&'a self, name: &'a str) -> &'a str {
+        match self.portals.get(name) {
+            Some(portal) => &portal.upstream,
+            None if name.starts_with(sql::RESERVED_NAMES) => NOBODY,
+            None => name,
+        }
     }
 
     fn describe(&mut self, object: Object, name: &str, out: &mut BytesMut) {
@@ -157,14 +220,13 @@ impl Exchange {
                 };
                 write(out, Outgoing::Describe(object, &statement.upstream));
             }
-            // A portal may be a cursor that a judged DECLARE made.
-            Object::Portal => write(out, Outgoing::Describe(object, name)),
+            Object::Portal => write(out, Outgoing::Describe(object, self.portal_upstream(name))),
         }
         self.pending.push_back(Pending::Describe);
     }
 
     fn execute(&mut self, portal: &str, rows_max: [u8; 4], out: &mut BytesMut) {
-        let Some(Portal { statement, .. }) = self.portals.get(portal).cloned() else {
+        let Some(Portal { statement, upstream, .. }) = self.portals.get(portal).cloned() else {
             let refusal = Refusal::new(Code::UnknownPortal, format!("portal \"{portal}\" does not exist"))
                 .hint("read a cursor made by DECLARE with FETCH");
             return self.refused_message(false, "", refusal, 0, out);
@@ -172,7 +234,7 @@ impl Exchange {
         match self.release(&statement.text, &statement.judged, &statement.judged.enforced, "extended", 0) {
             Ok((mut run, released)) => {
                 run.rows_max = u32::from_be_bytes(rows_max);
-                write(out, Outgoing::Execute { portal, rows_max, released });
+                write(out, Outgoing::Execute { portal: &upstream, rows_max, released });
                 self.pending.push_back(Pending::Execute(run));
             }
             Err(refusal) => self.refused_message(false, &statement.text, refusal, 0, out),
@@ -184,11 +246,11 @@ impl Exchange {
             Object::Statement => {
                 // Closing what does not exist is no error in PostgreSQL either; it must not hit the unnamed statement.
                 let closed = self.statements.remove(name);
-                write(out, Outgoing::Close(object, closed.as_ref().map_or("lanyard_none", |s| &s.upstream)));
+                write(out, Outgoing::Close(object, closed.as_ref().map_or(NOBODY, |s| &s.upstream)));
             }
             Object::Portal => {
+                write(out, Outgoing::Close(object, self.portal_upstream(name)));
                 self.portals.remove(name);
-                write(out, Outgoing::Close(object, name));
             }
         }
         self.pending.push_back(Pending::Close);
