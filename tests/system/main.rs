@@ -3,6 +3,7 @@
 mod attacks;
 mod bypass;
 mod floor;
+mod pipeline;
 mod promises;
 mod scenario;
 mod support;

@@ -7,8 +7,9 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use pg_raw_parse::nodes;
+use pg_raw_parse::{Node, nodes};
 
+use crate::names::CATALOG_SCHEMA;
 use crate::refusal::{Code, Refusal};
 
 use super::judge::not_spliced;
@@ -35,6 +36,7 @@ pub(super) fn check(old: &Tree, spliced: &str, plan: &Plan) -> Result<(), Refusa
             | Change::Function { at, .. }
             | Change::Column { at, .. }
             | Change::Literal { at, .. }
+            | Change::Through { at, .. }
             | Change::CopyQuery { at, .. } => {
                 if changes.insert(*at, change).is_some() {
                     return Err(not_spliced());
@@ -210,6 +212,9 @@ impl Lockstep<'_, '_, '_> {
             ("FuncCall", Some(Change::Function { schema, name, .. })) => self.function(i, j, schema, name)?,
             ("ColumnRef", Some(Change::Column { dropped, .. })) => self.column(i, j, *dropped)?,
             ("A_Const", Some(Change::Literal { text, .. })) => self.literal(i, j, text)?,
+            ("TypeCast", Some(Change::Through { function, argument, .. })) => {
+                self.through(i, j, function, argument)?
+            }
             ("CopyStmt", Some(Change::CopyQuery { query, .. })) => self.copy(i, j, query)?,
             _ => return Some((i, j)),
         };
@@ -304,6 +309,19 @@ impl Lockstep<'_, '_, '_> {
         matches!(self.old.items.get(i)?, Token::Text(_)).then_some(())?;
         let i = self.skip_exact(i + 1, ")), ")?;
         let j = self.expect(j, &format!("val: Some(String({text:?})), "))?;
+        Some((i, j))
+    }
+
+    /// The old argument is what the plan says it is, and the new one is that inside the call.
+    fn through(&self, i: usize, j: usize, function: &str, argument: &str) -> Option<(usize, usize)> {
+        let print = |text: &str| -> Option<String> {
+            let tree = parse::parse(text).ok()?;
+            let mut statements = tree.iter();
+            let (Node::SelectStmt(select), None) = (statements.next()?.stmt(), statements.next()) else { return None };
+            Some(format!("arg: {:?}, ", select.target_list().iter().next()?.val()))
+        };
+        let i = self.skip_exact(i, &print(&format!("SELECT {argument}"))?)?;
+        let j = self.expect(j, &print(&format!("SELECT {CATALOG_SCHEMA}.{function}({argument})"))?)?;
         Some((i, j))
     }
 
