@@ -33,12 +33,16 @@ pub enum Code {
     UnknownDatabase,
     /// 26000: no such prepared statement.
     UnknownStatement,
+    /// 34000: no such portal or cursor.
+    UnknownPortal,
     /// 42P05: prepared statement exists.
     DuplicateStatement,
     /// 08P01: protocol violation.
     Protocol,
     /// 22021: bytes that are not UTF-8, or NUL.
     BadBytes,
+    /// 22023: a setting does not take this value.
+    BadValue,
     /// 57014: cancelled.
     Cancelled,
     /// 57P01: shutting down, or the lease ended.
@@ -69,9 +73,11 @@ impl Code {
             Self::NoIdentity => "28000",
             Self::UnknownDatabase => "3D000",
             Self::UnknownStatement => "26000",
+            Self::UnknownPortal => "34000",
             Self::DuplicateStatement => "42P05",
             Self::Protocol => "08P01",
             Self::BadBytes => "22021",
+            Self::BadValue => "22023",
             Self::Cancelled => "57014",
             Self::ShuttingDown => "57P01",
             Self::Starting => "57P03",

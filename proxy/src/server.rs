@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -69,6 +69,8 @@ pub struct Shared {
     pub record_text: RecordText,
     /// Salt of verifiers for unknown names.
     pub secret: [u8; 32],
+    /// Could every warehouse be read when last looked at?
+    pub warehouses_reachable: AtomicBool,
     /// Cloned by every lease; taken away to wait for the last one.
     pub(crate) alive: Mutex<Option<mpsc::Sender<()>>>,
 }
@@ -185,6 +187,7 @@ impl Server {
                 StatementText::Fingerprint => RecordText::Fingerprint,
             },
             secret,
+            warehouses_reachable: AtomicBool::new(true),
             alive: Mutex::new(Some(alive_sender)),
         });
         Self::listen(config, shared, stamp, alive).await
@@ -351,6 +354,9 @@ fn readiness(shared: Arc<Shared>, stopped: watch::Receiver<bool>) -> ReadinessCh
             return Readiness::NotReady("stopping");
         }
         match shared.ledger.health() {
+            Health::Sound if !shared.warehouses_reachable.load(Ordering::Relaxed) => {
+                Readiness::NotReady("warehouse unreachable")
+            }
             Health::Sound => Readiness::Ready,
             Health::Poisoned => Readiness::NotReady("audit not writable"),
         }
@@ -413,6 +419,7 @@ async fn reload(
 }
 
 async fn publish(shared: &Shared, governance: &Governance, changed: bool) {
+    let mut reachable = true;
     for governor in shared.governors.values() {
         match governor.refresh(governance, changed).await {
             Ok(false) => {}
@@ -426,10 +433,13 @@ async fn publish(shared: &Shared, governance: &Governance, changed: bool) {
                     &refusal,
                 );
                 tracing::info!(database = governor.name(), ended, "a new snapshot is in force");
+                governor.collect(shared.registry.fingerprints(governor.name())).await;
             }
             Err(error) => {
+                reachable &= !matches!(error, GovernorError::Warehouse(..));
                 tracing::error!(database = governor.name(), error = %vend::chain(&error), "a change does not take effect; the last good snapshot stays");
             }
         }
     }
+    shared.warehouses_reachable.store(reachable, Ordering::Relaxed);
 }

@@ -277,7 +277,10 @@ async fn warehouse(options: &GovernedOptions<'_>) -> Outcome<Cluster> {
 }
 
 /// Where cargo puts programs: tests are in `deps` below it.
-pub(crate) fn program_folder() -> Outcome<PathBuf> {
+///
+/// # Errors
+/// This program is nowhere, or in the root folder.
+pub fn program_folder() -> Outcome<PathBuf> {
     let test = std::env::current_exe()?;
     let folder = test.parent().and_then(Path::parent);
     folder.map(Path::to_owned).ok_or_else(|| TestError::from("a test without a folder"))

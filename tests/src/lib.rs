@@ -8,7 +8,7 @@ pub mod programs;
 pub mod raw;
 pub mod wait;
 
-pub use governed::{Governed, GovernedOptions};
+pub use governed::{Governed, GovernedOptions, program_folder};
 pub use raw::{Frame, Raw};
 
 /// What a test returns.

@@ -54,7 +54,7 @@ impl Governed {
             "-f",
             "-",
         ]);
-        self.run(command, login, script).await
+        self.run(login, command, script).await
     }
 
     /// Python from `target/venv` with psycopg, psycopg2 and SQLAlchemy. The script finds its connection in libpq's own
@@ -63,12 +63,24 @@ impl Governed {
     /// # Errors
     /// It cannot be run (`scripts/setup.sh test` makes the environment), or is not done in time.
     pub async fn python(&self, login: &str, script: &str) -> Outcome<Printed> {
-        let mut command = Command::new(python()?);
-        command.arg("-");
-        self.run(command, login, script).await
+        self.python_with(login, script, &[]).await
     }
 
-    async fn run(&self, mut command: Command, login: &str, input: &str) -> Outcome<Printed> {
+    /// The same with arguments, `sys.argv[1:]` in the script.
+    ///
+    /// # Errors
+    /// As [`Self::python`].
+    pub async fn python_with(&self, login: &str, script: &str, arguments: &[&str]) -> Outcome<Printed> {
+        let mut command = Command::new(python()?);
+        command.arg("-").args(arguments);
+        self.run(login, command, script).await
+    }
+
+    /// Any client program that takes its connection from libpq's variables, with a text as its standard input.
+    ///
+    /// # Errors
+    /// It cannot be run, or is not done in time.
+    pub async fn run(&self, login: &str, mut command: Command, input: &str) -> Outcome<Printed> {
         use tokio::io::AsyncWriteExt as _;
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("PG") {

@@ -78,7 +78,12 @@ pub(crate) async fn attacked() -> Outcome<Arc<Governed>> {
         ("attacks.policy", include_str!("../attacks/governance/attacks.policy")),
     ];
     let options = GovernedOptions {
-        setting: SettingOptions { governance: &governance, agents: &["probe"], users: &PRINCIPALS, lines: &[] },
+        setting: SettingOptions {
+            governance: &governance,
+            agents: &["probe"],
+            users: &PRINCIPALS,
+            lines: &[],
+        },
         sql: include_str!("../attacks/schema.sql"),
         schemas: &["app"],
         ..GovernedOptions::default()
@@ -157,7 +162,8 @@ pub(crate) fn said(frames: &[Frame]) -> Vec<String> {
                 let fields = frame.fields().into_values();
                 pieces.extend(fields.filter(|text| !text.starts_with("ruling ")));
             }
-            _ => pieces.extend(frame.body.split(|b| *b == 0).map(|part| String::from_utf8_lossy(part).into_owned())),
+            _ => pieces
+                .extend(frame.body.split(|b| *b == 0).map(|part| String::from_utf8_lossy(part).into_owned())),
         }
     }
     pieces
@@ -169,7 +175,10 @@ pub(crate) fn leak(attack: &Attack, frames: &[Frame]) -> Option<String> {
     let wanted: Vec<String> = attack.secret.iter().cloned().chain(common).collect();
     said(frames).into_iter().find_map(|piece| {
         let shown = format!("={piece}=");
-        wanted.iter().find(|secret| shown.contains(secret.as_str())).map(|secret| format!("{secret:?} in {piece:?}"))
+        wanted
+            .iter()
+            .find(|secret| shown.contains(secret.as_str()))
+            .map(|secret| format!("{secret:?} in {piece:?}"))
     })
 }
 

@@ -15,7 +15,8 @@ const LOGIN: &str = "eu_analyst";
 
 /// SQLSTATEs with which a statement is refused before or by the floor, never after it has run.
 const REFUSALS: [&str; 12] = [
-    "42501", "0A000", "42P01", "42601", "42703", "42704", "42883", "3F000", "22021", "54000", "54001", "26000",
+    "42501", "0A000", "42P01", "42601", "42703", "42704", "42883", "3F000", "22021", "54000", "54001",
+    "26000",
 ];
 
 /// What is wrong with the answers to one attack, if anything.
@@ -31,14 +32,18 @@ fn verdict(attack: &Attack, how: &str, frames: &[lanyard_tests::Frame]) -> Vec<S
     } else if let Some(what) = leaked {
         add(format!("{} leaks: {what}", attack.kind));
     }
-    let ours = said(frames).into_iter().find(|p| !attack.sql.contains("lanyard") && (p.contains("lanyard_secured") || p.contains("LANYARD_REFUSED")));
+    let ours = said(frames).into_iter().find(|p| {
+        !attack.sql.contains("lanyard") && (p.contains("lanyard_secured") || p.contains("LANYARD_REFUSED"))
+    });
     if let Some(piece) = ours {
         add(format!("a name of ours in {piece:?}"));
     }
     let state = refused(frames);
     match (attack.answer.as_str(), &state) {
         ("refused", None) => add("not refused".into()),
-        ("refused", Some(state)) if !REFUSALS.contains(&state.as_str()) => add(format!("refused with {state}")),
+        ("refused", Some(state)) if !REFUSALS.contains(&state.as_str()) => {
+            add(format!("refused with {state}"))
+        }
         ("runs", Some(state)) => add(format!("fails with {state} {:?}", said(frames))),
         _ => {}
     }
@@ -75,7 +80,11 @@ async fn nothing_leaks_through_the_proxy() -> Outcome {
     let mut wrong = both_protocols(&governed, LOGIN).await?;
     // The writer gets further with some: only what leaks counts.
     let writer = both_protocols(&governed, PRINCIPALS[1]).await?;
-    wrong.extend(writer.into_iter().filter(|w| w.contains("leaks") || w.contains("a name of ours") || w.contains("the session ended")));
+    wrong.extend(
+        writer.into_iter().filter(|w| {
+            w.contains("leaks") || w.contains("a name of ours") || w.contains("the session ended")
+        }),
+    );
     println!("{} attacks through the proxy, in both protocols", catalogue()?.len());
     assert!(wrong.is_empty(), "{} answers are wrong:\n{}", wrong.len(), wrong.join("\n"));
     Ok(())
@@ -111,7 +120,11 @@ fn hostile_frames() -> Vec<Hostile> {
         ("negative length", frame_of_length(b'Q', u32::MAX, b"SELECT 1\0"), Some("08P01")),
         ("Query without NUL", frame(b'Q', b"SELECT 1"), Some("08P01")),
         ("empty Query body", frame(b'Q', b""), Some("08P01")),
-        ("a statement behind the NUL", frame(b'Q', b"SELECT 1\0SELECT ssn FROM app.customers\0"), Some("08P01")),
+        (
+            "a statement behind the NUL",
+            frame(b'Q', b"SELECT 1\0SELECT ssn FROM app.customers\0"),
+            Some("08P01"),
+        ),
         ("two NULs", frame(b'Q', b"SELECT 1\0\0"), Some("08P01")),
         ("invalid UTF-8 in Query", frame(b'Q', b"SELECT '\xc3\x28'\0"), Some("22021")),
         ("overlong UTF-8 in Query", frame(b'Q', b"SELECT '\xc0\xa7 --'\0"), Some("22021")),
@@ -124,8 +137,8 @@ fn hostile_frames() -> Vec<Hostile> {
         ("Bind of a name we use upstream", bind("", "lanyard_1"), Some("26000")),
         ("Bind of the name that stands for refusals", bind("", "lanyard_refused"), Some("26000")),
         ("Describe of a name we use upstream", frame(b'D', b"Slanyard_1\0"), Some("26000")),
-        ("Execute of a portal never bound", execute("nobody"), Some("26000")),
-        ("Execute of the unnamed portal never bound", execute(""), Some("26000")),
+        ("Execute of a portal never bound", execute("nobody"), Some("34000")),
+        ("Execute of the unnamed portal never bound", execute(""), Some("34000")),
         ("Describe of neither", frame(b'D', b"Xa\0"), Some("08P01")),
         ("Close with leftovers", frame(b'C', b"Sa\0b"), Some("08P01")),
         ("Execute with leftovers", frame(b'E', b"\0\0\0\0\0\0"), Some("08P01")),
@@ -179,7 +192,8 @@ async fn first_packet(governed: &Governed, bytes: &[u8]) -> Outcome<String> {
     let mut raw = governed.raw().await?;
     raw.send_bytes(bytes).await?;
     let frames = answers(&mut raw).await?;
-    Ok(refused(&frames).unwrap_or_else(|| format!("{:?}", frames.iter().map(|f| char::from(f.tag)).collect::<String>())))
+    Ok(refused(&frames)
+        .unwrap_or_else(|| format!("{:?}", frames.iter().map(|f| char::from(f.tag)).collect::<String>())))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -209,13 +223,21 @@ async fn startup_packets_bring_nothing_along() -> Outcome {
         ("row_security", with(&[("options", "-c row_security=off")]), "42501"),
         ("backslash_quote", with(&[("options", "-c backslash_quote=on")]), "42501"),
         ("a preload library", with(&[("options", "-c local_preload_libraries=x")]), "42501"),
-        ("two settings in one", with(&[("options", "-c statement_timeout=1s -c role=lanyard_owner")]), "42501"),
+        (
+            "two settings in one",
+            with(&[("options", "-c statement_timeout=1s -c role=lanyard_owner")]),
+            "42501",
+        ),
         ("an escaped space", with(&[("options", "-c\\ role=lanyard_owner")]), "42501"),
         ("another switch", with(&[("options", "-d 5")]), "42601"),
         ("no user", startup_packet(PROTOCOL_3_0, &[("database", DATABASE)]), "28000"),
         ("an empty user", startup_packet(PROTOCOL_3_0, &[("user", ""), ("database", DATABASE)]), "28000"),
         ("a user twice", with(&[("user", "eu_writer")]), "08P01"),
-        ("another database", startup_packet(PROTOCOL_3_0, &[("user", LOGIN), ("database", "postgres")]), "3D000"),
+        (
+            "another database",
+            startup_packet(PROTOCOL_3_0, &[("user", LOGIN), ("database", "postgres")]),
+            "3D000",
+        ),
         ("protocol 2", startup_packet(131_072, &[("user", LOGIN)]), "0A000"),
         ("protocol 4", startup_packet(262_144, &[("user", LOGIN)]), "0A000"),
         ("invalid UTF-8", [&[0, 0, 0, 18, 0, 3, 0, 0][..], b"user\0\xff\xff\0\0\0"].concat(), "22021"),
@@ -278,7 +300,10 @@ async fn scram_takes_no_shortcut() -> Outcome {
     for (what, body) in [
         ("a plain password", b"secret\0".to_vec()),
         ("another mechanism", initial("PLAIN", "\0eu_analyst\0secret")),
-        ("channel binding that was not offered", initial("SCRAM-SHA-256-PLUS", "p=tls-server-end-point,,n=,r=abc")),
+        (
+            "channel binding that was not offered",
+            initial("SCRAM-SHA-256-PLUS", "p=tls-server-end-point,,n=,r=abc"),
+        ),
         ("a binding flag without binding", initial("SCRAM-SHA-256", "p=tls-server-end-point,,n=,r=abc")),
         ("a downgrade of the hash", initial("SCRAM-SHA-1", "n,,n=,r=abc")),
         ("garbage", initial("SCRAM-SHA-256", "\u{1}\u{2}\u{3}")),
@@ -343,7 +368,8 @@ async fn nobody_is_whom_they_name() -> Outcome {
         ("probe", "-c lanyard.user=eu_writer~x"),
         ("probe", "-c lanyard.user=LANYARD_VENDED_0_1_x"),
     ] {
-        let packet = startup_packet(PROTOCOL_3_0, &[("user", user), ("database", DATABASE), ("options", options)]);
+        let packet =
+            startup_packet(PROTOCOL_3_0, &[("user", user), ("database", DATABASE), ("options", options)]);
         assert_eq!(first_packet(&governed, &packet).await?, "28000", "{user} {options}");
     }
     drop(session);
@@ -356,7 +382,11 @@ async fn forged_cancel_keys_cancel_nothing() -> Outcome {
     let mut victim = governed.raw_session(LOGIN).await?;
     let (pid, secret) = victim.cancel_key.clone().ok_or("no cancel key")?;
     assert_eq!(secret.len(), 4, "protocol 3.0");
-    let backend = governed.dba().await?.query_one("SELECT pid FROM pg_stat_activity WHERE usename LIKE 'LANYARD%' LIMIT 1", &[]).await?;
+    let backend = governed
+        .dba()
+        .await?
+        .query_one("SELECT pid FROM pg_stat_activity WHERE usename LIKE 'LANYARD%' LIMIT 1", &[])
+        .await?;
     let backend = u32::try_from(backend.get::<_, i32>(0))?;
     assert_ne!(pid, backend, "the key is ours, not the warehouse's");
     victim.send(b'Q', b"SELECT pg_sleep(1.5), 'undisturbed'\0").await?;
@@ -374,8 +404,10 @@ async fn forged_cancel_keys_cancel_nothing() -> Outcome {
     ] {
         let mut raw = governed.raw().await?;
         let length = u32::try_from(12 + secret.len())?;
-        raw.send_bytes(&[&length.to_be_bytes()[..], &CANCEL_REQUEST.to_be_bytes(), &pid.to_be_bytes(), &secret].concat())
-            .await?;
+        raw.send_bytes(
+            &[&length.to_be_bytes()[..], &CANCEL_REQUEST.to_be_bytes(), &pid.to_be_bytes(), &secret].concat(),
+        )
+        .await?;
         // Closed without telling right from wrong, but for what is no cancel request at all.
         assert!(raw.closed().await?);
     }

@@ -48,10 +48,16 @@ async fn vend(governed: &Governed, user: &str, number: u32) -> Outcome<Vended> {
     let governance = store::load(&setting.governance)?;
     let mut catalog = warehouse.catalog().await?;
     governance.tags.apply(&mut catalog);
-    let sources: Vec<Source<'_>> = governance.policies.iter().map(|(file, text)| Source { file, text }).collect();
+    let sources: Vec<Source<'_>> =
+        governance.policies.iter().map(|(file, text)| Source { file, text }).collect();
     let policies = PolicySet::parse(&sources).map_err(|errors| format!("{errors:?}"))?;
-    let snapshot =
-        Snapshot { version: 1, identities: governance.identities.clone(), tags: governance.tags.clone(), policies, catalog };
+    let snapshot = Snapshot {
+        version: 1,
+        identities: governance.identities.clone(),
+        tags: governance.tags.clone(),
+        policies,
+        catalog,
+    };
     let principal = Principal::Direct { user: UserId::parse(user)? };
     let entitlement = policy::entitle(&snapshot, &principal)?;
     let prepared = warehouse.prepare(&entitlement).await?;
@@ -83,9 +89,12 @@ impl Vended {
         for (relation, view) in &self.views {
             // `app.customers_archive` is another table.
             let mut from = 0;
-            while let Some(at) = text.get(from..).and_then(|rest| rest.find(relation.as_str())).map(|n| n + from) {
+            while let Some(at) =
+                text.get(from..).and_then(|rest| rest.find(relation.as_str())).map(|n| n + from)
+            {
                 let end = at + relation.len();
-                let longer = text.as_bytes().get(end).is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_');
+                let longer =
+                    text.as_bytes().get(end).is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_');
                 if longer {
                     from = end;
                 } else {
@@ -125,7 +134,12 @@ fn statements(sql: &str) -> Vec<String> {
 }
 
 /// One attack in a session of its own, as one message and then statement by statement.
-async fn attack_once(vended: &Vended, governed: &Governed, attack: &Attack, sql: &str) -> Outcome<Vec<String>> {
+async fn attack_once(
+    vended: &Vended,
+    governed: &Governed,
+    attack: &Attack,
+    sql: &str,
+) -> Outcome<Vec<String>> {
     let pieces = statements(sql);
     let mut rounds = vec![vec![sql.to_owned()]];
     if pieces.len() > 1 {
@@ -138,7 +152,10 @@ async fn attack_once(vended: &Vended, governed: &Governed, attack: &Attack, sql:
         simple(&mut raw, "SET statement_timeout = '5s'; SET search_path = public, pg_temp").await?;
         for statement in round {
             let frames = simple(&mut raw, &statement).await?;
-            leaks.extend(leak(attack, &frames).map(|what| format!("{} {}: {what}: {statement}", attack.id, attack.class)));
+            leaks.extend(
+                leak(attack, &frames)
+                    .map(|what| format!("{} {}: {what}: {statement}", attack.id, attack.class)),
+            );
             if frames.last().is_none_or(|frame| frame.tag != b'Z') {
                 // The attack ended its own session.
                 break;

@@ -2,6 +2,8 @@
 
 mod attacks;
 mod bypass;
+mod demo;
+mod drivers;
 mod floor;
 mod pipeline;
 mod promises;

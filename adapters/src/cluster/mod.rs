@@ -288,7 +288,9 @@ impl Cluster {
             .arg("--pwfile")
             .arg(&password_file)
             .arg("--pgdata")
-            .arg(self.pgdata());
+            .arg(self.pgdata())
+            // Ctrl-C in a terminal is for us, as it is with the server.
+            .process_group(0);
         let ran = tokio::process::Command::from(command)
             .kill_on_drop(true)
             .output()

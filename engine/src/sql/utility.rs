@@ -198,10 +198,11 @@ impl<'t> Walk<'t, '_> {
 /// A cursor a client may name: none of the session's own portals, whose statements only an Execute puts on record.
 pub(super) fn cursor_name(name: Option<&str>) -> Verdict {
     match name {
-        Some(name) if name.starts_with(RESERVED_NAMES) => {
-            Err(Refusal::new(Code::Policy, format!("cursor names starting with \"{RESERVED_NAMES}\" are reserved"))
-                .hint("give the cursor another name"))
-        }
+        Some(name) if name.starts_with(RESERVED_NAMES) => Err(Refusal::new(
+            Code::Policy,
+            format!("cursor names starting with \"{RESERVED_NAMES}\" are reserved"),
+        )
+        .hint("give the cursor another name")),
         Some(_) | None => Ok(()),
     }
 }

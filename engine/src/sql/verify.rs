@@ -79,74 +79,88 @@ fn constant(text: &str, new_print: &str) -> Result<(), Refusal> {
     if Tokens::read(&expected).items == Tokens::read(new_print).items { Ok(()) } else { Err(not_spliced()) }
 }
 
-/// A piece of a printed tree. Strings stay in their escaped form, quotes included.
+/// A piece of a printed tree, in bytes. Strings stay in their escaped form, quotes included; commas and colons say nothing
+/// that the fields' names and order do not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Token<'a> {
-    Word(&'a str),
-    Text(&'a str),
+    Word(&'a [u8]),
+    Text(&'a [u8]),
     Mark(u8),
 }
 
 struct Tokens<'a> {
     items: Vec<Token<'a>>,
-    /// Byte position of the struct that the brace at this index opens; absent where it has none.
-    places: HashMap<usize, usize>,
+    /// For the brace at the same index: byte position in the text of the struct it opens; [`NOWHERE`] for other tokens.
+    places: Vec<usize>,
 }
 
-/// Fields that say where in the text something stands.
-const PLACE_FIELDS: [&str; 7] =
-    ["location", "stmt_location", "stmt_len", "rexpr_list_start", "rexpr_list_end", "list_start", "list_end"];
+/// No position.
+const NOWHERE: usize = usize::MAX;
+
+/// Does this field say where in the text something stands?
+fn is_place_field(word: &[u8]) -> bool {
+    match word.len() {
+        8 => matches!(word, b"location" | b"stmt_len" | b"list_end"),
+        10 => word == b"list_start",
+        13 => word == b"stmt_location",
+        14 => word == b"rexpr_list_end",
+        16 => word == b"rexpr_list_start",
+        _ => false,
+    }
+}
 
 impl<'a> Tokens<'a> {
     fn read(print: &'a str) -> Self {
-        let mut tokens = Self { items: Vec::with_capacity(print.len() / 5), places: HashMap::new() };
+        let mut tokens =
+            Self { items: Vec::with_capacity(print.len() / 6), places: Vec::with_capacity(print.len() / 6) };
         let mut open = Vec::new();
         let bytes = print.as_bytes();
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
-            let end = match byte {
-                b' ' => {
-                    at += 1;
-                    continue;
-                }
-                b'"' => text_end(bytes, at),
-                b'{' | b'}' | b'[' | b']' | b'(' | b')' | b',' | b':' => at + 1,
-                _ => word_end(bytes, at),
-            };
-            let piece = print.get(at..end).unwrap_or_default();
-            at = end;
             match byte {
-                b'"' => tokens.items.push(Token::Text(piece)),
-                b'{' => {
-                    open.push(tokens.items.len());
+                b' ' | b',' | b':' => at += 1,
+                b'{' | b'}' | b'[' | b']' | b'(' | b')' => {
+                    match byte {
+                        b'{' => open.push(tokens.items.len()),
+                        b'}' => drop(open.pop()),
+                        _ => {}
+                    }
                     tokens.items.push(Token::Mark(byte));
+                    at += 1;
                 }
-                b'}' => {
-                    open.pop();
-                    tokens.items.push(Token::Mark(byte));
+                b'"' => {
+                    let end = text_end(bytes, at);
+                    tokens.items.push(Token::Text(bytes.get(at..end).unwrap_or_default()));
+                    at = end;
                 }
-                b'[' | b']' | b'(' | b')' | b',' | b':' => tokens.items.push(Token::Mark(byte)),
-                _ if PLACE_FIELDS.contains(&piece) => {
-                    at = tokens.place(print, at, piece, open.last().copied());
+                _ => {
+                    let end = word_end(bytes, at);
+                    let word = bytes.get(at..end).unwrap_or_default();
+                    at = end;
+                    if is_place_field(word) {
+                        at = tokens.place(bytes, at, word, open.last().copied());
+                    } else {
+                        tokens.items.push(Token::Word(word));
+                    }
                 }
-                _ => tokens.items.push(Token::Word(piece)),
             }
         }
         tokens
     }
 
-    /// Skips `: 14, ` and remembers a `location`.
-    fn place(&mut self, print: &'a str, at: usize, field: &str, struct_open: Option<usize>) -> usize {
-        let rest = print.get(at..).unwrap_or_default();
-        let after = rest.strip_prefix(": ").unwrap_or(rest);
-        let length = after.bytes().position(|b| !(b.is_ascii_digit() || b == b'-')).unwrap_or(after.len());
-        let number = after.get(..length).unwrap_or_default();
-        if let (Some(open), Ok(place), "location") = (struct_open, number.parse(), field) {
-            self.places.insert(open, place);
+    /// Skips `: 14` and remembers a `location`.
+    fn place(&mut self, bytes: &[u8], mut at: usize, field: &[u8], struct_open: Option<usize>) -> usize {
+        while matches!(bytes.get(at), Some(b' ' | b':')) {
+            at += 1;
         }
-        let mut end = at + (rest.len() - after.len()) + length;
-        if print.get(end..).is_some_and(|r| r.starts_with(", ")) {
-            end += 2;
+        let end = word_end(bytes, at);
+        let number =
+            bytes.get(at..end).and_then(|n| std::str::from_utf8(n).ok()).and_then(|n| n.parse().ok());
+        if let (Some(open), Some(place), b"location") = (struct_open, number, field) {
+            self.places.resize(self.items.len(), NOWHERE);
+            if let Some(known) = self.places.get_mut(open) {
+                *known = place;
+            }
         }
         end
     }
@@ -165,8 +179,9 @@ fn text_end(bytes: &[u8], from: usize) -> usize {
 }
 
 fn word_end(bytes: &[u8], from: usize) -> usize {
-    let stops = b" \"{}[](),:";
-    bytes.iter().skip(from).position(|b| stops.contains(b)).map_or(bytes.len(), |n| from + n)
+    let ends =
+        |byte: &u8| matches!(byte, b' ' | b'"' | b'{' | b'}' | b'[' | b']' | b'(' | b')' | b',' | b':');
+    bytes.get(from..).and_then(|rest| rest.iter().position(ends)).map_or(bytes.len(), |n| from + n)
 }
 
 struct Lockstep<'t, 'm, 'p> {
@@ -195,27 +210,29 @@ impl Lockstep<'_, '_, '_> {
     }
 
     /// Just inside the brace of a struct: applies the change planned for it, if any.
-    fn enter(&mut self, kind: &str, i: usize, j: usize) -> Option<(usize, usize)> {
-        let place = if kind == "CopyStmt" {
-            // Its relation's place: CopyStmt { relation: Some(RangeVar {
-            self.old.places.get(&(i + 5))
+    fn enter(&mut self, kind: &[u8], i: usize, j: usize) -> Option<(usize, usize)> {
+        let place = if kind == b"CopyStmt" {
+            // Its relation's place: CopyStmt { relation Some ( RangeVar {
+            self.old.places.get(i + 4)
         } else {
-            self.old.places.get(&(i - 1))
+            self.old.places.get(i - 1)
         };
         let Some(place) = place.copied() else {
             return Some((i, j));
         };
         let next = match (kind, self.changes.get(&place).copied()) {
-            ("RangeVar", Some(Change::Relation { schema, name, alias, .. })) => {
+            (b"RangeVar", Some(Change::Relation { schema, name, alias, .. })) => {
                 self.relation(i, j, schema, name, alias.as_deref())?
             }
-            ("FuncCall", Some(Change::Function { schema, name, .. })) => self.function(i, j, schema, name)?,
-            ("ColumnRef", Some(Change::Column { dropped, .. })) => self.column(i, j, *dropped)?,
-            ("A_Const", Some(Change::Literal { text, .. })) => self.literal(i, j, text)?,
-            ("TypeCast", Some(Change::Through { function, argument, .. })) => {
+            (b"FuncCall", Some(Change::Function { schema, name, .. })) => {
+                self.function(i, j, schema, name)?
+            }
+            (b"ColumnRef", Some(Change::Column { dropped, .. })) => self.column(i, j, *dropped)?,
+            (b"A_Const", Some(Change::Literal { text, .. })) => self.literal(i, j, text)?,
+            (b"CopyStmt", Some(Change::CopyQuery { query, .. })) => self.copy(i, j, query)?,
+            (b"TypeCast", Some(Change::Through { function, argument, .. })) => {
                 self.through(i, j, function, argument)?
             }
-            ("CopyStmt", Some(Change::CopyQuery { query, .. })) => self.copy(i, j, query)?,
             _ => return Some((i, j)),
         };
         self.changes.remove(&place);
@@ -241,7 +258,7 @@ impl Lockstep<'_, '_, '_> {
         let mut depth = 0usize;
         loop {
             match self.old.items.get(i)? {
-                Token::Word(word) if depth == 0 && *word == field => return Some(i),
+                Token::Word(word) if depth == 0 && *word == field.as_bytes() => return Some(i),
                 Token::Mark(b'{' | b'[' | b'(') => depth += 1,
                 Token::Mark(b'}' | b']' | b')') => depth = depth.checked_sub(1)?,
                 Token::Word(_) | Token::Text(_) | Token::Mark(_) => {}
@@ -287,7 +304,7 @@ impl Lockstep<'_, '_, '_> {
         // The old name's last part must be the new one's.
         let args = self.skip_to(i, "args")?;
         let same = self.old.items.get(i..args)?.iter().rev().find_map(|token| match token {
-            Token::Text(text) => Some(*text == format!("{name:?}")),
+            Token::Text(text) => Some(*text == format!("{name:?}").as_bytes()),
             Token::Word(_) | Token::Mark(_) => None,
         });
         (same == Some(true)).then_some((args, j))
@@ -400,6 +417,27 @@ mod tests {
             vec![copy.clone()]
         ));
         assert!(!verdict("COPY t (a) TO STDOUT CSV", "COPY (SELECT a FROM s.v AS t) TO STDOUT", vec![copy]));
+    }
+
+    #[test]
+    fn an_argument_goes_through_its_function_unchanged() {
+        let through =
+            || Change::Through { at: 10, function: "regclass", argument: "c.x".into() };
+        let old = "SELECT c.x::regclass";
+        assert!(verdict(old, "SELECT lanyard_catalog.regclass(c.x)::regclass", vec![through()]));
+        for new in [
+            "SELECT lanyard_catalog.regclass(c.y)::regclass",
+            "SELECT lanyard_catalog.other(c.x)::regclass",
+            "SELECT public.regclass(c.x)::regclass",
+            "SELECT lanyard_catalog.regclass(c.x)::regtype",
+            "SELECT lanyard_catalog.regclass(c.x, 1)::regclass",
+            "SELECT lanyard_catalog.regclass(c.x)",
+            old,
+        ] {
+            assert!(!verdict(old, new, vec![through()]), "{new}");
+        }
+        let other = Change::Through { at: 10, function: "regclass", argument: "c.y".into() };
+        assert!(!verdict(old, "SELECT lanyard_catalog.regclass(c.y)::regclass", vec![other]));
     }
 
     #[test]

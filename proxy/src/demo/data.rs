@@ -27,7 +27,7 @@ const PIECE_BYTES: usize = 256 * 1024;
 
 /// Why the sample data could not be loaded.
 #[derive(Debug, Error)]
-pub enum DemoError {
+pub enum LoadError {
     /// Too small for every foreign key to have a row, or larger than a demo has any use for.
     #[error("scale {0} is not between {SCALE_MIN} and {SCALE_MAX}")]
     Scale(f64),
@@ -42,17 +42,26 @@ pub enum DemoError {
     },
 }
 
+/// Is this a scale that can be loaded? For callers that have something to do before they load.
+///
+/// # Errors
+/// [`LoadError::Scale`].
+pub fn check_scale(scale: f64) -> Result<(), LoadError> {
+    match (SCALE_MIN..=SCALE_MAX).contains(&scale) {
+        true => Ok(()),
+        false => Err(LoadError::Scale(scale)),
+    }
+}
+
 /// Creates and fills everything, in one transaction. `scale` is TPC-H's scale factor ([`DEMO_SCALE`], [`TEST_SCALE`]);
 /// `progress` gets one short line per step.
 ///
 /// Cancel-safe as far as the data goes: an unfinished load is rolled back with the connection.
 ///
 /// # Errors
-/// [`DemoError`]; nothing is left in the database then, except that the transaction waits for a ROLLBACK.
-pub async fn load(client: &Client, scale: f64, progress: &mut dyn FnMut(&str)) -> Result<(), DemoError> {
-    if !(SCALE_MIN..=SCALE_MAX).contains(&scale) {
-        return Err(DemoError::Scale(scale));
-    }
+/// [`LoadError`]; nothing is left in the database then, except that the transaction waits for a ROLLBACK.
+pub async fn load(client: &Client, scale: f64, progress: &mut dyn FnMut(&str)) -> Result<(), LoadError> {
+    check_scale(scale)?;
     run(client, "begin", "BEGIN").await?;
     run(client, "the story's tables", include_str!("sql/shop.sql")).await?;
     progress("customer_orders, campaign_tools, payroll");
@@ -65,12 +74,12 @@ pub async fn load(client: &Client, scale: f64, progress: &mut dyn FnMut(&str)) -
     Ok(())
 }
 
-async fn run(client: &Client, step: &'static str, sql: &str) -> Result<(), DemoError> {
+async fn run(client: &Client, step: &'static str, sql: &str) -> Result<(), LoadError> {
     let ran = client.batch_execute(sql).await;
-    ran.map_err(|source| DemoError::Load { step, source })
+    ran.map_err(|source| LoadError::Load { step, source })
 }
 
-async fn copy_retail(client: &Client, scale: f64, progress: &mut dyn FnMut(&str)) -> Result<u64, DemoError> {
+async fn copy_retail(client: &Client, scale: f64, progress: &mut dyn FnMut(&str)) -> Result<u64, LoadError> {
     let mut rows = 0;
     let mut done = |table: &str, copied: u64| {
         rows += copied;
@@ -104,8 +113,8 @@ async fn copy(
     client: &Client,
     table: &'static str,
     rows: impl Iterator<Item = impl Display>,
-) -> Result<u64, DemoError> {
-    let failed = |source| DemoError::Load { step: table, source };
+) -> Result<u64, LoadError> {
+    let failed = |source| LoadError::Load { step: table, source };
     let sql = format!("COPY retail.{table} FROM STDIN (DELIMITER '|')");
     let sink = client.copy_in::<_, Bytes>(&sql).await.map_err(failed)?;
     let mut sink = pin!(sink);
@@ -148,7 +157,7 @@ mod tests {
         let client = cluster.connect("postgres").await?;
         for wrong in [0.0, -1.0, f64::NAN, f64::INFINITY, 0.0001, 11.0] {
             let refused = load(&client, wrong, &mut |_| {}).await;
-            assert!(matches!(refused, Err(DemoError::Scale(_))), "{wrong}");
+            assert!(matches!(refused, Err(LoadError::Scale(_))), "{wrong}");
         }
         let mut lines = Vec::new();
         load(&client, TEST_SCALE, &mut |line| lines.push(line.to_owned())).await?;
@@ -166,7 +175,7 @@ mod tests {
         assert_eq!(count(&client, keys).await?, 16);
 
         let twice = load(&client, TEST_SCALE, &mut |_| {}).await;
-        assert!(matches!(twice, Err(DemoError::Load { .. })), "existing tables are not touched");
+        assert!(matches!(twice, Err(LoadError::Load { .. })), "existing tables are not touched");
         cluster.stop().await;
         Ok(())
     }

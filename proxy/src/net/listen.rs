@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use lanyard_engine::refusal::{Code, Refusal};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
@@ -52,8 +53,10 @@ async fn connection(
     let login = timeout(shared.login, async {
         match login::contact(stream, &shared).await {
             Ok(Contact::Gone) => None,
-            Ok(Contact::Cancel(pid, secret)) => {
+            Ok(Contact::Cancel(mut client, pid, secret)) => {
                 cancel(&shared, pid, &secret).await;
+                // Closed in order, TLS included, and only now: libpq waits for that and reports anything else.
+                drop(client.shutdown().await);
                 None
             }
             Ok(Contact::Startup(mut client, startup)) => {

@@ -52,9 +52,18 @@ pub fn parse(filter: Option<&str>, format: Option<&str>) -> Result<(EnvFilter, F
 /// # Errors
 /// [`LoggingError`].
 pub fn init() -> Result<(), LoggingError> {
-    let variable = |name| std::env::var(name).ok();
+    init_or("info")
+}
+
+/// The same, with another filter when the environment names none.
+///
+/// # Errors
+/// [`LoggingError`].
+pub fn init_or(otherwise: &str) -> Result<(), LoggingError> {
+    let variable = |name| std::env::var(name).ok().filter(|text: &String| !text.trim().is_empty());
+    let filter = variable("LANYARD_LOG");
     let (filter, format) =
-        parse(variable("LANYARD_LOG").as_deref(), variable("LANYARD_LOG_FORMAT").as_deref())?;
+        parse(Some(filter.as_deref().unwrap_or(otherwise)), variable("LANYARD_LOG_FORMAT").as_deref())?;
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         Format::Plain => subscriber.with_ansi(std::io::stderr().is_terminal()).try_init(),

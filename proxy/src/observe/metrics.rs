@@ -17,7 +17,7 @@ const SHORT_SECONDS: &[f64] =
 const LONG_SECONDS: &[f64] = &[0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
 /// Every code we speak; the label `sqlstate` of refusals.
-const CODES: [Code; 21] = [
+const CODES: [Code; 23] = [
     Code::Policy,
     Code::UndefinedTable,
     Code::UndefinedColumn,
@@ -31,9 +31,11 @@ const CODES: [Code; 21] = [
     Code::NoIdentity,
     Code::UnknownDatabase,
     Code::UnknownStatement,
+    Code::UnknownPortal,
     Code::DuplicateStatement,
     Code::Protocol,
     Code::BadBytes,
+    Code::BadValue,
     Code::Cancelled,
     Code::ShuttingDown,
     Code::Starting,

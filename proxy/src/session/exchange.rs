@@ -11,7 +11,7 @@ use lanyard_adapters::ledger::Shard;
 use lanyard_engine::record::{Attempt, Disposition, Outcome, RulingId, SessionFacts, Status, VERSION};
 use lanyard_engine::refusal::{Code, Refusal};
 use lanyard_engine::released::{Enforced, Ledger as _, LedgerFull, RawSql, Released};
-use lanyard_engine::sql::{self, Judged, RESERVED_NAMES as OUR_NAMES};
+use lanyard_engine::sql::{self, Judged};
 
 use crate::observe::{Direction, Metrics};
 use crate::vend::Granted;
@@ -24,15 +24,19 @@ pub(super) struct Statement {
     /// The client's text, for records and error positions.
     pub(super) text: Arc<str>,
     pub(super) judged: Arc<Judged>,
+    /// When it was made, in the session's own count.
+    pub(super) number: u64,
 }
 
-/// A bound statement.
-#[derive(Debug)]
+/// A portal that a Bind made.
+#[derive(Debug, Clone)]
 pub(super) struct Portal {
-    /// Its name in the warehouse: ours, never reused, the client's unnamed one included. A name that is used again could
-    /// still mean what it meant before, when an error skipped the message that was to change it.
+    /// Its name in the warehouse: ours, never reused, for the client's unnamed one too. A name that is used again can still
+    /// mean what it meant before, when an error we have not heard of yet made the warehouse skip the change.
     pub(super) upstream: String,
     pub(super) statement: Arc<Statement>,
+    /// When it was made, in the session's own count.
+    pub(super) number: u64,
 }
 
 /// A statement that was sent and not yet answered.
@@ -44,6 +48,10 @@ pub(super) struct Run {
     pub(super) sent: Instant,
     pub(super) rows: u64,
     pub(super) bytes: u64,
+    /// How far the session's count was when it was sent: what is younger is not its doing.
+    pub(super) number: u64,
+    /// The row limit of an Execute, 0 for none: as many rows have come when it is suspended.
+    pub(super) rows_max: u32,
     /// SQLSTATE of the error it ended with.
     pub(super) failed: Option<String>,
 }
@@ -58,7 +66,12 @@ pub(super) enum Pending {
         name: String,
         statement: Arc<Statement>,
     },
-    Bind,
+    /// The portal's name, and what it was before, should the Bind not come about.
+    Bind {
+        name: String,
+        portal: Portal,
+        before: Option<Portal>,
+    },
     Describe,
     Close,
     /// A Close of ours, which the client must not hear of.
@@ -89,14 +102,14 @@ pub(super) struct Exchange {
     pub(super) statements: HashMap<String, Arc<Statement>>,
     pub(super) portals: HashMap<String, Portal>,
     pub(super) pending: VecDeque<Pending>,
-    pub(super) transaction: u8,
-    /// After an error the warehouse ignores what comes until the next Sync, and so do we.
+    /// An extended message failed and no Sync has followed yet: the warehouse takes nothing else until one does.
     pub(super) skipping: bool,
+    pub(super) transaction: u8,
     /// Notices this session has seen, so that each comes once.
     pub(super) noticed: HashSet<String>,
     /// Bytes of a pass-through message that have not come yet.
     pub(super) passing: usize,
-    names: u64,
+    count: u64,
     rulings: Rulings,
 }
 
@@ -132,11 +145,11 @@ impl Exchange {
             statements: HashMap::new(),
             portals: HashMap::new(),
             pending: VecDeque::new(),
-            transaction: IDLE,
             skipping: false,
+            transaction: IDLE,
             noticed: HashSet::new(),
             passing: 0,
-            names: 0,
+            count: 0,
             rulings: Rulings { random, counter: 0 },
         }
     }
@@ -146,14 +159,10 @@ impl Exchange {
         self.pending.is_empty() && self.transaction == IDLE
     }
 
-    pub(super) fn statement_name(&mut self) -> String {
-        self.names += 1;
-        format!("{OUR_NAMES}s{}", self.names)
-    }
-
-    pub(super) fn portal_name(&mut self) -> String {
-        self.names += 1;
-        format!("{OUR_NAMES}p{}", self.names)
+    /// The next number of the session's own count, which orders statements, portals and runs.
+    pub(super) fn next_number(&mut self) -> u64 {
+        self.count += 1;
+        self.count
     }
 
     /// Judges, or remembers that it did for this very text.
@@ -193,7 +202,9 @@ impl Exchange {
             snapshot: self.granted.snapshot,
             judge_us,
         };
+        let start = Instant::now();
         let released = enforced.release(&mut self.shard, &attempt).map_err(|LedgerFull| ledger_full())?;
+        self.metrics.audit_written(start.elapsed());
         self.metrics.judged(judged.disposition, Duration::from_micros(judge_us));
         let run = Run {
             ruling,
@@ -202,6 +213,8 @@ impl Exchange {
             sent: Instant::now(),
             rows: 0,
             bytes: 0,
+            number: self.count,
+            rows_max: 0,
             failed: None,
         };
         Ok((run, released))
@@ -279,7 +292,7 @@ impl Exchange {
         match self.pending.front_mut()? {
             Pending::Query(run) | Pending::Execute(run) => Some(run),
             Pending::Parse { .. }
-            | Pending::Bind
+            | Pending::Bind { .. }
             | Pending::Describe
             | Pending::Close
             | Pending::OurClose
@@ -288,16 +301,35 @@ impl Exchange {
         }
     }
 
-    /// What a finished statement did to the session.
-    pub(super) fn follow(&mut self, judged: &Judged) {
-        for effect in &judged.effects {
+    /// What a finished statement did to the session. Statements that a pipelining client prepared behind it stay: drivers
+    /// put `DISCARD ALL` in front of the next user's first statement.
+    pub(super) fn follow(&mut self, run: &Run) {
+        for effect in &run.judged.effects {
             match effect {
                 sql::Effect::Deallocate(name) => {
-                    self.statements.remove(name);
+                    if self.statements.get(name).is_some_and(|s| s.number <= run.number) {
+                        self.statements.remove(name);
+                    }
                 }
-                sql::Effect::DeallocateAll => self.statements.clear(),
+                sql::Effect::DeallocateAll => self.statements.retain(|_, s| s.number > run.number),
             }
         }
+    }
+
+    /// Is a statement under way that will have let go of all prepared statements before the next message is looked at?
+    pub(super) fn is_letting_go(&self) -> bool {
+        self.pending.iter().any(|pending| match pending {
+            Pending::Query(run) | Pending::Execute(run) => {
+                run.judged.effects.contains(&sql::Effect::DeallocateAll)
+            }
+            Pending::Parse { .. }
+            | Pending::Bind { .. }
+            | Pending::Describe
+            | Pending::Close
+            | Pending::OurClose
+            | Pending::Sync
+            | Pending::Refused { .. } => false,
+        })
     }
 }
 

@@ -27,10 +27,11 @@ pub(super) enum Flow {
 
 impl Exchange {
     /// Handles one frame of the client; what goes to the warehouse is appended to `out`.
-    pub(super) fn from_client(&mut self, frame: Frame, out: &mut BytesMut) -> Flow {
+    pub(super) fn client_said(&mut self, frame: Frame, out: &mut BytesMut) -> Flow {
         let message = match inbound::decode(frame) {
             Ok(message) => message,
             Err(Malformed::Fatal(refusal)) => return Flow::End(refusal),
+            Err(Malformed::Refused(_, _)) if self.skipping => return Flow::Continue,
             Err(Malformed::Refused(kind, refusal)) => {
                 if !self.skipping {
                     self.refused_message(kind == b'Q', "", refusal, 0, out);
@@ -38,7 +39,8 @@ impl Exchange {
                 return Flow::Continue;
             }
         };
-        if self.skipping && !matches!(message, Inbound::Sync | Inbound::Terminate) {
+        // What PostgreSQL would ignore is neither judged nor put on record.
+        if self.skipping && !matches!(message, Inbound::Sync | Inbound::Flush | Inbound::Terminate) {
             return Flow::Continue;
         }
         match message {
@@ -102,7 +104,7 @@ impl Exchange {
     }
 
     fn parse(&mut self, name: String, text: Arc<str>, types: &[u8], out: &mut BytesMut) {
-        if !name.is_empty() && self.statements.contains_key(&name) {
+        if !name.is_empty() && self.statements.contains_key(&name) && !self.is_letting_go() {
             let refusal = Refusal::new(
                 Code::DuplicateStatement,
                 format!("prepared statement \"{name}\" already exists"),
@@ -110,27 +112,31 @@ impl Exchange {
             return self.refused_message(false, &text, refusal, 0, out);
         }
         let (judged, judge_us) = self.judge(&text);
-        let judged = judged.and_then(|judged| match judged.effects.as_slice() {
-            _ if names_objects(types) => {
-                Err(Refusal::new(Code::Policy, "a parameter of a type that names objects is not allowed")
-                    .hint("send the name as text and use to_regclass"))
+        let judged = judged.and_then(|judged| {
+            if names_objects(types) {
+                return Err(Refusal::new(
+                    Code::Policy,
+                    "a parameter of a type that names objects is not allowed",
+                )
+                .hint("send the name as text and use to_regclass"));
             }
-            [Effect::Deallocate(_), ..] => {
-                Err(Refusal::new(Code::Unsupported, "DEALLOCATE by name cannot be prepared")
-                    .hint("use Close"))
-            }
-            _ => Ok(judged),
+            let renamed = self.renamed_deallocate(&judged)?;
+            Ok(match renamed {
+                Some(enforced) => Arc::new(Judged { enforced, edits: Vec::new(), ..(*judged).clone() }),
+                None => judged,
+            })
         });
         match judged {
             Ok(judged) => {
                 self.forget_statement(&name, out);
-                let upstream = self.statement_name();
+                let number = self.next_number();
+                let upstream = format!("{}s{number}", sql::RESERVED_NAMES);
                 let text_for_parse = judged.enforced.for_parse();
                 write(
                     out,
                     Outgoing::Parse { name: &upstream, stamp: &self.stamp, text: text_for_parse, types },
                 );
-                let statement = Arc::new(Statement { upstream, text, judged });
+                let statement = Arc::new(Statement { upstream, text, judged, number });
                 self.statements.insert(name.clone(), Arc::clone(&statement));
                 self.pending.push_back(Pending::Parse { name, statement });
             }
@@ -145,11 +151,13 @@ impl Exchange {
         let Some(statement) = self.statements.get(name).map(Arc::clone) else {
             return self.refused_message(false, "", unknown_statement(name), 0, out);
         };
-        self.forget_portal(&portal, out);
-        let upstream = self.portal_name();
+        let before = self.forget_portal(&portal, out);
+        let number = self.next_number();
+        let upstream = format!("{}p{number}", sql::RESERVED_NAMES);
         write(out, Outgoing::Bind { portal: &upstream, statement: &statement.upstream, rest });
-        self.portals.insert(portal, Portal { upstream, statement });
-        self.pending.push_back(Pending::Bind);
+        let made = Portal { upstream, statement, number };
+        self.portals.insert(portal.clone(), made.clone());
+        self.pending.push_back(Pending::Bind { name: portal, portal: made, before });
     }
 
     /// The client's name will mean something else: what it meant is closed in the warehouse.
@@ -160,11 +168,11 @@ impl Exchange {
         }
     }
 
-    fn forget_portal(&mut self, name: &str, out: &mut BytesMut) {
-        if let Some(portal) = self.portals.remove(name) {
-            write(out, Outgoing::Close(Object::Portal, &portal.upstream));
-            self.pending.push_back(Pending::OurClose);
-        }
+    fn forget_portal(&mut self, name: &str, out: &mut BytesMut) -> Option<Portal> {
+        let portal = self.portals.remove(name)?;
+        write(out, Outgoing::Close(Object::Portal, &portal.upstream));
+        self.pending.push_back(Pending::OurClose);
+        Some(portal)
     }
 
     fn describe(&mut self, object: Object, name: &str, out: &mut BytesMut) {
@@ -178,7 +186,9 @@ impl Exchange {
             Object::Portal => match self.portals.get(name) {
                 Some(portal) => write(out, Outgoing::Describe(object, &portal.upstream)),
                 // A cursor that a judged DECLARE made.
-                None if !name.starts_with(sql::RESERVED_NAMES) => write(out, Outgoing::Describe(object, name)),
+                None if !name.starts_with(sql::RESERVED_NAMES) => {
+                    write(out, Outgoing::Describe(object, name));
+                }
                 None => return self.refused_message(false, "", unknown_portal(name), 0, out),
             },
         }
@@ -186,12 +196,12 @@ impl Exchange {
     }
 
     fn execute(&mut self, portal: &str, rows_max: [u8; 4], out: &mut BytesMut) {
-        let Some(Portal { upstream, statement }) = self.portals.get(portal) else {
+        let Some(Portal { upstream, statement, .. }) = self.portals.get(portal).cloned() else {
             return self.refused_message(false, "", unknown_portal(portal), 0, out);
         };
-        let (upstream, statement) = (upstream.clone(), Arc::clone(statement));
         match self.release(&statement.text, &statement.judged, &statement.judged.enforced, "extended", 0) {
-            Ok((run, released)) => {
+            Ok((mut run, released)) => {
+                run.rows_max = u32::from_be_bytes(rows_max);
                 write(out, Outgoing::Execute { portal: &upstream, rows_max, released });
                 self.pending.push_back(Pending::Execute(run));
             }
@@ -202,20 +212,20 @@ impl Exchange {
     fn close(&mut self, object: Object, name: &str, out: &mut BytesMut) {
         match object {
             Object::Statement => {
-                // Closing what does not exist is no error in PostgreSQL either.
-                let upstream = self.statements.remove(name).map(|s| s.upstream.clone()).unwrap_or_default();
-                write(out, Outgoing::Close(object, &upstream));
+                // Closing what does not exist is no error in PostgreSQL either; it must not hit the unnamed statement.
+                let closed = self.statements.remove(name);
+                write(out, Outgoing::Close(object, closed.as_ref().map_or("lanyard_none", |s| &s.upstream)));
             }
             Object::Portal => {
                 // Else a cursor that a judged DECLARE made.
-                let upstream = self.portals.remove(name).map_or_else(|| name.to_owned(), |p| p.upstream);
-                write(out, Outgoing::Close(object, &upstream));
+                let closed = self.portals.remove(name);
+                write(out, Outgoing::Close(object, closed.as_ref().map_or(name, |p| &p.upstream)));
             }
         }
         self.pending.push_back(Pending::Close);
     }
 
-    /// Puts a refusal in the message's place, and on record.
+    /// Puts a refusal in the message's place, and on record. In the extended protocol nothing else happens up to Sync.
     fn refused_message(
         &mut self,
         in_query: bool,
@@ -227,6 +237,7 @@ impl Exchange {
         let protocol = if in_query { "simple" } else { "extended" };
         let (refusal, ruling) = self.refuse(text, refusal, protocol, judge_us);
         write(out, Outgoing::Refused { in_query, stamp: &self.stamp, code: refusal.code });
+        self.skipping = !in_query;
         self.pending.push_back(Pending::Refused {
             in_query,
             refusal,
@@ -235,6 +246,11 @@ impl Exchange {
             answered: false,
         });
     }
+}
+
+fn unknown_portal(name: &str) -> Refusal {
+    Refusal::new(Code::UnknownPortal, format!("portal \"{name}\" does not exist"))
+        .hint("read a cursor made by DECLARE with FETCH")
 }
 
 /// Does a Parse ask for a parameter of `regclass` or its like (or of arrays of them)? PostgreSQL reads and prints those
@@ -246,11 +262,6 @@ fn names_objects(types: &[u8]) -> bool {
     ];
     let (_count, oids) = types.split_at_checked(2).unwrap_or_default();
     oids.as_chunks::<4>().0.iter().any(|oid| NAMING.contains(&u32::from_be_bytes(*oid)))
-}
-
-fn unknown_portal(name: &str) -> Refusal {
-    Refusal::new(Code::UnknownStatement, format!("portal \"{name}\" does not exist"))
-        .hint("read a cursor made by DECLARE with FETCH")
 }
 
 fn unknown_statement(name: &str) -> Refusal {

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::{BufMut, BytesMut};
 use lanyard_adapters::store::Who;
-use lanyard_adapters::warehouse::postgres::{Upstream, Warehouse};
-use lanyard_engine::identity::{AgentId, Principal, RoleName, SessionId, UserId};
+use lanyard_adapters::warehouse::postgres::{Login, Upstream, Warehouse, WarehouseError};
+use lanyard_engine::identity::{AgentId, Principal, RoleName, SessionId, ShortId, UserId};
 use lanyard_engine::record::{Attempt, Disposition, Outcome, RulingId, SessionFacts, Status, VERSION};
 use lanyard_engine::refusal::{Code, Refusal};
 use lanyard_engine::released::{Filed, Ledger as _, LedgerFull};
@@ -34,13 +34,15 @@ use super::scram;
 
 /// Largest message during authentication, in bytes.
 const AUTHENTICATION_BYTES_MAX: usize = 4096;
+/// Protocol 3.2 is the newest we speak.
+const NEWEST_MINOR: u16 = 2;
 /// Longest application name and task that go to the audit, in bytes.
 const LABEL_BYTES_MAX: usize = 128;
 
 /// What a new connection turns out to be.
 pub enum Contact {
-    /// A cancel request, for this key.
-    Cancel(i32, Vec<u8>),
+    /// A cancel request, for this key. The client takes the end of the connection for the answer.
+    Cancel(Box<ClientStream>, i32, Vec<u8>),
     /// A client that wants to log in.
     Startup(Box<ClientStream>, Startup),
     /// It went away before saying anything, as port probes do.
@@ -139,7 +141,7 @@ fn finish(
     shared: &Shared,
 ) -> Result<Contact, (Option<Box<ClientStream>>, Refusal)> {
     match contact {
-        First::Cancel(pid, secret) => Ok(Contact::Cancel(pid, secret)),
+        First::Cancel(pid, secret) => Ok(Contact::Cancel(Box::new(client), pid, secret)),
         First::Startup(startup) => {
             if shared.tls_policy == TlsPolicy::Require && !client.is_tls() {
                 let refusal = Refusal::new(Code::NoIdentity, "this server takes connections under TLS only")
@@ -241,8 +243,8 @@ async fn try_login(
     let mut facts = facts(&wish, id, peer, &governor);
 
     let mut out = BytesMut::with_capacity(1024);
-    if minor > 2 || !unknown_options.is_empty() {
-        negotiate(&mut out, &unknown_options);
+    if minor > NEWEST_MINOR || !unknown_options.is_empty() {
+        negotiate(&mut out, minor, &unknown_options);
     }
     let mut client_in = BytesMut::with_capacity(1024);
     let proof = prove(client, &mut client_in, out, &wish, &governor, shared).await;
@@ -426,10 +428,11 @@ fn facts(wish: &Wish, id: SessionId, peer: SocketAddr, governor: &Governor) -> S
     }
 }
 
-/// NegotiateProtocolVersion: 3.2 is the newest we speak; options we do not know are listed back.
-fn negotiate(out: &mut BytesMut, unknown: &[String]) {
+/// NegotiateProtocolVersion: the version we go on with, as the number that stands in a startup packet (that is what
+/// PostgreSQL sends and libpq reads, whatever the manual's "minor version" suggests), and the options we do not know.
+fn negotiate(out: &mut BytesMut, minor: u16, unknown: &[String]) {
     message(out, b'v', |out| {
-        out.put_i32(2);
+        out.put_u32(3 << 16 | u32::from(minor.min(NEWEST_MINOR)));
         out.put_i32(i32::try_from(unknown.len()).unwrap_or(i32::MAX));
         for option in unknown {
             backend::cstring(out, option);
@@ -509,7 +512,6 @@ async fn open(
     shared: &Shared,
 ) -> Result<Opened, Refusal> {
     let (agent, user) = short_ids(wish, governor)?;
-    let granted = governor.granted(&wish.principal).await?;
     let role = RoleName::of(agent, user, id);
     let lifetime = wish.lease.map_or(shared.lease, |wished| wished.min(shared.lease));
     let expires = SystemTime::now() + lifetime;
@@ -517,22 +519,42 @@ async fn open(
     facts.expires = expires.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
 
     let start = Instant::now();
-    let warehouse = governor.warehouse();
-    let alive = shared.alive()?;
-    let attributes = &granted.entitlement.session_attributes;
-    let (lease, login) = vend::vend(warehouse, role, &granted.prepared.bundle, attributes, expires, alive)
-        .await
-        .map_err(|error| unreachable_warehouse(governor, &error))?;
-    let upstream = open_backend(warehouse, &login, &wish.settings, governor, id).await?;
+    let (granted, lease, login) = vend_role(wish, &role, expires, governor, shared).await?;
+    let upstream = open_backend(governor.warehouse(), &login, &wish.settings, governor, id).await?;
     shared.metrics.vended(start.elapsed());
     Ok(Opened { granted, upstream, lease, expires: Instant::now() + lifetime })
 }
 
-/// The numbers in the role's name; also the moment an unknown person is refused, after the agent proved itself.
-fn short_ids(
+/// SQLSTATE with which the warehouse says that a bundle is gone: another node collected it.
+const BUNDLE_IS_GONE: &str = "22023";
+
+/// Vends the role; once more from the start when the bundle was collected meanwhile.
+async fn vend_role(
     wish: &Wish,
+    role: &RoleName,
+    expires: SystemTime,
     governor: &Governor,
-) -> Result<(Option<lanyard_engine::identity::ShortId>, Option<lanyard_engine::identity::ShortId>), Refusal> {
+    shared: &Shared,
+) -> Result<(Arc<vend::Granted>, Lease, Login), Refusal> {
+    let mut tries = 2;
+    loop {
+        tries -= 1;
+        let granted = governor.granted(&wish.principal).await?;
+        let attributes = &granted.entitlement.session_attributes;
+        let bundle = &granted.prepared.bundle;
+        let alive = shared.alive()?;
+        match vend::vend(governor.warehouse(), role.clone(), bundle, attributes, expires, alive).await {
+            Ok((lease, login)) => return Ok((granted, lease, login)),
+            Err(error) if tries > 0 && error.sqlstate() == Some(BUNDLE_IS_GONE) => {
+                governor.forget(&wish.principal, &granted);
+            }
+            Err(error) => return Err(unreachable_warehouse(governor, &error)),
+        }
+    }
+}
+
+/// The numbers in the role's name; also the moment an unknown person is refused, after the agent proved itself.
+fn short_ids(wish: &Wish, governor: &Governor) -> Result<(Option<ShortId>, Option<ShortId>), Refusal> {
     governor.with(|snapshot, _| {
         let agent = match wish.principal.agent() {
             Some(id) => {
@@ -557,7 +579,7 @@ fn unknown(what: &str, id: &str) -> Refusal {
 
 async fn open_backend(
     warehouse: &Warehouse,
-    login: &lanyard_adapters::warehouse::postgres::Login,
+    login: &Login,
     wished: &[(String, String)],
     governor: &Governor,
     id: SessionId,
@@ -566,13 +588,19 @@ async fn open_backend(
     let application = format!("lanyard:{id}");
     let mut settings = vec![("application_name", application.as_str())];
     settings.extend(wished.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    warehouse.open(login, &settings).await.map_err(|error| unreachable_warehouse(governor, &error))
+    warehouse.open(login, &settings).await.map_err(|error| match &error {
+        // The client chose these values and nobody else: a value that does not fit, a setting this major does not have.
+        WarehouseError::Refused { sqlstate, message }
+            if !wished.is_empty() && matches!(sqlstate.as_str(), "22023" | "42704") =>
+        {
+            Refusal::new(Code::BadValue, message.clone())
+                .hint("mend it in the connection string, or leave it out")
+        }
+        _ => unreachable_warehouse(governor, &error),
+    })
 }
 
-fn unreachable_warehouse(
-    governor: &Governor,
-    error: &lanyard_adapters::warehouse::postgres::WarehouseError,
-) -> Refusal {
+fn unreachable_warehouse(governor: &Governor, error: &WarehouseError) -> Refusal {
     tracing::error!(database = governor.name(), error = %vend::chain(error), "the warehouse refused a session");
     Refusal::new(
         Code::UpstreamLost,

@@ -113,8 +113,9 @@ fn position(about: &About<'_>, sent: &str) -> Option<usize> {
     Some(about.text.get(..original)?.chars().count() + 1)
 }
 
-/// The words of the completeness notice (wire.md, "To an agent"), where policy shaped a result.
-pub(super) fn completeness(objects: &[ObjectUse], rows: u64) -> Option<String> {
+/// The words of the completeness notice ("To an agent"), where policy shaped a result. `rows` is `None` for commands that
+/// return none, as DECLARE: nothing is known of their rows yet.
+pub(super) fn completeness(objects: &[ObjectUse], rows: Option<u64>) -> Option<String> {
     let mut said: Vec<String> = Vec::new();
     for object in objects {
         for policy in &object.filters {
@@ -128,7 +129,7 @@ pub(super) fn completeness(objects: &[ObjectUse], rows: u64) -> Option<String> {
     if said.is_empty() {
         return None;
     }
-    if rows == 0 && objects.iter().any(|o| !o.filters.is_empty()) {
+    if rows == Some(0) && objects.iter().any(|o| !o.filters.is_empty()) {
         said.push("rows may exist that you cannot see".into());
     }
     Some(said.join("; "))

@@ -20,7 +20,7 @@ impl Exchange {
     ///
     /// # Errors
     /// A refusal that ends the session: the warehouse left the protocol, or changed a setting that enforcement needs.
-    pub(super) fn from_warehouse(&mut self, input: &mut BytesMut, out: &mut BytesMut) -> Result<(), Refusal> {
+    pub(super) fn warehouse_said(&mut self, input: &mut BytesMut, out: &mut BytesMut) -> Result<(), Refusal> {
         loop {
             let run = self.passing_run(input)?;
             if run > 0 {
@@ -83,7 +83,14 @@ impl Exchange {
                 self.command_complete(&body, out);
                 send(out, kind, &body);
             }
-            b'I' | b's' => {
+            b'I' => {
+                self.finish_execute(Status::Ok);
+                send(out, kind, &body);
+            }
+            b's' => {
+                if let Some(run) = self.current_run() {
+                    run.rows += u64::from(run.rows_max);
+                }
                 self.finish_execute(Status::Ok);
                 send(out, kind, &body);
             }
@@ -111,7 +118,7 @@ impl Exchange {
         let fits = matches!(
             (kind, self.pending.front()),
             (b'1', Some(Pending::Parse { .. }))
-                | (b'2', Some(Pending::Bind))
+                | (b'2', Some(Pending::Bind { .. }))
                 | (b'3', Some(Pending::Close))
                 | (b'n', Some(Pending::Describe))
         );
@@ -141,7 +148,7 @@ impl Exchange {
     fn command_complete(&mut self, body: &[u8], out: &mut BytesMut) {
         let rows = backend::tag_rows(body);
         let notice = self.current_run().and_then(|run| {
-            run.rows += rows;
+            run.rows += rows.unwrap_or(0);
             messages::completeness(&run.judged.objects, rows)
         });
         if let Some(text) = notice
@@ -159,7 +166,7 @@ impl Exchange {
         }
         if let Some(Pending::Execute(run)) = self.pending.pop_front() {
             if status == Status::Ok {
-                self.follow(&run.judged);
+                self.follow(&run);
             }
             self.complete(&run, status);
         }
@@ -171,7 +178,7 @@ impl Exchange {
             Some(Pending::Query(run)) => {
                 let status = if run.failed.is_some() { Status::Failed } else { Status::Ok };
                 if status == Status::Ok {
-                    self.follow(&run.judged);
+                    self.follow(&run);
                 }
                 self.complete(&run, status);
             }
@@ -191,7 +198,8 @@ impl Exchange {
             Some(Pending::Refused { in_query, refusal, ruling, text, answered }) if !*answered => {
                 *answered = true;
                 backend::refusal(out, Severity::Error, refusal, *ruling, text);
-                if !*in_query {
+                let in_query = *in_query;
+                if !in_query {
                     self.skip_to_sync();
                 }
             }
@@ -213,26 +221,39 @@ impl Exchange {
         }
     }
 
-    /// After an error in the extended protocol the warehouse skips to the next Sync; so does the queue.
+    /// After an error in the extended protocol the warehouse skips to the next Sync; so does the queue, and so will what
+    /// the client sends where no Sync has come yet.
     fn skip_to_sync(&mut self) {
-        while let Some(front) = self.pending.front() {
-            if matches!(front, Pending::Sync) {
-                return;
-            }
+        let mut binds = Vec::new();
+        loop {
             match self.pending.pop_front() {
+                Some(Pending::Sync) => {
+                    self.pending.push_front(Pending::Sync);
+                    break;
+                }
+                None => {
+                    self.skipping = true;
+                    break;
+                }
                 Some(Pending::Execute(run) | Pending::Query(run)) => self.complete(&run, Status::Skipped),
                 Some(Pending::Parse { name, statement }) => {
-                    let same =
-                        self.statements.get(&name).is_some_and(|s| std::sync::Arc::ptr_eq(s, &statement));
-                    if same {
+                    if self.statements.get(&name).is_some_and(|s| s.number == statement.number) {
                         self.statements.remove(&name);
                     }
                 }
-                _ => {}
+                Some(Pending::Bind { name, portal, before }) => binds.push((name, portal, before)),
+                Some(Pending::Describe | Pending::Close | Pending::OurClose | Pending::Refused { .. }) => {}
             }
         }
-        // The Sync has not come yet: what the client sends before it is ignored as well.
-        self.skipping = true;
+        // Youngest first, so that a portal bound twice is what it was before both.
+        for (name, portal, before) in binds.into_iter().rev() {
+            if self.portals.get(&name).is_some_and(|p| p.number == portal.number) {
+                match before {
+                    Some(before) => self.portals.insert(name, before),
+                    None => self.portals.remove(&name),
+                };
+            }
+        }
     }
 
     /// What an error that comes now is about.
@@ -240,14 +261,13 @@ impl Exchange {
         let (text, judged) = match self.pending.front()? {
             Pending::Query(run) | Pending::Execute(run) => (&run.text, &run.judged),
             Pending::Parse { statement, .. } => (&statement.text, &statement.judged),
-            Pending::Bind
-            | Pending::Describe
+            // Planning happens here, and its errors speak of the statement.
+            Pending::Bind { portal, .. } => (&portal.statement.text, &portal.statement.judged),
+            Pending::Describe
             | Pending::Close
             | Pending::OurClose
             | Pending::Sync
-            | Pending::Refused { .. } => {
-                return None;
-            }
+            | Pending::Refused { .. } => return None,
         };
         Some(About { text, judged, stamp: &self.stamp })
     }

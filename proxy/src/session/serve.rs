@@ -123,7 +123,7 @@ fn from_client(pump: &mut SessionPump, exchange: &mut Exchange) -> Option<End> {
     loop {
         match frame::cut(&mut pump.client_in, FRAME_BYTES_MAX) {
             Ok(None) => return None,
-            Ok(Some(frame)) => match exchange.from_client(frame, &mut pump.upstream_out) {
+            Ok(Some(frame)) => match exchange.client_said(frame, &mut pump.upstream_out) {
                 Flow::Continue => {}
                 Flow::Goodbye => return Some(End::Client),
                 Flow::End(refusal) => return Some(End::Ours(refusal)),
@@ -134,7 +134,7 @@ fn from_client(pump: &mut SessionPump, exchange: &mut Exchange) -> Option<End> {
 }
 
 fn from_warehouse(pump: &mut SessionPump, exchange: &mut Exchange) -> Option<End> {
-    exchange.from_warehouse(&mut pump.upstream_in, &mut pump.client_out).err().map(End::Ours)
+    exchange.warehouse_said(&mut pump.upstream_in, &mut pump.client_out).err().map(End::Ours)
 }
 
 /// Last words to both sides, within a deadline.

@@ -2,13 +2,14 @@
 //!
 //! A new snapshot replaces the old one whole. Used by logins (`granted`) and by the reload task (`publish`).
 
+use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use dashmap::DashMap;
 use lanyard_adapters::store::{Credentials, Governance};
 use lanyard_adapters::warehouse::postgres::{Warehouse, WarehouseError};
 use lanyard_engine::catalog::Catalog;
-use lanyard_engine::entitlement::Entitlement;
+use lanyard_engine::entitlement::{Entitlement, Fingerprint};
 use lanyard_engine::identity::Principal;
 use lanyard_engine::policy::{self, PolicySet, Source};
 use lanyard_engine::refusal::{Code, Refusal};
@@ -56,7 +57,7 @@ impl Governor {
         search_path: Vec<String>,
         governance: &Governance,
     ) -> Result<Self, GovernorError> {
-        let catalog = read(&warehouse, name).await?;
+        let catalog = read(&warehouse, name, governance).await?;
         let state = State {
             snapshot: snapshot(1, governance, catalog)?,
             credentials: governance.credentials.clone(),
@@ -104,12 +105,12 @@ impl Governor {
     /// # Errors
     /// [`GovernorError`]; the old snapshot stays.
     pub async fn refresh(&self, governance: &Governance, changed: bool) -> Result<bool, GovernorError> {
-        let catalog = read(&self.warehouse, &self.name).await?;
+        let catalog = read(&self.warehouse, &self.name, governance).await?;
         let old = self.state();
-        let new = snapshot(old.snapshot.version + 1, governance, catalog)?;
-        if !changed && new.catalog == old.snapshot.catalog {
+        if !changed && catalog == old.snapshot.catalog {
             return Ok(false);
         }
+        let new = snapshot(old.snapshot.version + 1, governance, catalog)?;
         let state =
             State { snapshot: new, credentials: governance.credentials.clone(), granted: DashMap::new() };
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
@@ -120,6 +121,24 @@ impl Governor {
     #[must_use]
     pub fn entitlement(&self, principal: &Principal) -> Option<Entitlement> {
         policy::entitle(&self.state().snapshot, principal).ok()
+    }
+
+    /// Forgets what a principal was granted, because the warehouse no longer carries it.
+    pub fn forget(&self, principal: &Principal, granted: &Granted) {
+        self.state().granted.remove(principal);
+        self.warehouse.forget(&granted.entitlement.fingerprint);
+    }
+
+    /// Drops views and bundles that neither a live session nor the current snapshot needs.
+    pub async fn collect(&self, live: HashSet<Fingerprint>) {
+        let mut keep = live;
+        keep.extend(self.state().granted.iter().map(|granted| granted.entitlement.fingerprint));
+        match self.warehouse.collect(&keep).await {
+            Ok(collected) => tracing::debug!(database = %self.name, ?collected, "collected garbage"),
+            Err(error) => {
+                tracing::warn!(database = %self.name, error = %chain(&error), "garbage stays in the warehouse")
+            }
+        }
     }
 
     /// Compiles and builds what a principal is granted, or remembers that it did under this snapshot.
@@ -161,13 +180,16 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-async fn read(warehouse: &Warehouse, name: &str) -> Result<Catalog, GovernorError> {
-    warehouse.catalog().await.map_err(|error| GovernorError::Warehouse(name.to_owned(), error))
+/// The warehouse's catalog with governance's tags on it.
+async fn read(warehouse: &Warehouse, name: &str, governance: &Governance) -> Result<Catalog, GovernorError> {
+    let mut catalog =
+        warehouse.catalog().await.map_err(|error| GovernorError::Warehouse(name.to_owned(), error))?;
+    governance.tags.apply(&mut catalog);
+    Ok(catalog)
 }
 
 /// Compiles policies over a catalog. Errors in them stop it; warnings go to the log.
-fn snapshot(version: u64, governance: &Governance, mut catalog: Catalog) -> Result<Snapshot, GovernorError> {
-    governance.tags.apply(&mut catalog);
+fn snapshot(version: u64, governance: &Governance, catalog: Catalog) -> Result<Snapshot, GovernorError> {
     let sources: Vec<Source<'_>> =
         governance.policies.iter().map(|(file, text)| Source { file, text }).collect();
     let list = |diagnostics: Vec<policy::Diagnostic>| {

@@ -15,7 +15,8 @@ const END_TRIES: u32 = 5;
 #[derive(Debug)]
 pub struct Lease {
     warehouse: Warehouse,
-    role: RoleName,
+    /// Absent once it is known that there is no such role.
+    role: Option<RoleName>,
     /// Held until the role is gone, so that a shutdown can wait for it.
     alive: Option<mpsc::Sender<()>>,
 }
@@ -33,8 +34,8 @@ pub async fn vend(
     alive: mpsc::Sender<()>,
 ) -> Result<(Lease, Login), WarehouseError> {
     // The guard exists before the role does: a login that is cancelled here leaves nothing behind.
-    let lease = Lease { warehouse: warehouse.clone(), role: role.clone(), alive: Some(alive) };
-    let login = warehouse
+    let mut lease = Lease { warehouse: warehouse.clone(), role: Some(role.clone()), alive: Some(alive) };
+    let vended = warehouse
         .vend(&postgres::Lease {
             role,
             bundle: bundle.to_owned(),
@@ -42,13 +43,20 @@ pub async fn vend(
             connections: 1,
             attributes: attributes.clone(),
         })
-        .await?;
-    Ok((lease, login))
+        .await;
+    if let Err(error) = &vended
+        && error.sqlstate().is_some()
+    {
+        // The warehouse said no: one statement, so nothing was made.
+        lease.role = None;
+    }
+    Ok((lease, vended?))
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let (warehouse, role, alive) = (self.warehouse.clone(), self.role.clone(), self.alive.take());
+        let Some(role) = self.role.take() else { return };
+        let (warehouse, alive) = (self.warehouse.clone(), self.alive.take());
         // Outside a runtime (a test's end) the reaper of the next start does it.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {

@@ -1,6 +1,6 @@
 //! Live sessions: how a cancel request, a change of policy and a shutdown find them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use dashmap::DashMap;
 use lanyard_adapters::warehouse::postgres::{CancelKey, Warehouse};
@@ -70,6 +70,12 @@ impl Registry {
         let id = *self.keys.get(&key)?;
         let live = self.sessions.get(&id)?;
         Some((live.warehouse.clone(), live.upstream.clone()))
+    }
+
+    /// What the live sessions of a database were given.
+    #[must_use]
+    pub fn fingerprints(&self, database: &str) -> HashSet<Fingerprint> {
+        self.sessions.iter().filter(|live| live.database == database).map(|live| live.fingerprint).collect()
     }
 
     /// How many sessions live.

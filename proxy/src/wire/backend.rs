@@ -97,15 +97,14 @@ pub fn ready(out: &mut BytesMut, status: u8) {
     message(out, b'Z', |out| out.put_u8(status));
 }
 
-/// The number at the end of a command tag: `SELECT 5` -> 5, `INSERT 0 2` -> 2.
+/// The number at the end of a command tag: `SELECT 5` -> 5, `INSERT 0 2` -> 2; `None` for commands that count no rows.
 #[must_use]
-pub fn tag_rows(body: &[u8]) -> u64 {
+pub fn tag_rows(body: &[u8]) -> Option<u64> {
     let tag = body.split(|b| *b == 0).next().unwrap_or_default();
     tag.rsplit(|b| *b == b' ')
         .next()
         .and_then(|number| std::str::from_utf8(number).ok())
         .and_then(|number| number.parse().ok())
-        .unwrap_or(0)
 }
 
 /// Calls `change` with the table OID (4 bytes, big-endian) and attribute number (2) of each column of a RowDescription
@@ -144,9 +143,9 @@ mod tests {
 
     #[test]
     fn tags_and_columns() {
-        assert_eq!(tag_rows(b"SELECT 5\0"), 5);
-        assert_eq!(tag_rows(b"INSERT 0 2\0"), 2);
-        assert_eq!(tag_rows(b"BEGIN\0"), 0);
+        assert_eq!(tag_rows(b"SELECT 5\0"), Some(5));
+        assert_eq!(tag_rows(b"INSERT 0 2\0"), Some(2));
+        assert_eq!(tag_rows(b"BEGIN\0"), None);
         let mut body = b"\0\x01id\0\0\0\x40\x11\0\x02\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0".to_vec();
         let mut seen = 0;
         assert!(

@@ -41,7 +41,6 @@ const INFORMATION_DERIVED: &[&str] = &[
     "column_domain_usage",
     "column_udt_usage",
     "columns",
-    "constraint_column_usage",
     "constraint_table_usage",
     "domain_constraints",
     "domain_udt_usage",
@@ -56,7 +55,6 @@ const INFORMATION_DERIVED: &[&str] = &[
     "user_defined_types",
     "views",
     "data_type_privileges",
-    "element_types",
 ];
 
 /// `information_schema` relations about things that are hidden whole: no rows.
@@ -90,6 +88,16 @@ const INFORMATION_EMPTY: &[&str] = &[
     "view_column_usage",
     "view_routine_usage",
     "view_table_usage",
+];
+
+/// `information_schema` views that `information.sql` defines.
+const INFORMATION_OWN: &[&str] = &[
+    "column_privileges",
+    "constraint_column_usage",
+    "element_types",
+    "role_column_grants",
+    "role_table_grants",
+    "table_privileges",
 ];
 
 /// `information_schema` tables of constants.
@@ -133,8 +141,9 @@ impl<T> During<T> for Result<T, tokio_postgres::Error> {
 
 /// Builds both virtual schemas anew and grants them to session roles.
 ///
-/// Call it inside a transaction, as a role that may `SET ROLE lanyard_owner`. The schemas must belong to that role, and `lanyard.lease`, `lanyard.bundle_relation` and `lanyard.bundle_column` must
-/// exist. Running sessions wait for the transaction's end, or make it wait for theirs.
+/// Call it inside a transaction, as a role that may `SET ROLE lanyard_owner`. The schemas must belong to that role, and
+/// `lanyard.lease`, `lanyard.bundle_relation` and `lanyard.bundle_column` must exist. Running sessions wait for the
+/// transaction's end, or make it wait for theirs.
 ///
 /// Not cancel-safe: roll the transaction back when the future is dropped.
 ///
@@ -254,10 +263,7 @@ async fn information(client: &Client) -> Result<Vec<String>, VirtualCatalogError
     let columns = columns(client, "information_schema").await?;
     let known: BTreeSet<&str> = columns.keys().map(String::as_str).collect();
     run(client, "information_schema's privilege views", INFORMATION).await?;
-    let mut granted: Vec<String> =
-        ["table_privileges", "role_table_grants", "column_privileges", "role_column_grants"]
-            .map(str::to_owned)
-            .into();
+    let mut granted: Vec<String> = INFORMATION_OWN.iter().map(|name| (*name).to_owned()).collect();
     for name in INFORMATION_EMPTY {
         if let Some(columns) = columns.get(*name) {
             let sql = template::empty(INFORMATION_SCHEMA, name, columns);

@@ -13,6 +13,8 @@ pub const IDENTITIES: &str = include_str!("identities.json");
 pub const TAGS: &str = include_str!("tags.json");
 /// `sample.policy`.
 pub const POLICIES: &str = include_str!("sample.policy");
+/// `retail.policy`: what the demo adds, so that its large tables are filtered too.
+pub const RETAIL: (&str, &str) = ("retail.policy", include_str!("retail.policy"));
 
 /// Every file of the folder: name and text.
 pub const FILES: [(&str, &str); 3] =

@@ -37,13 +37,19 @@ RETURN (
     ) p
     WHERE p.name NOT IN ('pg_temp', '$user'));
 
-CREATE FUNCTION lanyard_catalog._path() RETURNS name[] LANGUAGE sql STABLE
-RETURN (
-    SELECT COALESCE(
-            (SELECT ARRAY[n.nspname] FROM pg_catalog.pg_namespace n WHERE n.oid = pg_catalog.pg_my_temp_schema()), '{}')
-        || CASE WHEN 'pg_catalog' = ANY (p.named) THEN '{}'::name[] ELSE '{pg_catalog}'::name[] END
-        || p.named
-    FROM (SELECT lanyard_catalog._named_path() AS named) p);
+CREATE FUNCTION lanyard_catalog._path() RETURNS name[] LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    named pg_catalog.name[] := lanyard_catalog._named_path();
+BEGIN
+    IF NOT 'pg_catalog' OPERATOR(pg_catalog.=) ANY (named) THEN
+        named := pg_catalog.array_prepend('pg_catalog'::pg_catalog.name, named);
+    END IF;
+    IF pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0 THEN
+        SELECT pg_catalog.array_prepend(n.nspname, named) INTO named
+        FROM pg_catalog.pg_namespace n WHERE n.oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema();
+    END IF;
+    RETURN named;
+END $$;
 
 CREATE FUNCTION lanyard_catalog._lookup(parts text[]) RETURNS oid LANGUAGE sql STABLE STRICT
 RETURN (
@@ -114,8 +120,9 @@ BEGIN
     END IF;
     RETURN true;
 END $$;
+-- CASE, because the planner takes a bare comparison for one that few rows pass.
 CREATE FUNCTION lanyard_catalog._me(role oid) RETURNS boolean LANGUAGE sql STABLE
-RETURN pg_catalog.pg_get_userbyid($1) = SESSION_USER;
+RETURN CASE WHEN pg_catalog.pg_get_userbyid($1) = SESSION_USER THEN true ELSE false END;
 
 -- ---- names and visibility --------------------------------------------------------------------------------------
 
@@ -253,6 +260,9 @@ RETURN CASE WHEN lanyard_catalog._me($1) THEN SESSION_USER ELSE ('unknown (OID='
 CREATE FUNCTION lanyard_catalog._obj_description(object oid, catalog name) RETURNS text LANGUAGE plpgsql STABLE STRICT
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    IF $2 = 'pg_class' AND lanyard_catalog._visible($1) OR $2 = 'pg_constraint' AND lanyard_catalog._sees_constraint($1) THEN
+        RETURN obj_description($1, $2);
+    END IF;
     IF NOT EXISTS (SELECT FROM pg_description d WHERE d.objoid = $1) THEN
         RETURN NULL;
     END IF;
@@ -268,12 +278,15 @@ RETURN (SELECT d.description FROM lanyard_catalog.pg_description d WHERE d.objoi
 CREATE FUNCTION lanyard_catalog._col_description(relid oid, attnum integer) RETURNS text LANGUAGE plpgsql STABLE STRICT
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    IF lanyard_catalog._sees_column($1, $2) THEN
+        RETURN col_description($1, $2);
+    END IF;
     IF NOT EXISTS (SELECT FROM pg_description d WHERE d.objoid = $1 AND d.objsubid = $2) THEN
         RETURN NULL;
     END IF;
     RETURN (
         SELECT d.description FROM lanyard_catalog.pg_description d
-        WHERE d.objoid = $1 AND d.classoid = 'pg_class'::regclass AND d.objsubid = $2);
+        WHERE d.objoid = $1 AND d.classoid = 'pg_catalog.pg_class'::regclass AND d.objsubid = $2);
 END $$;
 CREATE FUNCTION lanyard_catalog.col_description(relid oid, attnum integer) RETURNS text LANGUAGE sql STABLE
 RETURN CASE WHEN $1 < 16384 THEN pg_catalog.col_description($1, $2) ELSE lanyard_catalog._col_description($1, $2) END;

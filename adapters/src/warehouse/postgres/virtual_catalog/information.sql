@@ -44,3 +44,66 @@ JOIN (VALUES ('SELECT'), ('INSERT'), ('UPDATE')) p (word)
     ON CASE WHEN p.word = 'SELECT' THEN r.readable ELSE r.writable END;
 CREATE VIEW lanyard_information_schema.role_column_grants AS
 SELECT * FROM lanyard_information_schema.column_privileges;
+
+-- The server's definition joins every object of the database with every other; this one starts from visible columns.
+CREATE VIEW lanyard_information_schema.element_types WITH (security_barrier) AS
+SELECT pg_catalog.current_database()::information_schema.sql_identifier AS object_catalog,
+    n.nspname::information_schema.sql_identifier AS object_schema,
+    c.relname::information_schema.sql_identifier AS object_name,
+    'TABLE'::information_schema.character_data AS object_type,
+    a.attnum::text::information_schema.sql_identifier AS collection_type_identifier,
+    CASE WHEN tn.nspname = 'pg_catalog' THEN pg_catalog.format_type(e.oid, NULL) ELSE 'USER-DEFINED' END
+        ::information_schema.character_data AS data_type,
+    NULL::information_schema.cardinal_number AS character_maximum_length,
+    NULL::information_schema.cardinal_number AS character_octet_length,
+    NULL::information_schema.sql_identifier AS character_set_catalog,
+    NULL::information_schema.sql_identifier AS character_set_schema,
+    NULL::information_schema.sql_identifier AS character_set_name,
+    NULL::information_schema.sql_identifier AS collation_catalog,
+    NULL::information_schema.sql_identifier AS collation_schema,
+    NULL::information_schema.sql_identifier AS collation_name,
+    NULL::information_schema.cardinal_number AS numeric_precision,
+    NULL::information_schema.cardinal_number AS numeric_precision_radix,
+    NULL::information_schema.cardinal_number AS numeric_scale,
+    NULL::information_schema.cardinal_number AS datetime_precision,
+    NULL::information_schema.character_data AS interval_type,
+    NULL::information_schema.cardinal_number AS interval_precision,
+    -- Of the column's default, which the server leaves out too.
+    NULL::information_schema.character_data AS domain_default,
+    pg_catalog.current_database()::information_schema.sql_identifier AS udt_catalog,
+    tn.nspname::information_schema.sql_identifier AS udt_schema,
+    e.typname::information_schema.sql_identifier AS udt_name,
+    NULL::information_schema.sql_identifier AS scope_catalog,
+    NULL::information_schema.sql_identifier AS scope_schema,
+    NULL::information_schema.sql_identifier AS scope_name,
+    NULL::information_schema.cardinal_number AS maximum_cardinality,
+    ('a' || a.attnum)::information_schema.sql_identifier AS dtd_identifier
+FROM lanyard_catalog._column v
+JOIN pg_catalog.pg_attribute a ON a.attrelid = v.relid AND a.attnum = v.attnum
+JOIN pg_catalog.pg_class c ON c.oid = v.relid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_type t ON t.oid = a.atttypid AND t.typtype = 'b' AND t.typelem <> 0 AND t.typlen = -1
+JOIN pg_catalog.pg_type e ON e.oid = t.typelem
+JOIN pg_catalog.pg_namespace tn ON tn.oid = e.typnamespace;
+
+-- The server's definition compares every constraint with every column.
+CREATE VIEW lanyard_information_schema.constraint_column_usage WITH (security_barrier) AS
+SELECT pg_catalog.current_database()::information_schema.sql_identifier AS table_catalog,
+    n.nspname::information_schema.sql_identifier AS table_schema,
+    c.relname::information_schema.sql_identifier AS table_name,
+    a.attname::information_schema.sql_identifier AS column_name,
+    pg_catalog.current_database()::information_schema.sql_identifier AS constraint_catalog,
+    kn.nspname::information_schema.sql_identifier AS constraint_schema,
+    k.conname::information_schema.sql_identifier AS constraint_name
+FROM pg_catalog.pg_constraint k
+CROSS JOIN LATERAL (
+    SELECT CASE k.contype WHEN 'f' THEN k.confrelid ELSE k.conrelid END,
+        CASE k.contype WHEN 'f' THEN k.confkey ELSE k.conkey END
+) used (relid, attnums)
+JOIN pg_catalog.pg_attribute a ON a.attrelid = used.relid AND a.attnum = ANY (used.attnums)
+JOIN pg_catalog.pg_class c ON c.oid = used.relid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_namespace kn ON kn.oid = k.connamespace
+WHERE k.contype IN ('c', 'f', 'n', 'p', 'u')
+  AND k.conrelid IN (SELECT r.relid FROM lanyard_catalog._relation r)
+  AND lanyard_catalog._sees_constraint(k.oid);

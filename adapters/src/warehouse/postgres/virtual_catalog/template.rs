@@ -23,6 +23,8 @@ enum Rows {
     All,
     /// The relation, filtered: the view is a security barrier.
     Filtered,
+    /// The section's own FROM clause, filtered.
+    FilteredOwn,
     /// The section's own FROM clause.
     Own,
     /// None.
@@ -71,6 +73,8 @@ fn open(head: &str) -> Section<'_> {
         Rows::None
     } else if flags.contains("shape") {
         Rows::Own
+    } else if flags.contains("own") {
+        Rows::FilteredOwn
     } else if flags.contains("barrier") {
         Rows::Filtered
     } else {
@@ -93,11 +97,13 @@ impl Section<'_> {
             .collect();
         let list = list.join(",\n    ");
         let from = match self.rows {
-            Rows::Own => String::new(),
-            Rows::All | Rows::Filtered | Rows::None => format!("FROM pg_catalog.{name} {}", self.alias),
+            Rows::Own | Rows::FilteredOwn => String::new(),
+            Rows::All | Rows::Filtered | Rows::None => {
+                format!("FROM pg_catalog.{name} {}", self.alias)
+            }
         };
         let barrier = match self.rows {
-            Rows::Filtered => " WITH (security_barrier)",
+            Rows::Filtered | Rows::FilteredOwn => " WITH (security_barrier)",
             Rows::All | Rows::Own | Rows::None => "",
         };
         format!("CREATE VIEW {CATALOG_SCHEMA}.{name}{barrier} AS\nSELECT {list}\n{from}\n{}", self.rest)
@@ -119,7 +125,9 @@ impl Section<'_> {
                 format!("(SELECT self.oid FROM {CATALOG_SCHEMA}._self self)")
             }
             _ if self.rows == Rows::Own => match kind {
-                "smallint" | "integer" | "bigint" | "real" | "double precision" => format!("0::{kind}"),
+                "smallint" | "integer" | "bigint" | "real" | "double precision" => {
+                    format!("0::{kind}")
+                }
                 _ => null(kind),
             },
             _ => format!("{}.{}", self.alias, quoted(column)),

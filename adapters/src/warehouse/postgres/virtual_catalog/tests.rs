@@ -1,15 +1,16 @@
 //! The virtual catalog against a real server: what clients ask when they look around, logged in as a vended role.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
 
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use super::{VirtualCatalogError, install};
+use super::install;
 use lanyard_engine::sql::virtual_catalog;
 use server::{Outcome, Server};
 use text::{enforce, fixture};
 
+mod hidden;
+mod own;
 mod server;
 mod text;
 
@@ -98,34 +99,16 @@ async fn with_oids(dba: &Client, sql: &str) -> Outcome<String> {
 /// One server for all, because starting one takes longer than asking it. The last two change what is there.
 #[tokio::test]
 async fn the_virtual_catalog() -> Outcome {
-    let t = Instant::now();
     let (server, dba) = shop().await?;
-    eprintln!("TIME shop {:?}", t.elapsed());
-    let t = Instant::now();
     clients_find_what_is_visible_and_nothing_else(&server, &dba).await?;
-    eprintln!("TIME clients_find_what_is_visible_and_nothing_else {:?}", t.elapsed());
-    let t = Instant::now();
     the_lists_and_the_warehouse_agree(&server, &dba).await?;
-    eprintln!("TIME the_lists_and_the_warehouse_agree {:?}", t.elapsed());
-    let t = Instant::now();
     functions_take_what_postgresql_takes(&dba).await?;
-    eprintln!("TIME functions_take_what_postgresql_takes {:?}", t.elapsed());
-    let t = Instant::now();
-    hidden_objects_answer_like_missing_ones(&server, &dba).await?;
-    eprintln!("TIME hidden_objects_answer_like_missing_ones {:?}", t.elapsed());
-    let t = Instant::now();
-    expressions_are_read_against_their_own_relation(&server, &dba).await?;
-    eprintln!("TIME expressions_are_read_against_their_own_relation {:?}", t.elapsed());
-    let t = Instant::now();
-    conditions_do_not_reach_hidden_rows(&server).await?;
-    eprintln!("TIME conditions_do_not_reach_hidden_rows {:?}", t.elapsed());
-    let t = Instant::now();
-    a_session_answers_for_itself(&server, &dba).await?;
-    eprintln!("TIME a_session_answers_for_itself {:?}", t.elapsed());
-    let t = Instant::now();
-    installing_again_and_outside_a_transaction(&server, &dba).await?;
-    eprintln!("TIME installing_again_and_outside_a_transaction {:?}", t.elapsed());
-    sessions_see_their_own_bundle(&server, &dba).await
+    hidden::hidden_objects_answer_like_missing_ones(&server, &dba).await?;
+    hidden::expressions_are_read_against_their_own_relation(&server, &dba).await?;
+    hidden::conditions_do_not_reach_hidden_rows(&server).await?;
+    own::a_session_answers_for_itself(&server, &dba).await?;
+    own::installing_again_and_outside_a_transaction(&server, &dba).await?;
+    own::sessions_see_their_own_bundle(&server, &dba).await
 }
 
 /// Digits of OIDs above the built-in ones, which differ between servers, as `#`.
@@ -154,10 +137,17 @@ const NOT_KEPT: &[&str] = &[
 
 async fn clients_find_what_is_visible_and_nothing_else(server: &Server, dba: &Client) -> Outcome {
     let agent = server.connect(AGENT, "shop").await?;
+    // The queries are those clients send to 15: newer servers are asked them for leaks alone.
+    let captured: bool =
+        dba.query_one("SELECT current_setting('server_version_num')::int / 10000 = 15", &[]).await?.get(0);
     let mut answers = String::new();
     for (client, text) in CLIENTS {
         for asked in fixture(text) {
             answers.push_str(&format!("--@ {client} {}\n", asked.name));
+            // psql 15 names columns that 17 renamed.
+            if !captured && ["\\l", "\\dO"].contains(&asked.name) {
+                continue;
+            }
             for statement in asked.statements {
                 let statement = with_oids(dba, statement).await?;
                 let rows = ask(&agent, &statement).await;
@@ -167,9 +157,12 @@ async fn clients_find_what_is_visible_and_nothing_else(server: &Server, dba: &Cl
                     assert!(!leak(cell), "{client} {}: {cell:?} from {statement}", asked.name);
                 }
                 let kept = rows.len() < 30 && !NOT_KEPT.iter().any(|name| asked.name.starts_with(name));
-                for row in rows.iter().filter(|_| kept) {
-                    let line = row.join(" | ").replace(AGENT, "<self>");
-                    answers.push_str(&without_oids(&line));
+                let mut lines: Vec<String> =
+                    rows.iter().filter(|_| kept).map(|row| row.join(" | ")).collect();
+                // Not every statement says in what order it wants its rows.
+                lines.sort();
+                for line in lines {
+                    answers.push_str(&without_oids(&line.replace(AGENT, "<self>")));
                     answers.push('\n');
                 }
             }
@@ -178,6 +171,9 @@ async fn clients_find_what_is_visible_and_nothing_else(server: &Server, dba: &Cl
     // Every line of it was read by a person: change it with open eyes only.
     if let Some(file) = std::env::var_os("LANYARD_WRITE_ANSWERS") {
         std::fs::write(file, &answers)?;
+    }
+    if !captured {
+        return Ok(());
     }
     let expected: Vec<&str> = ANSWERS.lines().collect();
     for (number, (line, expected)) in answers.lines().zip(&expected).enumerate() {
@@ -248,288 +244,5 @@ async fn functions_take_what_postgresql_takes(dba: &Client) -> Outcome {
         .await?;
     let missing: BTreeSet<String> = rows.iter().map(|row| row.get(0)).collect();
     assert_eq!(missing, BTreeSet::new());
-    Ok(())
-}
-
-async fn hidden_objects_answer_like_missing_ones(server: &Server, dba: &Client) -> Outcome {
-    let agent = server.connect(AGENT, "shop").await?;
-    for (expression, answer) in [
-        ("pg_table_is_visible('{class public.hidden_payroll}')", "-"),
-        ("pg_table_is_visible('{class public.hidden_expr_idx}')", "-"),
-        ("pg_table_is_visible('{class lanyard_secured.v_00000000000000000000000000000001}')", "-"),
-        ("pg_table_is_visible(4000000000)", "-"),
-        ("pg_type_is_visible('{type public.hidden_enum}')", "-"),
-        ("format_type('{type public.hidden_payroll}', NULL)", "???"),
-        ("format_type('{type public._hidden_payroll}', NULL)", "???"),
-        ("format_type('{type public.hidden_composite}', -1)", "???"),
-        ("format_type(4000000000, NULL)", "???"),
-        ("to_regclass('hidden_payroll')", "-"),
-        ("to_regclass('hidden_schema.customers')", "-"),
-        ("to_regclass('lanyard.lease')", "-"),
-        ("to_regclass('{class public.hidden_payroll}')", "-"),
-        ("to_regclass('nothing')", "-"),
-        ("to_regclass('orders')", "-"),
-        ("regclass('{class public.hidden_payroll}'::oid)", "-"),
-        ("to_regtype('hidden_enum')", "-"),
-        ("to_regtype('public.hidden_enum')", "-"),
-        ("to_regtype('hidden_schema.customers')", "-"),
-        ("to_regtype('no_schema.customers')", "-"),
-        ("to_regtype('hidden_payroll[]')", "-"),
-        ("to_regproc('hidden_function')", "-"),
-        ("to_regprocedure('public.hidden_function(integer)')", "-"),
-        ("to_regnamespace('hidden_schema')", "-"),
-        ("to_regnamespace('lanyard')", "-"),
-        ("to_regrole('hidden_boss')", "-"),
-        ("to_regrole('postgres')", "-"),
-        ("pg_get_userbyid(10)", "unknown (OID=10)"),
-        ("obj_description('{class public.hidden_payroll}', 'pg_class')", "-"),
-        ("obj_description('{class public.hidden_payroll}')", "-"),
-        ("col_description('{class public.customers}', 3)", "-"),
-        ("pg_get_indexdef('{class public.hidden_expr_idx}')", "-"),
-        ("pg_get_indexdef('{class public.hidden_whole_idx}', 1, true)", "-"),
-        ("pg_get_indexdef('{class public.hidden_payroll_pkey}')", "-"),
-        ("pg_get_viewdef('{class public.big_orders}'::oid)", "-"),
-        ("pg_get_viewdef('big_orders', true)", "-"),
-        ("pg_get_viewdef('{class lanyard_secured.v_00000000000000000000000000000001}'::oid)", "-"),
-        ("pg_get_serial_sequence('hidden_payroll', 'id')", "-"),
-        ("pg_get_partkeydef('{class public.hidden_payroll}')", "-"),
-        ("pg_total_relation_size('{class public.customers}')", "-"),
-        ("pg_relation_size('customers')", "-"),
-        ("pg_database_size(current_database())", "-"),
-        ("pg_relation_filepath('{class public.customers}')", "-"),
-        ("pg_partition_root('{class public.hidden_events_2025}'::oid)", "-"),
-        ("(SELECT count(*) FROM pg_partition_tree('events'))", "2"),
-        ("(SELECT count(*) FROM pg_partition_ancestors('{class public.hidden_events_2025}'))", "0"),
-        ("has_table_privilege('{class public.hidden_payroll}'::oid, 'SELECT')", "-"),
-        ("has_column_privilege('{class public.customers}'::oid, 3::smallint, 'SELECT')", "-"),
-        ("has_schema_privilege('{class public.hidden_payroll}'::oid, 'USAGE')", "-"),
-        ("has_sequence_privilege('{class public.hidden_payroll_id_seq}'::oid, 'USAGE')", "-"),
-        ("pg_has_role('hidden_boss', 'MEMBER')", "f"),
-        ("pg_has_role('no_such_role', 'MEMBER')", "f"),
-        ("pg_has_role(10, 'MEMBER')", "f"),
-    ] {
-        let sql = with_oids(dba, &format!("SELECT {expression}")).await?;
-        assert_eq!(list(&agent, &sql).await?, answer, "{sql}");
-    }
-    for (expression, answer) in [
-        ("regclass('hidden_payroll')", "42P01 relation \"hidden_payroll\" does not exist"),
-        ("regclass('nothing')", "42P01 relation \"nothing\" does not exist"),
-        (
-            "has_table_privilege('hidden_payroll', 'SELECT')",
-            "42P01 relation \"hidden_payroll\" does not exist",
-        ),
-        (
-            "has_table_privilege('public.nothing', 'SELECT')",
-            "42P01 relation \"public.nothing\" does not exist",
-        ),
-        (
-            "has_column_privilege('customers', 'hidden_ssn', 'SELECT')",
-            "42703 column \"hidden_ssn\" of relation does not exist",
-        ),
-        (
-            "has_column_privilege('customers', 'nothing', 'SELECT')",
-            "42703 column \"nothing\" of relation does not exist",
-        ),
-        ("has_schema_privilege('hidden_schema', 'USAGE')", "3F000 schema \"hidden_schema\" does not exist"),
-        ("has_schema_privilege('nothing', 'USAGE')", "3F000 schema \"nothing\" does not exist"),
-        ("has_database_privilege('postgres', 'CONNECT')", "3D000 database \"postgres\" does not exist"),
-        (
-            "has_table_privilege('hidden_boss', 'customers', 'SELECT')",
-            "42704 role \"hidden_boss\" does not exist",
-        ),
-        ("has_table_privilege('nobody', 'customers', 'SELECT')", "42704 role \"nobody\" does not exist"),
-        ("has_table_privilege('customers', 'BOGUS')", "22023 unrecognized privilege type: \"BOGUS\""),
-        ("pg_relation_size('hidden_payroll')", "42P01 relation \"hidden_payroll\" does not exist"),
-        ("pg_relation_size('nothing')", "42P01 relation \"nothing\" does not exist"),
-    ] {
-        assert_eq!(refused(&agent, &format!("SELECT {expression}")).await?, answer, "{expression}");
-    }
-    Ok(())
-}
-
-/// A tree from one relation, read against another, would print the other's column names.
-async fn expressions_are_read_against_their_own_relation(server: &Server, dba: &Client) -> Outcome {
-    let agent = server.connect(AGENT, "shop").await?;
-    let everything = "SELECT pg_get_expr(t.tree, c.oid) FROM (
-            SELECT adbin FROM pg_attrdef UNION ALL SELECT indpred FROM pg_index UNION ALL SELECT indexprs FROM pg_index
-            UNION ALL SELECT conbin FROM pg_constraint UNION ALL SELECT relpartbound FROM pg_class
-        ) t (tree), (SELECT generate_series(16384, {class lanyard_secured.v_00000000000000000000000000000001}) ) c (oid)";
-    let sql = with_oids(dba, everything).await?;
-    let printed: BTreeSet<String> = ask(&agent, &sql).await?.into_iter().flatten().collect();
-    assert!(printed.contains("'EU'::text") && printed.contains("(region <> ''::text)"), "{printed:?}");
-    assert!(!printed.iter().any(|text| leak(text)), "{printed:?}");
-    Ok(())
-}
-
-/// A condition must never run on a row the session does not see: its error would tell.
-async fn conditions_do_not_reach_hidden_rows(server: &Server) -> Outcome {
-    let agent = server.connect(AGENT, "shop").await?;
-    for (relation, column) in [
-        ("pg_class", "relname"),
-        ("pg_attribute", "attname"),
-        ("pg_type", "typname"),
-        ("pg_namespace", "nspname"),
-        ("pg_constraint", "conname"),
-        ("pg_description", "description"),
-        ("pg_enum", "enumlabel"),
-        ("pg_proc", "proname"),
-        ("pg_opclass", "opcname"),
-        ("pg_collation", "collname"),
-        ("pg_database", "datname"),
-        ("pg_roles", "rolname"),
-        ("pg_user", "usename"),
-        ("pg_indexes", "indexname"),
-        ("pg_tables", "tablename"),
-        ("pg_views", "viewname"),
-        ("pg_stat_user_tables", "relname"),
-        ("information_schema.tables", "table_name"),
-        ("information_schema.columns", "column_name"),
-        ("information_schema.table_constraints", "constraint_name"),
-        ("information_schema.table_privileges", "table_name"),
-        ("information_schema.column_privileges", "column_name"),
-    ] {
-        // Cheaper than any condition of the view, and it fails on what must stay unseen.
-        let sql = format!(
-            "SELECT count(*) FROM {relation} x
-             WHERE CASE WHEN x.{column}::text ~ '^(hidden|lanyard|v_0|postgres$|x$)' THEN 1 / (length(x.{column}::text) - length(x.{column}::text)) ELSE 1 END = 1"
-        );
-        assert_ne!(list(&agent, &sql).await?, "0", "{relation}");
-    }
-    Ok(())
-}
-
-async fn sessions_see_their_own_bundle(server: &Server, dba: &Client) -> Outcome {
-    let tables = "SELECT table_name FROM information_schema.tables WHERE table_schema NOT IN ('pg_catalog', 'information_schema') ORDER BY 1";
-    let agent = server.connect(AGENT, "shop").await?;
-    let other = server.connect(OTHER, "shop").await?;
-    let ended = server.connect(ENDED, "shop").await?;
-    assert_eq!(list(&agent, tables).await?, "big_orders customers events events_2024 orders");
-    assert_eq!(list(&other, tables).await?, "hidden_payroll");
-    assert_eq!(list(&ended, tables).await?, "");
-    for private in
-        ["lanyard.lease", "lanyard_catalog._relation", "lanyard_catalog._index", "lanyard_catalog.pg_authid"]
-    {
-        let answer = refused(&agent, &format!("SELECT * FROM {private}")).await?;
-        assert!(answer.starts_with("42501 "), "{private}: {answer}");
-    }
-    // The lease decides at once, not at the next login.
-    dba.batch_execute(&format!("DELETE FROM lanyard.lease WHERE role = '{AGENT}'")).await?;
-    assert_eq!(list(&agent, tables).await?, "");
-    assert_eq!(list(&agent, "SELECT to_regclass('customers')").await?, "-");
-    Ok(())
-}
-
-async fn a_session_answers_for_itself(server: &Server, dba: &Client) -> Outcome {
-    let agent = server.connect(AGENT, "shop").await?;
-    for (sql, answer) in [
-        ("SELECT rolname FROM pg_roles", AGENT),
-        ("SELECT usename FROM pg_user", AGENT),
-        ("SELECT datname FROM pg_database", "shop"),
-        ("SELECT query || application_name FROM pg_stat_activity", ""),
-        ("SELECT setting FROM pg_settings WHERE name = 'search_path'", "public"),
-        (
-            "SELECT name FROM pg_settings WHERE name IN ('data_directory', 'hba_file', 'port', 'unix_socket_directories')",
-            "",
-        ),
-        ("SELECT current_schema()", "public"),
-        ("SELECT current_schemas(true)", "{pg_catalog,public}"),
-        ("SELECT has_table_privilege('customers', 'select')", "t"),
-        ("SELECT has_table_privilege('customers', 'TRUNCATE, UPDATE')", "t"),
-        ("SELECT has_table_privilege('customers', 'SELECT WITH GRANT OPTION')", "f"),
-        ("SELECT has_table_privilege('retail.orders', 'INSERT')", "f"),
-        ("SELECT has_column_privilege('customers', 'lastname', 'SELECT')", "t"),
-        ("SELECT has_any_column_privilege('customers', 'SELECT')", "t"),
-        ("SELECT has_table_privilege('pg_catalog.pg_class', 'SELECT')", "t"),
-        ("SELECT has_table_privilege('pg_catalog.pg_authid', 'SELECT')", "f"),
-        ("SELECT has_schema_privilege('retail', 'USAGE')", "t"),
-        ("SELECT has_schema_privilege('public', 'CREATE')", "f"),
-        ("SELECT has_database_privilege('shop', 'CONNECT')", "t"),
-        ("SELECT has_function_privilege('lower(text)', 'EXECUTE')", "t"),
-        ("SELECT to_regclass('customers')", "customers"),
-        ("SELECT to_regclass('retail.orders')", "retail.orders"),
-        ("SELECT to_regtype('retail.address')", "retail.address"),
-        ("SELECT to_regtype('mood[]')", "mood[]"),
-        ("SELECT count(*) FROM information_schema.columns WHERE table_name = 'customers'", "6"),
-        (
-            "SELECT string_agg(privilege_type, ' ' ORDER BY privilege_type) FROM information_schema.table_privileges WHERE table_name = 'customers'",
-            "DELETE INSERT SELECT UPDATE",
-        ),
-        (
-            "SELECT string_agg(privilege_type, ' ') FROM information_schema.table_privileges WHERE table_name = 'orders'",
-            "SELECT",
-        ),
-        ("SELECT is_insertable_into FROM information_schema.tables WHERE table_name = 'customers'", "YES"),
-        (
-            "SELECT string_agg(column_name, ' ' ORDER BY column_name) FROM information_schema.key_column_usage WHERE table_schema <> 'pg_catalog'",
-            "customer_id id order_id",
-        ),
-        (
-            "SELECT string_agg(constraint_name, ' ' ORDER BY constraint_name) FROM information_schema.referential_constraints WHERE constraint_schema <> 'pg_catalog'",
-            "orders_customer_id_fkey",
-        ),
-        (
-            "SELECT string_agg(table_name, ' ') FROM information_schema.views WHERE table_schema = 'public'",
-            "big_orders",
-        ),
-        (
-            "SELECT string_agg(schema_name, ' ' ORDER BY schema_name) FROM information_schema.schemata",
-            "information_schema pg_catalog public retail",
-        ),
-        ("SELECT domain_name FROM information_schema.domains WHERE domain_schema = 'retail'", "amount"),
-        ("SELECT min(reltuples) || ' ' || max(relpages) FROM pg_class", "-1 0"),
-        ("SELECT string_agg(DISTINCT n_live_tup::text, ' ') FROM pg_stat_user_tables", "0"),
-    ] {
-        assert_eq!(list(&agent, sql).await?, answer, "{sql}");
-    }
-    // A path the session set itself, and names of its own that could catch ours.
-    agent
-        .batch_execute(
-            "SET search_path = retail, public, pg_temp;
-             CREATE TEMP TABLE pg_class (oid oid, relname name, relnamespace oid, relkind \"char\");
-             CREATE TEMP TABLE pg_index (indexrelid oid); CREATE TEMP TABLE pg_depend (x int); CREATE TEMP TABLE pg_type (oid oid);
-             CREATE TEMP TABLE mine (hiding_place int DEFAULT 7 CHECK (hiding_place > 0))",
-        )
-        .await?;
-    for (sql, answer) in [
-        ("SELECT current_schema()", "retail"),
-        ("SELECT to_regclass('orders') IS NOT NULL", "t"),
-        ("SELECT pg_table_is_visible('{class retail.orders}')", "t"),
-        ("SELECT pg_table_is_visible('{class public.customers_region_idx}')", "t"),
-        ("SELECT to_regclass('hidden_payroll')", "-"),
-        ("SELECT to_regclass('customers_pkey') IS NOT NULL", "t"),
-        ("SELECT relname FROM pg_class WHERE relpersistence = 't' AND relname LIKE 'm%'", "mine"),
-        (
-            "SELECT attname FROM pg_attribute WHERE attrelid = lanyard_catalog.to_regclass('mine') AND attnum > 0",
-            "hiding_place",
-        ),
-        (
-            "SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = lanyard_catalog.to_regclass('mine')",
-            "7",
-        ),
-        (
-            "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = lanyard_catalog.to_regclass('mine')",
-            "CHECK ((hiding_place > 0))",
-        ),
-        ("SELECT has_table_privilege('mine', 'TRUNCATE')", "t"),
-    ] {
-        let sql = with_oids(dba, sql).await?;
-        assert_eq!(list(&agent, &sql).await?, answer, "{sql}");
-    }
-    Ok(())
-}
-
-async fn installing_again_and_outside_a_transaction(server: &Server, dba: &Client) -> Outcome {
-    let agent = server.connect(AGENT, "shop").await?;
-    dba.batch_execute("BEGIN; SET LOCAL search_path = retail").await?;
-    install(dba).await?;
-    let after = dba.query_one("SELECT CURRENT_USER::text, current_setting('search_path')", &[]).await?;
-    assert_eq!(
-        (after.get::<_, String>(0), after.get::<_, String>(1)),
-        ("postgres".to_owned(), "retail".to_owned())
-    );
-    dba.batch_execute("COMMIT").await?;
-    assert_eq!(list(&agent, "SELECT to_regclass('customers')").await?, "customers");
-    assert!(matches!(install(dba).await, Err(VirtualCatalogError::NoTransaction)));
-    assert_eq!(list(&agent, "SELECT to_regclass('customers')").await?, "customers");
     Ok(())
 }

@@ -1,11 +1,12 @@
 -- The virtual pg_catalog, one section per relation. `--! name alias [flag ...]` opens a section; `--! column = expression`
 -- replaces a column of the server's own list ({type} is the column's type); what follows is put behind
 -- `SELECT <columns> FROM pg_catalog.name alias`. Columns an older server lacks are passed over.
--- In every section: aclitem[] columns are NULL, owner columns hold the session's own role.
+-- 99 is the pinned OID of pg_toast. In every section: aclitem[] columns are NULL, owner columns hold the session's own role.
 -- Flags: barrier   rows are filtered, so the view must be a security barrier;
 --        empty     no rows;
 --        shape     only the column list is the server's; the section brings its own FROM, and columns not named are zero
 --                  (numbers) or NULL;
+--        own       with barrier: the section brings its own FROM;
 --        private   not granted to sessions: what information_schema's definitions need.
 
 --! pg_class c barrier
@@ -33,65 +34,66 @@
 --! reloptions = NULL::text[]
 --! relpartbound = CASE WHEN c.relispartition AND lanyard_catalog._has_parent(c.oid) THEN c.relpartbound END
 WHERE c.oid < 16384 AND c.relnamespace IN (11, 'information_schema'::regnamespace)
-   OR EXISTS (SELECT FROM lanyard_catalog._relation r WHERE r.relid = c.oid)
-   OR c.relkind IN ('i', 'I') AND c.oid >= 16384 AND lanyard_catalog._sees_index(c.oid)
+   OR c.oid IN (SELECT r.relid FROM lanyard_catalog._relation r)
+   OR c.relkind IN ('i', 'I') AND c.oid >= 16384 AND c.relnamespace <> 99 AND c.oid IN (SELECT lanyard_catalog._indexes())
    OR c.relkind = 'c' AND c.oid IN (SELECT lanyard_catalog._composites())
    OR c.relnamespace = pg_catalog.pg_my_temp_schema()
 
---! pg_attribute a barrier
+--! pg_attribute a barrier own
 --! attinhcount = 0::{type}
 --! attislocal = true
---! atthasdef = a.atthasdef AND (lanyard_catalog._sees_default(a.attrelid, a.attnum) OR EXISTS (SELECT FROM lanyard_catalog._temporary t WHERE t.oid = a.attrelid))
---! attgenerated = CASE WHEN a.attgenerated = '' OR lanyard_catalog._sees_default(a.attrelid, a.attnum) OR EXISTS (SELECT FROM lanyard_catalog._temporary t WHERE t.oid = a.attrelid) THEN a.attgenerated ELSE ''::"char" END
+--! atthasdef = a.atthasdef AND (lanyard_catalog._sees_default(a.attrelid, a.attnum) OR a.attrelid IN (SELECT t.oid FROM lanyard_catalog._temporary t))
+--! attgenerated = CASE WHEN a.attgenerated = '' OR lanyard_catalog._sees_default(a.attrelid, a.attnum) OR a.attrelid IN (SELECT t.oid FROM lanyard_catalog._temporary t) THEN a.attgenerated ELSE ''::"char" END
 --! atthasmissing = false
 --! attmissingval = NULL::text[]
 --! attoptions = NULL::text[]
 --! attfdwoptions = NULL::text[]
-WHERE a.attrelid < 16384
-   OR EXISTS (SELECT FROM lanyard_catalog._column c WHERE c.relid = a.attrelid AND c.attnum = a.attnum)
-   OR CASE (SELECT k.relkind FROM pg_catalog.pg_class k WHERE k.oid = a.attrelid)
-        WHEN 'i' THEN lanyard_catalog._sees_index(a.attrelid)
-        WHEN 'I' THEN lanyard_catalog._sees_index(a.attrelid)
-        WHEN 'c' THEN a.attrelid IN (SELECT lanyard_catalog._composites())
-        ELSE false
-    END
-   OR EXISTS (SELECT FROM lanyard_catalog._temporary t WHERE t.oid = a.attrelid)
+FROM (
+    SELECT b.* FROM pg_catalog.pg_attribute b WHERE b.attrelid < 16384
+    UNION ALL
+    SELECT b.* FROM lanyard_catalog._column c
+    JOIN pg_catalog.pg_attribute b ON b.attrelid = c.relid AND b.attnum = c.attnum
+    WHERE NOT b.attisdropped
+    UNION ALL
+    SELECT b.* FROM pg_catalog.pg_class k
+    JOIN pg_catalog.pg_attribute b ON b.attrelid = k.oid
+    WHERE k.relkind IN ('i', 'I') AND k.oid >= 16384 AND k.relnamespace <> 99
+      AND k.oid IN (SELECT lanyard_catalog._indexes())
+    UNION ALL
+    SELECT b.* FROM (SELECT lanyard_catalog._composites()) k (oid)
+    JOIN pg_catalog.pg_attribute b ON b.attrelid = k.oid
+    UNION ALL
+    SELECT b.* FROM lanyard_catalog._temporary t
+    JOIN pg_catalog.pg_attribute b ON b.attrelid = t.oid
+) a
 
 --! pg_attrdef d barrier
 WHERE lanyard_catalog._sees_default(d.oid)
-   OR EXISTS (SELECT FROM lanyard_catalog._temporary t WHERE t.oid = d.adrelid)
+   OR d.adrelid IN (SELECT t.oid FROM lanyard_catalog._temporary t)
 
 --! pg_constraint n barrier
 WHERE n.oid < 16384
    OR CASE
         WHEN n.conrelid = 0 THEN n.contypid IN (SELECT lanyard_catalog._types())
-        WHEN NOT EXISTS (SELECT FROM lanyard_catalog._relation r WHERE r.relid = n.conrelid) THEN false
+        WHEN n.conrelid NOT IN (SELECT r.relid FROM lanyard_catalog._relation r) THEN false
         -- Servers from 18 on have one of these for every column that is NOT NULL.
-        WHEN n.contype = 'n' THEN EXISTS (
-            SELECT FROM lanyard_catalog._column c WHERE c.relid = n.conrelid AND c.attnum = n.conkey[1])
+        WHEN n.contype = 'n' THEN (n.conrelid, n.conkey[1]) IN (
+            SELECT c.relid, c.attnum FROM lanyard_catalog._column c)
         ELSE lanyard_catalog._sees_constraint(n.oid)
     END
-   OR EXISTS (SELECT FROM lanyard_catalog._temporary t WHERE t.oid = n.conrelid)
+   OR n.conrelid IN (SELECT t.oid FROM lanyard_catalog._temporary t)
 
 --! pg_index i barrier
 WHERE i.indrelid < 16384
-   OR EXISTS (SELECT FROM lanyard_catalog._relation r WHERE r.relid = i.indrelid) AND lanyard_catalog._sees_index(i.indexrelid)
-   OR EXISTS (SELECT FROM lanyard_catalog._temporary t WHERE t.oid = i.indrelid)
+   OR i.indrelid IN (SELECT r.relid FROM lanyard_catalog._relation r) AND lanyard_catalog._sees_index(i.indexrelid)
+   OR i.indrelid IN (SELECT t.oid FROM lanyard_catalog._temporary t)
 
---! pg_namespace n barrier
-WHERE n.nspname IN ('pg_catalog', 'information_schema', 'public')
-   OR n.oid = pg_catalog.pg_my_temp_schema()
-   OR n.oid IN (SELECT lanyard_catalog._schemas())
+--! pg_namespace n barrier own
+FROM lanyard_catalog._namespaces() n
 
 --! pg_type t barrier
 WHERE t.oid < 16384
-   OR t.typrelid <> 0 AND (
-        EXISTS (SELECT FROM lanyard_catalog._relation r WHERE r.relid = t.typrelid)
-        OR EXISTS (SELECT FROM lanyard_catalog._temporary x WHERE x.oid = t.typrelid))
-   OR t.typelem <> 0 AND EXISTS (
-        SELECT FROM pg_catalog.pg_type e
-        JOIN lanyard_catalog._relation r ON r.relid = e.typrelid
-        WHERE e.oid = t.typelem)
+   OR t.typnamespace = pg_catalog.pg_my_temp_schema()
    OR t.oid IN (SELECT lanyard_catalog._types())
 
 --! pg_enum e barrier
@@ -104,11 +106,11 @@ WHERE g.rngtypid < 16384 OR g.rngtypid IN (SELECT lanyard_catalog._types())
 WHERE d.objoid < 16384 AND d.classoid <> 'pg_catalog.pg_largeobject'::regclass
    OR d.classoid = 'pg_catalog.pg_class'::regclass AND (
         d.objsubid = 0 AND (
-            EXISTS (SELECT FROM lanyard_catalog._relation r WHERE r.relid = d.objoid)
+            d.objoid IN (SELECT r.relid FROM lanyard_catalog._relation r)
             OR lanyard_catalog._sees_index(d.objoid))
-        OR EXISTS (SELECT FROM lanyard_catalog._column c WHERE c.relid = d.objoid AND c.attnum = d.objsubid)
+        OR (d.objoid, d.objsubid) IN (SELECT c.relid, c.attnum FROM lanyard_catalog._column c)
         OR d.objoid IN (SELECT lanyard_catalog._composites())
-        OR EXISTS (SELECT FROM lanyard_catalog._temporary t WHERE t.oid = d.objoid))
+        OR d.objoid IN (SELECT t.oid FROM lanyard_catalog._temporary t))
    OR d.classoid = 'pg_catalog.pg_constraint'::regclass
         AND lanyard_catalog._sees_constraint(d.objoid)
    OR d.classoid = 'pg_catalog.pg_type'::regclass AND d.objoid IN (SELECT lanyard_catalog._types())
@@ -230,7 +232,7 @@ WHERE s.pid = pg_catalog.pg_backend_pid()
 
 --! pg_locks l barrier
 WHERE l.pid = pg_catalog.pg_backend_pid()
-  AND (l.relation IS NULL OR l.relation < 16384 OR EXISTS (SELECT FROM lanyard_catalog._relation v WHERE v.relid = l.relation))
+  AND (l.relation IS NULL OR l.relation < 16384 OR l.relation IN (SELECT v.relid FROM lanyard_catalog._relation v))
 
 --! pg_timezone_names z
 --! pg_timezone_abbrevs z
@@ -285,7 +287,7 @@ WHERE c.oid >= 16384
 --! pg_depend d barrier
 WHERE d.classid = 'pg_catalog.pg_constraint'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass
   AND EXISTS (SELECT FROM lanyard_catalog._constraint n WHERE n.oid = d.objid)
-  AND EXISTS (SELECT FROM lanyard_catalog._column c WHERE c.relid = d.refobjid AND c.attnum = d.refobjsubid)
+  AND (d.refobjid, d.refobjsubid) IN (SELECT c.relid, c.attnum FROM lanyard_catalog._column c)
 
 --! pg_auth_members m empty
 --! pg_db_role_setting s empty

@@ -11,6 +11,7 @@ use tokio_postgres::{Client, Config, NoTls};
 
 pub(super) type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
+/// Where the server is, unless `LANYARD_POSTGRES_BIN` names another major's.
 const BIN: &str = "/usr/lib/postgresql/15/bin";
 const START_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -105,7 +106,8 @@ fn unprivileged() -> io::Result<Option<(u32, u32)>> {
 }
 
 fn command(program: &str, owner: Option<(u32, u32)>) -> Command {
-    let mut command = Command::new(Path::new(BIN).join(program));
+    let bin = std::env::var_os("LANYARD_POSTGRES_BIN").unwrap_or_else(|| BIN.into());
+    let mut command = Command::new(Path::new(&bin).join(program));
     command.current_dir("/");
     if let Some((user, group)) = owner {
         command.uid(user).gid(group);
