@@ -422,7 +422,7 @@ fn fields_of_expressions_cannot_call_functions() {
         refused(sql, Code::Unsupported);
     }
     for sql in [
-        "SELECT (c).id FROM customers c",
+        "SELECT (c).n FROM customers c",
         "SELECT (c).* FROM customers c",
         "SELECT (ROW(1, 2)).f1",
         "SELECT (jsonb_each('{}')).key",
