@@ -41,6 +41,8 @@ ANALYZE;
 -- What the attacks on writing aim at.
 CREATE TABLE notes(id int PRIMARY KEY, region text NOT NULL, body text NOT NULL, ref int REFERENCES customers(id), slug text UNIQUE);
 INSERT INTO notes VALUES (1,'EU','eu body',1,'s1'),(2,'US','US-SECRET-BODY',3,'s2');
+-- Executable by PUBLIC, as functions are unless somebody revokes it: no floor stops it.
+CREATE FUNCTION public.leak_customer(i int) RETURNS text LANGUAGE sql SECURITY DEFINER AS 'SELECT lastname FROM app.customers WHERE id=i';
 -- Nobody is granted these.
 CREATE TABLE ledger (id int PRIMARY KEY, secret text); INSERT INTO ledger VALUES (1, 'LEDGER-SECRET');
 CREATE TABLE public.hidden_thing (id int PRIMARY KEY, secret text); INSERT INTO public.hidden_thing VALUES (1, 'HIDDEN-SECRET');

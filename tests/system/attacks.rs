@@ -3,8 +3,9 @@
 //!
 //! `tests/attacks/catalogue.json` is a list of `{id, group, class, kind, sql, secret, answer}`. `secret` is a list of texts;
 //! one of them in anything the server said is a leak. What was said is written `=text=` before the search, so `=text=` in
-//! the catalogue means the whole of a value and `=text` its start. `kind` is what is at stake (`value`, `metadata`,
-//! `existence`); `answer` says what the proxy must do: `runs`, `refused`, or `any` where only the secret matters.
+//! the catalogue means the whole of a value and `=text` its start. `kind` is what is at stake: `value`, `metadata`,
+//! `existence`, or `exposed` for what somebody left open to PUBLIC, which no floor stops. `answer` says what the proxy must
+//! do: `runs`, `refused`, `any` where only the secret matters, `residual` where docs/BYPASSES.md owns up to it.
 
 use std::sync::{Arc, Weak};
 

@@ -148,8 +148,8 @@ async fn attack_once(
     let mut leaks = Vec::new();
     for round in rounds {
         let mut raw = vended.session(governed).await?;
-        // database_to_xml reads every catalog there is; it has said what it can before that.
-        simple(&mut raw, "SET statement_timeout = '5s'").await?;
+        // The path is the proxy's; database_to_xml reads every catalog there is, and nothing of value before that.
+        simple(&mut raw, "SET statement_timeout = '5s'; SET search_path = public, pg_temp").await?;
         for statement in round {
             let frames = simple(&mut raw, &statement).await?;
             leaks.extend(

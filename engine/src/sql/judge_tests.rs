@@ -434,3 +434,105 @@ fn moves_say_where_and_how_far() {
     assert_eq!(run("FETCH ALL c").map(|judged| judged.effects), Ok(Vec::new()));
     refused("MOVE lanyard_7", Code::Policy);
 }
+
+#[test]
+fn types_that_print_names_go_through_the_virtual_catalog() {
+    for (sql, expected) in [
+        (
+            "SELECT c.oid::regclass FROM pg_class c",
+            r#"SELECT lanyard_catalog.regclass(c.oid)::regclass FROM "lanyard_catalog"."pg_class" c"#,
+        ),
+        (
+            "SELECT é.\"oid\" :: pg_catalog.regtype::text FROM pg_type é",
+            r#"SELECT lanyard_catalog._regtype(é."oid") :: pg_catalog.regtype::text FROM "lanyard_catalog"."pg_type" é"#,
+        ),
+        (
+            "SELECT CAST(oid AS regnamespace) FROM pg_class",
+            r#"SELECT CAST(lanyard_catalog._regnamespace(oid) AS regnamespace) FROM "lanyard_catalog"."pg_class" AS "pg_class""#,
+        ),
+        (
+            "SELECT $1::regclass, $12::regproc",
+            "SELECT lanyard_catalog.regclass($1)::regclass, lanyard_catalog._regproc($12)::regproc",
+        ),
+        (
+            "SELECT 'pg_catalog.array_in'::regproc",
+            "SELECT lanyard_catalog.to_regproc('pg_catalog.array_in')::regproc",
+        ),
+        ("SELECT 'english'::regconfig", "SELECT 'english'::regconfig"),
+        ("SELECT '16401'::regclass, '1259'::regclass", "SELECT '16401'::regclass, '1259'::regclass"),
+        ("SELECT NULL::regclass", "SELECT NULL::regclass"),
+    ] {
+        becomes(sql, expected);
+    }
+    for sql in [
+        "SELECT 16401::regclass",
+        "SELECT (1 + 2)::regclass",
+        "SELECT 'payroll'::text::regclass",
+        "SELECT ('pay' || 'roll')::regclass",
+        "SELECT lower('PAYROLL')::regclass",
+        "SELECT (SELECT 'payroll'::text)::regclass",
+        "SELECT oid::regrole FROM pg_class",
+        "SELECT oid::regoper FROM pg_class",
+        "SELECT array_agg(oid)::regclass[] FROM pg_class",
+        "SELECT '{16999}'::_regclass",
+        "SELECT '{16999}'::regclass[]",
+        "SELECT * FROM XMLTABLE('/r' PASSING ('<r/>'::xml) COLUMNS c regclass PATH '.') t",
+        "SELECT * FROM json_to_record('{}') AS t(a pg_catalog.regtype)",
+        "SELECT regtype 'int4'::regrole",
+    ] {
+        refused(sql, Code::Policy);
+    }
+    refused("SELECT '16999'::regclass", Code::UndefinedTable);
+}
+
+#[test]
+fn fields_of_expressions_cannot_call_functions() {
+    for sql in [
+        "SELECT (3).leak",
+        "SELECT (c.id).leak FROM customers c",
+        "SELECT (3).leak FROM (SELECT 1 AS leak) x",
+        "SELECT ((ARRAY[3])[1]).leak",
+        "SELECT ('x'::text).to_regclass",
+        "SELECT (16401::oid).regclass",
+    ] {
+        refused(sql, Code::Unsupported);
+    }
+    for sql in [
+        "SELECT (c).n FROM customers c",
+        "SELECT (c).* FROM customers c",
+        "SELECT (ROW(1, 2)).f1",
+        "SELECT (jsonb_each('{}')).key",
+        "SELECT (ARRAY[1, 2])[1:2]",
+    ] {
+        assert!(run(sql).is_ok(), "{sql}");
+    }
+}
+
+#[test]
+fn cursors_cannot_be_called_like_portals() {
+    for sql in [
+        "DECLARE lanyard_p1 CURSOR FOR SELECT 1",
+        "FETCH ALL FROM lanyard_p1",
+        "MOVE \"lanyard_p1\"",
+        "CLOSE lanyard_s1",
+        "FETCH U&\"lany\\0061rd_p1\"",
+        "DELETE FROM orders WHERE CURRENT OF lanyard_p1",
+    ] {
+        refused(sql, Code::Policy);
+    }
+    for sql in ["FETCH lan", "CLOSE ALL", "CLOSE \"Lanyard_p1\""] {
+        assert!(run(sql).is_ok(), "{sql}");
+    }
+}
+
+#[test]
+fn settings_are_shown_by_one_rule() {
+    for sql in [
+        "SELECT current_setting('listen_addresses')",
+        "SELECT current_setting('a' || 'b')",
+        "SELECT current_setting('data_directory', true)",
+    ] {
+        refused(sql, Code::Policy);
+    }
+    assert!(run("SELECT current_setting('server_version_num')").is_ok());
+}

@@ -5,6 +5,7 @@
 
 use pg_raw_parse::{Node, nodes};
 
+use crate::names::CATALOG_SCHEMA;
 use crate::refusal::{Code, Refusal};
 
 use super::edit::Edit;
@@ -41,6 +42,24 @@ impl<'t> Walk<'t, '_> {
         Ok(())
     }
 
+    /// `(expression).name`: PostgreSQL calls a function of that name, of any schema in the search path, when there is no such
+    /// field. So the name must be that of a column policy shows, which nobody but the warehouse's owner chooses, or of a
+    /// built-in function's result.
+    pub(super) fn field(&self, field: Node<'_>) -> Verdict {
+        guard_field(field)?;
+        let Some(name) = field.as_str() else { return Ok(()) };
+        let shown = || self.context.entitlement.iter().any(|a| a.view.columns.iter().any(|c| c.name == name));
+        if is_result_field(name) || shown() {
+            Ok(())
+        } else {
+            Err(Refusal::new(
+                Code::Unsupported,
+                format!("field \"{name}\" of an expression is not supported"),
+            )
+            .hint("name the column through its table's alias, alias.column, or give it one in a sub-select"))
+        }
+    }
+
     pub(super) fn function(&mut self, call: &'t nodes::FuncCall) -> Verdict {
         const COERCE_SQL_SYNTAX: u32 = 3;
         let names: Vec<&str> = call.funcname().iter().filter_map(Node::as_str).collect();
@@ -55,8 +74,10 @@ impl<'t> Walk<'t, '_> {
         if schema.is_some_and(|s| s != "pg_catalog") || !(stand_in.is_some() || functions::is_allowed(name)) {
             return Err(forbidden_function(&names.join(".")).at(at));
         }
-        if name == "set_config" {
-            set_config(call)?;
+        match name {
+            "set_config" => set_config(call)?,
+            "current_setting" => current_setting(call)?,
+            _ => {}
         }
         if call.funcformat == COERCE_SQL_SYNTAX && stand_in.is_none() {
             return Ok(());
@@ -71,7 +92,19 @@ impl<'t> Walk<'t, '_> {
         Ok(())
     }
 
+    /// A type where no cast is judged: a column of XMLTABLE or of a function's result. Types that print the name of an OID
+    /// are not among them.
     pub(super) fn type_name(&self, name: Option<&nodes::TypeName>) -> Verdict {
+        match name.and_then(naming) {
+            Some(naming) => {
+                Err(Refusal::new(Code::Policy, format!("type \"{}\" may not be used here", naming.type_name))
+                    .hint("select the value as oid or text"))
+            }
+            None => self.known_type(name),
+        }
+    }
+
+    fn known_type(&self, name: Option<&nodes::TypeName>) -> Verdict {
         let Some(name) = name else { return Ok(()) };
         let parts: Vec<&str> = name.names().iter().filter_map(|s| s.sval()).collect();
         let known = match parts.as_slice() {
@@ -90,36 +123,86 @@ impl<'t> Walk<'t, '_> {
         }
     }
 
-    /// A cast: the type must be known, and names in `regclass` literals are resolved like relations.
+    /// A cast: the type must be known. PostgreSQL reads and prints `regclass` and its like without asking for rights, so
+    /// names in literals are resolved here, and columns and parameters go through the virtual catalog.
     pub(super) fn cast(&mut self, cast: &'t nodes::TypeCast) -> Verdict {
-        self.type_name(cast.type_name())?;
-        let Some(type_name) = cast.type_name() else {
+        self.known_type(cast.type_name())?;
+        let Some(naming) = cast.type_name().and_then(naming) else {
             return Ok(());
         };
-        let last = type_name.names().iter().next_back().and_then(nodes::String::sval).unwrap_or_default();
-        let literal = match cast.arg() {
-            Node::A_Const(constant) => constant,
-            Node::A_ArrayExpr(_) if last.starts_with("reg") => {
-                return Err(Refusal::new(Code::Policy, format!("arrays of {last} literals are not allowed")));
-            }
-            _ => return Ok(()),
+        let refused = |what: &str| {
+            Err(Refusal::new(
+                Code::Policy,
+                format!("a cast of {what} to {} is not allowed", naming.type_name),
+            )
+            .hint(
+                "cast a column, a parameter or a literal name; to_regclass(text) and its like take any text",
+            ))
         };
-        let Some(text) = literal_text(literal) else {
-            return Ok(());
-        };
-        match last {
-            "regrole" => Err(Refusal::new(Code::Policy, "regrole literals are not allowed")),
-            "regclass" => self.regclass(literal, text),
-            _ => Ok(()),
+        if naming.array {
+            return refused("an array");
         }
+        match cast.arg() {
+            Node::A_Const(constant) => match constant.val() {
+                None => Ok(()),
+                Some(pg_raw_parse::ConstValue::String(text)) if naming.type_name == "regclass" => {
+                    self.regclass(constant, text)
+                }
+                Some(pg_raw_parse::ConstValue::String(_)) => match naming.of_text {
+                    Literals::Through(function) => {
+                        let at = offset(constant.location)?;
+                        let end = scan::string_end(self.text, at).ok_or_else(|| not_spliced().at(at))?;
+                        self.through(cast, at..end, function)
+                    }
+                    Literals::Plain => Ok(()),
+                    Literals::Refused => refused("a literal"),
+                },
+                Some(_) => refused("a number"),
+            },
+            Node::ColumnRef(column) if naming.of_oid.is_some() => {
+                let at = offset(column.location)?;
+                let end = self.name_end(at, column.fields().len())?;
+                self.through(cast, at..end, naming.of_oid.unwrap_or_default())
+            }
+            Node::ParamRef(parameter) if naming.of_oid.is_some() => {
+                let at = offset(parameter.location)?;
+                let digits = self.text.bytes().skip(at + 1).take_while(u8::is_ascii_digit).count();
+                self.through(cast, at..at + 1 + digits, naming.of_oid.unwrap_or_default())
+            }
+            Node::FuncCall(call) if names_safely(call) => Ok(()),
+            _ => refused("an expression"),
+        }
+    }
+
+    /// `c.oid::regclass` -> `lanyard_catalog.regclass(c.oid)::regclass`: NULL for what the session does not see.
+    fn through(
+        &mut self,
+        cast: &nodes::TypeCast,
+        range: std::ops::Range<usize>,
+        function: &'static str,
+    ) -> Verdict {
+        let at = offset(cast.location)?;
+        let argument = self.text.get(range.clone()).ok_or_else(not_spliced)?.to_owned();
+        self.plan.edits.push(Edit::new(range.start..range.start, format!("{CATALOG_SCHEMA}.{function}(")));
+        self.plan.edits.push(Edit::new(range.end..range.end, ")"));
+        self.plan.changes.push(Change::Through { at, function, argument });
+        Ok(())
     }
 
     /// `'orders'::regclass` -> `'16401'::regclass`: the name is resolved here, the OID is the one the catalog shows.
     fn regclass(&mut self, literal: &nodes::A_Const, text: &str) -> Verdict {
-        if text.bytes().all(|b| b.is_ascii_digit()) {
-            return Ok(());
-        }
         let at = offset(literal.location)?;
+        if text.bytes().all(|b| b.is_ascii_digit()) {
+            // What an OID is called is told for what is built in, and for what the session sees.
+            let built_in = text.parse::<u32>().is_ok_and(|oid| oid < FIRST_NORMAL_OID);
+            let seen = || self.context.entitlement.iter().any(|a| a.oid.to_string() == text);
+            return if built_in || seen() {
+                Ok(())
+            } else {
+                Err(Refusal::new(Code::UndefinedTable, format!("relation with OID {text} does not exist"))
+                    .at(at))
+            };
+        }
         let parts = split_name(text).ok_or_else(|| {
             Refusal::new(Code::Policy, format!("regclass literal \"{text}\" is not a plain name")).at(at)
         })?;
@@ -142,12 +225,89 @@ impl<'t> Walk<'t, '_> {
     }
 }
 
+/// First OID that initdb does not use (PostgreSQL's FirstNormalObjectId).
+const FIRST_NORMAL_OID: u32 = 16_384;
+
+/// A type whose text is the name of an object, and what the virtual catalog makes it from.
+struct Naming {
+    type_name: &'static str,
+    /// From a literal name.
+    of_text: Literals,
+    /// From a column or parameter; absent where no client asks for that.
+    of_oid: Option<&'static str>,
+    array: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Literals {
+    /// Through this function.
+    Through(&'static str),
+    /// As they are: names of what no policy hides.
+    Plain,
+    Refused,
+}
+
+fn naming(name: &nodes::TypeName) -> Option<Naming> {
+    let last = name.names().iter().next_back().and_then(nodes::String::sval)?;
+    // An array type by its own name: `_regclass`.
+    let (last, array) = match last.strip_prefix('_') {
+        Some(element) => (element, true),
+        None => (last, !name.array_bounds().is_empty()),
+    };
+    use Literals::{Plain, Refused, Through};
+    let (type_name, of_text, of_oid) = match last {
+        "regclass" => ("regclass", Through("regclass"), Some("regclass")),
+        "regtype" => ("regtype", Through("to_regtype"), Some("_regtype")),
+        "regproc" => ("regproc", Through("to_regproc"), Some("_regproc")),
+        "regprocedure" => ("regprocedure", Through("to_regprocedure"), None),
+        "regnamespace" => ("regnamespace", Through("to_regnamespace"), Some("_regnamespace")),
+        "regconfig" => ("regconfig", Plain, None),
+        "regdictionary" => ("regdictionary", Plain, None),
+        "regcollation" => ("regcollation", Plain, None),
+        "regrole" => ("regrole", Refused, None),
+        "regoper" => ("regoper", Refused, None),
+        "regoperator" => ("regoperator", Refused, None),
+        _ => return None,
+    };
+    Some(Naming { type_name, of_text, of_oid, array })
+}
+
+/// Functions whose result names nothing that the session does not see.
+fn names_safely(call: &nodes::FuncCall) -> bool {
+    let name = call.funcname().iter().next_back().and_then(|n| n.as_str());
+    name.is_some_and(|name| {
+        name == "pg_typeof" || (name.starts_with("to_reg") && virtual_catalog::function(name).is_some())
+    })
+}
+
 fn forbidden_function(name: &str) -> Refusal {
     Refusal::new(
         Code::Policy,
         format!("function \"{name}\" is not on the list of functions that may be called"),
     )
     .hint("a governor can extend the list by policy")
+}
+
+/// Fields of what built-in functions return: `(information_schema._pg_expandarray(i.indkey)).n`.
+const RESULT_FIELDS: [&str; 13] = [
+    "n",
+    "x",
+    "keys",
+    "key",
+    "value",
+    "ordinality",
+    "grantor",
+    "grantee",
+    "privilege_type",
+    "is_grantable",
+    "lexeme",
+    "option_name",
+    "option_value",
+];
+
+fn is_result_field(name: &str) -> bool {
+    let row = name.strip_prefix('f').is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+    row || RESULT_FIELDS.contains(&name)
 }
 
 pub(super) fn guard_field(field: Node<'_>) -> Verdict {
@@ -183,6 +343,17 @@ fn set_config(call: &nodes::FuncCall) -> Verdict {
     } else {
         Err(Refusal::new(Code::Policy, format!("setting \"{name}\" may not be changed here"))
             .hint("set_config takes a literal name of a setting that SET may change"))
+    }
+}
+
+/// `current_setting(name)` is a SHOW in disguise.
+fn current_setting(call: &nodes::FuncCall) -> Verdict {
+    let name = call.args().iter().next().and_then(constant_text).unwrap_or_default();
+    if settings::may_show(name) {
+        Ok(())
+    } else {
+        Err(Refusal::new(Code::Policy, format!("setting \"{name}\" may not be shown"))
+            .hint("current_setting takes a literal name of a setting that SHOW may show"))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::refusal::{Code, Refusal};
 
 use super::edit::Edit;
 use super::judge::{Context, Effect, not_spliced};
-use super::reference::{guard_field, literal_text, operator};
+use super::reference::{literal_text, operator};
 use super::resolve::{self, Target, quote};
 use super::scan;
 use super::utility::cursor_name;
@@ -25,6 +25,8 @@ pub(super) enum Change {
     Function { at: usize, schema: String, name: String },
     /// The column reference at this byte loses this many leading parts.
     Column { at: usize, dropped: usize },
+    /// The argument of the cast at this byte goes through a function of the virtual catalog.
+    Through { at: usize, function: &'static str, argument: String },
     /// The literal at this byte becomes this text.
     Literal { at: usize, text: String },
     /// `COPY t (columns) TO` whose relation stands at this byte becomes COPY of this query.
@@ -299,7 +301,7 @@ impl<'t, 'c> Walk<'t, 'c> {
             }
             Node::A_Indirection(indirection) => {
                 for field in indirection.indirection().iter() {
-                    guard_field(field)?;
+                    self.field(field)?;
                     push!(field);
                 }
                 push!(indirection.arg());

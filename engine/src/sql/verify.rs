@@ -7,8 +7,9 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use pg_raw_parse::nodes;
+use pg_raw_parse::{Node, nodes};
 
+use crate::names::CATALOG_SCHEMA;
 use crate::refusal::{Code, Refusal};
 
 use super::judge::not_spliced;
@@ -35,6 +36,7 @@ pub(super) fn check(old: &Tree, spliced: &str, plan: &Plan) -> Result<(), Refusa
             | Change::Function { at, .. }
             | Change::Column { at, .. }
             | Change::Literal { at, .. }
+            | Change::Through { at, .. }
             | Change::CopyQuery { at, .. } => {
                 if changes.insert(*at, change).is_some() {
                     return Err(not_spliced());
@@ -228,6 +230,9 @@ impl Lockstep<'_, '_, '_> {
             (b"ColumnRef", Some(Change::Column { dropped, .. })) => self.column(i, j, *dropped)?,
             (b"A_Const", Some(Change::Literal { text, .. })) => self.literal(i, j, text)?,
             (b"CopyStmt", Some(Change::CopyQuery { query, .. })) => self.copy(i, j, query)?,
+            (b"TypeCast", Some(Change::Through { function, argument, .. })) => {
+                self.through(i, j, function, argument)?
+            }
             _ => return Some((i, j)),
         };
         self.changes.remove(&place);
@@ -324,6 +329,21 @@ impl Lockstep<'_, '_, '_> {
         Some((i, j))
     }
 
+    /// The old argument is what the plan says it is, and the new one is that inside the call.
+    fn through(&self, i: usize, j: usize, function: &str, argument: &str) -> Option<(usize, usize)> {
+        let print = |text: &str| -> Option<String> {
+            let tree = parse::parse(text).ok()?;
+            let mut statements = tree.iter();
+            let (Node::SelectStmt(select), None) = (statements.next()?.stmt(), statements.next()) else {
+                return None;
+            };
+            Some(format!("arg: {:?}, ", select.target_list().iter().next()?.val()))
+        };
+        let i = self.skip_exact(i, &print(&format!("SELECT {argument}"))?)?;
+        let j = self.expect(j, &print(&format!("SELECT {CATALOG_SCHEMA}.{function}({argument})"))?)?;
+        Some((i, j))
+    }
+
     fn copy(&self, i: usize, j: usize, query: &str) -> Option<(usize, usize)> {
         let tree = parse::parse(query).ok()?;
         let mut print = String::new();
@@ -399,6 +419,26 @@ mod tests {
             vec![copy.clone()]
         ));
         assert!(!verdict("COPY t (a) TO STDOUT CSV", "COPY (SELECT a FROM s.v AS t) TO STDOUT", vec![copy]));
+    }
+
+    #[test]
+    fn an_argument_goes_through_its_function_unchanged() {
+        let through = || Change::Through { at: 10, function: "regclass", argument: "c.x".into() };
+        let old = "SELECT c.x::regclass";
+        assert!(verdict(old, "SELECT lanyard_catalog.regclass(c.x)::regclass", vec![through()]));
+        for new in [
+            "SELECT lanyard_catalog.regclass(c.y)::regclass",
+            "SELECT lanyard_catalog.other(c.x)::regclass",
+            "SELECT public.regclass(c.x)::regclass",
+            "SELECT lanyard_catalog.regclass(c.x)::regtype",
+            "SELECT lanyard_catalog.regclass(c.x, 1)::regclass",
+            "SELECT lanyard_catalog.regclass(c.x)",
+            old,
+        ] {
+            assert!(!verdict(old, new, vec![through()]), "{new}");
+        }
+        let other = Change::Through { at: 10, function: "regclass", argument: "c.y".into() };
+        assert!(!verdict(old, "SELECT lanyard_catalog.regclass(c.y)::regclass", vec![other]));
     }
 
     #[test]

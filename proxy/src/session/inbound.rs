@@ -155,6 +155,13 @@ impl Exchange {
         }
         let (judged, judge_us) = self.judge(&text);
         let judged = judged.and_then(|judged| {
+            if names_objects(types) {
+                return Err(Refusal::new(
+                    Code::Policy,
+                    "a parameter of a type that names objects is not allowed",
+                )
+                .hint("send the name as text and use to_regclass"));
+            }
             let renamed = self.renamed(&judged)?;
             Ok(match renamed {
                 Some(enforced) => Arc::new(Judged { enforced, edits: Vec::new(), ..(*judged).clone() }),
@@ -281,4 +288,15 @@ impl Exchange {
 
 fn unknown_statement(name: &str) -> Refusal {
     Refusal::new(Code::UnknownStatement, format!("prepared statement \"{name}\" does not exist"))
+}
+
+/// Does a Parse ask for a parameter of `regclass` or its like (or of arrays of them)? PostgreSQL reads and prints those
+/// without asking for rights, so a parameter would tell the names of what is hidden. OIDs: PostgreSQL's pg_type.dat.
+fn names_objects(types: &[u8]) -> bool {
+    const NAMING: [u32; 22] = [
+        24, 2202, 2203, 2204, 2205, 2206, 3734, 3769, 4089, 4096, 4191, // regproc … regcollation
+        1008, 2207, 2208, 2209, 2210, 2211, 3735, 3770, 4090, 4097, 4192, // their arrays
+    ];
+    let (_count, oids) = types.split_at_checked(2).unwrap_or_default();
+    oids.as_chunks::<4>().0.iter().any(|oid| NAMING.contains(&u32::from_be_bytes(*oid)))
 }

@@ -635,10 +635,25 @@ fn register(
             end,
         };
         if shared.registry.add(id, key, live) {
-            return Ok((key, ended));
+            // A snapshot that came between compiling the entitlement and entering the session did not find it.
+            if is_current(governor, &wish.principal, opened) {
+                return Ok((key, ended));
+            }
+            shared.registry.remove(id, key);
+            return Err(Refusal::new(Code::ShuttingDown, "your access changed while you logged in")
+                .hint("connect again"));
         }
     }
     Err(Refusal::new(Code::Internal, "no cancel key could be made"))
+}
+
+fn is_current(governor: &Governor, principal: &Principal, opened: &Opened) -> bool {
+    let given = &opened.granted;
+    governor.with(|snapshot, _| snapshot.version) == given.snapshot
+        || governor.entitlement(principal).is_some_and(|now| {
+            now.fingerprint == given.entitlement.fingerprint
+                && now.session_attributes == given.entitlement.session_attributes
+        })
 }
 
 /// AuthenticationOk to ReadyForQuery. Parameters are the warehouse's, but for those that are the principal's.

@@ -3,6 +3,7 @@
 use bytes::{BufMut, BytesMut};
 use lanyard_engine::entitlement::Entitlement;
 use lanyard_engine::record::{Disposition, ObjectUse};
+use lanyard_engine::refusal::Code;
 use lanyard_engine::sql::{Judged, original_offset};
 
 use crate::wire::backend::{field, fields, message};
@@ -31,11 +32,15 @@ pub(super) fn relay(
     entitlement: &Entitlement,
 ) {
     let state = sqlstate(body);
+    let invisible = fields(body).any(|(code, value)| code == b'M' && names_the_invisible(&state, value));
     let shaped = about.is_some_and(|a| a.judged.disposition != Disposition::Allowed);
     message(out, kind, |out| {
         for (code, value) in fields(body) {
             let value = String::from_utf8_lossy(value);
             match code {
+                b'C' if invisible => field(out, code, Code::UndefinedTable.sqlstate()),
+                b'M' if invisible => field(out, code, "a relation named here does not exist"),
+                b'D' | b'H' if invisible => {}
                 b'S' | b'V' | b'C' => field(out, code, &value),
                 b'M' => match generic_message(&state).filter(|_| shaped) {
                     Some(text) => field(out, code, text),
@@ -57,6 +62,17 @@ pub(super) fn relay(
         }
         out.put_u8(0);
     });
+}
+
+/// Errors that tell a relation nobody granted from one that is not there. Relations of a statement are resolved before it
+/// is sent, so what the warehouse still stumbles over is a name in a literal: `currval('payroll')`.
+fn names_the_invisible(state: &str, message: &[u8]) -> bool {
+    match state {
+        "42P01" => true,
+        "42809" => message.ends_with(b"is not a sequence"),
+        "42501" => message.starts_with(b"permission denied for sequence"),
+        _ => false,
+    }
 }
 
 /// Words for errors whose message carries values: data exceptions (class 22) and constraint violations (class 23).

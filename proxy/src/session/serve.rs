@@ -39,6 +39,8 @@ enum End {
     Warehouse,
     /// We end it, and say why.
     Ours(Refusal),
+    /// What was allowed is allowed no more: what still waits for the client must not leave.
+    Cut(Refusal),
 }
 
 /// Serves a session to its end, then lets its lease go.
@@ -48,7 +50,9 @@ pub async fn serve(session: Session, shared: &Arc<Shared>) {
     let ended = run(&mut pump, &mut exchange, &mut end, expires, shared.idle).await;
     exchange.abandon();
     shared.registry.remove(id, key);
-    close(pump, ended).await;
+    // Inside a row that has begun to leave, nothing else can be said.
+    let between_frames = exchange.passing == 0;
+    close(pump, ended, between_frames).await;
     // The backend's socket is closed: now its role can go.
     drop(lease);
 }
@@ -87,7 +91,7 @@ async fn run(
             changed = end.changed() => {
                 let ending = end.borrow_and_update().clone();
                 match (changed, ending) {
-                    (Ok(()), Some(Ending::Now(refusal))) => return End::Ours(refusal),
+                    (Ok(()), Some(Ending::Now(refusal))) => return End::Cut(refusal),
                     (Ok(()), Some(Ending::WhenQuiet(refusal))) => stopping = Some(refusal),
                     (Ok(()), None) => {}
                     (Err(_), _) => return End::Ours(Refusal::new(Code::ShuttingDown, "the session was ended")),
@@ -96,7 +100,7 @@ async fn run(
             () = &mut clock => {
                 let now = Instant::now();
                 if now >= expires {
-                    return End::Ours(Refusal::new(Code::ShuttingDown, "the lease of this session has expired")
+                    return End::Cut(Refusal::new(Code::ShuttingDown, "the lease of this session has expired")
                         .hint("connect again for a new lease"));
                 }
                 if now >= active + idle {
@@ -145,7 +149,7 @@ fn from_warehouse(pump: &mut SessionPump, exchange: &mut Exchange) -> Option<End
 }
 
 /// Last words to both sides, within a deadline.
-async fn close(mut pump: SessionPump, ended: End) {
+async fn close(mut pump: SessionPump, ended: End, between_frames: bool) {
     let mut words = BytesMut::new();
     match ended {
         End::Client => {}
@@ -154,10 +158,14 @@ async fn close(mut pump: SessionPump, ended: End) {
                 Refusal::new(Code::UpstreamLost, "the warehouse closed the connection").hint("connect again");
             backend::refusal(&mut words, Severity::Fatal, &refusal, None, "");
         }
-        End::Ours(refusal) => {
-            // Nothing that waits for the client may follow the decision to end; only the reason does. A frame that has
-            // begun to leave cannot be completed without its rows, so the reason is only said between frames.
-            backend::refusal(&mut words, Severity::Fatal, &refusal, None, "");
+        End::Ours(refusal) => backend::refusal(&mut words, Severity::Fatal, &refusal, None, ""),
+        End::Cut(refusal) => {
+            // How much of the output has left is not known to the frame: with some of it waiting, the reason could stand in
+            // the middle of a row.
+            if pump.client_out.is_empty() && between_frames {
+                backend::refusal(&mut words, Severity::Fatal, &refusal, None, "");
+            }
+            pump.client_out.clear();
         }
     }
     pump.client_out.extend_from_slice(&words);

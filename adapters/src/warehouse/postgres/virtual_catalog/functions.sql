@@ -141,6 +141,13 @@ CREATE FUNCTION lanyard_catalog.regclass(relid oid) RETURNS regclass LANGUAGE sq
 RETURN CASE WHEN lanyard_catalog._visible($1) THEN $1::regclass END;
 CREATE FUNCTION lanyard_catalog.regclass(name text) RETURNS regclass LANGUAGE sql STABLE STRICT
 RETURN CASE WHEN $1 = '-' THEN 0::regclass ELSE lanyard_catalog.regclass(lanyard_catalog._resolve($1)) END;
+-- For casts of a column or parameter: NULL for what the session does not see.
+CREATE FUNCTION lanyard_catalog._regtype(id oid) RETURNS regtype LANGUAGE sql STABLE
+RETURN CASE WHEN $1 < 16384 OR $1 IN (SELECT t FROM lanyard_catalog._types() t) THEN $1::regtype END;
+CREATE FUNCTION lanyard_catalog._regnamespace(id oid) RETURNS regnamespace LANGUAGE sql STABLE
+RETURN CASE WHEN $1 < 16384 OR $1 IN (SELECT s FROM lanyard_catalog._schemas() s) THEN $1::regnamespace END;
+CREATE FUNCTION lanyard_catalog._regproc(id oid) RETURNS regproc LANGUAGE sql STABLE
+RETURN CASE WHEN $1 < 16384 THEN $1::regproc END;
 CREATE FUNCTION lanyard_catalog.to_regnamespace(name text) RETURNS regnamespace LANGUAGE sql STABLE STRICT
 RETURN (SELECT n.oid FROM lanyard_catalog.pg_namespace n WHERE n.nspname = (pg_catalog.parse_ident($1))[1]::name)::regnamespace;
 CREATE FUNCTION lanyard_catalog.to_regrole(name text) RETURNS regrole LANGUAGE sql STABLE STRICT
