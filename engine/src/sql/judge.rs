@@ -36,6 +36,14 @@ pub struct Context<'a> {
 pub enum Effect {
     /// DEALLOCATE of one prepared statement, by the client's name; the session sends [`deallocate`] instead.
     Deallocate(String),
+    /// FETCH, MOVE or CLOSE of a cursor. Where the name is one of the client's portals, the session sends [`on_portal`]
+    /// instead, and puts what the portal runs on record.
+    Cursor {
+        /// The cursor, or the portal by the client's name.
+        name: String,
+        /// What is said of it, without the name: `MOVE FORWARD 10 FROM`.
+        verb: String,
+    },
     /// DEALLOCATE ALL or DISCARD ALL: prepared statements are gone.
     DeallocateAll,
 }
@@ -129,4 +137,10 @@ fn disposition(objects: &[ObjectUse]) -> Disposition {
 #[must_use]
 pub fn deallocate(upstream_name: &str) -> Enforced {
     Enforced::new(format!("DEALLOCATE {}", resolve::quote(upstream_name)).into())
+}
+
+/// The text for a FETCH, MOVE or CLOSE of a portal whose name upstream is ours; `verb` is from [`Effect::Cursor`].
+#[must_use]
+pub fn on_portal(verb: &str, upstream_name: &str) -> Enforced {
+    Enforced::new(format!("{verb} {}", resolve::quote(upstream_name)).into())
 }

@@ -379,9 +379,17 @@ fn types_that_print_names_go_through_the_virtual_catalog() {
          r#"SELECT lanyard_catalog._regtype(é."oid") :: pg_catalog.regtype::text FROM "lanyard_catalog"."pg_type" é"#),
         ("SELECT CAST(oid AS regnamespace) FROM pg_class",
          r#"SELECT CAST(lanyard_catalog._regnamespace(oid) AS regnamespace) FROM "lanyard_catalog"."pg_class" AS "pg_class""#),
+        ("SELECT CAST(pg_catalog.pg_class.oid AS REGCLASS) FROM pg_catalog.pg_class",
+         r#"SELECT CAST(lanyard_catalog.regclass(pg_class.oid) AS REGCLASS) FROM "lanyard_catalog"."pg_class" AS "pg_class""#),
         ("SELECT $1::regclass, $12::regproc",
          "SELECT lanyard_catalog.regclass($1)::regclass, lanyard_catalog._regproc($12)::regproc"),
         ("SELECT 'pg_catalog.array_in'::regproc", "SELECT lanyard_catalog.to_regproc('pg_catalog.array_in')::regproc"),
+        ("SELECT CAST('customers'::VARCHAR AS REGCLASS)",
+         "SELECT CAST(lanyard_catalog.regclass('customers'::VARCHAR) AS REGCLASS)"),
+        ("SELECT $1::varchar::regclass, cast(CAST($2 AS text) AS regtype)",
+         "SELECT lanyard_catalog.regclass($1::varchar)::regclass, cast(lanyard_catalog.to_regtype(CAST($2 AS text)) AS regtype)"),
+        ("SELECT CAST($1 AS text)::regclass", "SELECT lanyard_catalog.regclass(CAST($1 AS text))::regclass"),
+        ("SELECT 'payroll'::text::regclass", "SELECT lanyard_catalog.regclass('payroll'::text)::regclass"),
         ("SELECT 'english'::regconfig", "SELECT 'english'::regconfig"),
         ("SELECT '16401'::regclass, '1259'::regclass", "SELECT '16401'::regclass, '1259'::regclass"),
         ("SELECT NULL::regclass", "SELECT NULL::regclass"),
@@ -391,7 +399,7 @@ fn types_that_print_names_go_through_the_virtual_catalog() {
     for sql in [
         "SELECT 16401::regclass",
         "SELECT (1 + 2)::regclass",
-        "SELECT 'payroll'::text::regclass",
+        "SELECT '{16999}'::text::regclass[]",
         "SELECT ('pay' || 'roll')::regclass",
         "SELECT lower('PAYROLL')::regclass",
         "SELECT (SELECT 'payroll'::text)::regclass",
@@ -407,6 +415,7 @@ fn types_that_print_names_go_through_the_virtual_catalog() {
         refused(sql, Code::Policy);
     }
     refused("SELECT '16999'::regclass", Code::UndefinedTable);
+    refused("SELECT ('payroll'::text)::regclass", Code::Unsupported);
 }
 
 #[test]
@@ -437,6 +446,7 @@ fn cursors_cannot_be_called_like_portals() {
     for sql in [
         "DECLARE lanyard_p1 CURSOR FOR SELECT 1",
         "FETCH ALL FROM lanyard_p1",
+        "SELECT 1; FETCH ALL FROM lanyard_p1",
         "MOVE \"lanyard_p1\"",
         "CLOSE lanyard_s1",
         "FETCH U&\"lany\\0061rd_p1\"",
@@ -456,4 +466,31 @@ fn settings_are_shown_by_one_rule() {
         refused(sql, Code::Policy);
     }
     assert!(run("SELECT current_setting('server_version_num')").is_ok());
+}
+
+#[test]
+fn words_about_cursors_can_be_said_of_a_portal() {
+    for (sql, expected) in [
+        ("FETCH c", "FETCH FORWARD 1 FROM \"lanyard_p7\""),
+        ("MOVE FORWARD 10 FROM c", "MOVE FORWARD 10 FROM \"lanyard_p7\""),
+        ("FETCH ALL IN c", "FETCH FORWARD ALL FROM \"lanyard_p7\""),
+        ("FETCH BACKWARD ALL c", "FETCH BACKWARD ALL FROM \"lanyard_p7\""),
+        ("FETCH PRIOR c", "FETCH BACKWARD 1 FROM \"lanyard_p7\""),
+        ("FETCH ABSOLUTE -3 c", "FETCH ABSOLUTE -3 FROM \"lanyard_p7\""),
+        ("MOVE RELATIVE 0 c", "MOVE RELATIVE 0 FROM \"lanyard_p7\""),
+        ("FETCH LAST c", "FETCH ABSOLUTE -1 FROM \"lanyard_p7\""),
+        ("CLOSE c", "CLOSE \"lanyard_p7\""),
+    ] {
+        let judged = run(sql).expect("allowed");
+        let [Effect::Cursor { name, verb }] = judged.effects.as_slice() else { panic!("{sql}: {:?}", judged.effects) };
+        assert_eq!(name, "c");
+        let enforced = on_portal(verb, "lanyard_p7");
+        assert_eq!(enforced.for_record(), expected);
+        let parsed = |text: &str| format!("{:?}", pg_raw_parse::parse(text).map(|r| format!("{:?}", r.into_inner())));
+        assert_eq!(
+            parsed(&sql.replace(" c", " lanyard_p7")).replace(|c: char| c.is_ascii_digit(), ""),
+            parsed(enforced.for_record()).replace(|c: char| c.is_ascii_digit(), ""),
+            "{sql}"
+        );
+    }
 }

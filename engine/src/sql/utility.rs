@@ -29,8 +29,14 @@ impl<'t> Walk<'t, '_> {
             Node::VariableSetStmt(set) => return self.set(raw, set),
             Node::VariableShowStmt(show) => return show_setting(show),
             Node::TransactionStmt(transaction) => return transaction_kind(transaction),
-            Node::FetchStmt(fetch) => return cursor_name(fetch.portalname()).map(|()| "FETCH"),
-            Node::ClosePortalStmt(close) => return cursor_name(close.portalname()).map(|()| "CLOSE"),
+            Node::FetchStmt(fetch) => {
+                self.cursor(fetch.portalname(), fetch_verb(fetch)?)?;
+                return Ok("FETCH");
+            }
+            Node::ClosePortalStmt(close) => {
+                self.cursor(close.portalname(), "CLOSE".to_owned())?;
+                return Ok("CLOSE");
+            }
             Node::UnlistenStmt(_) => return Ok("UNLISTEN"),
             Node::DiscardStmt(_) => {
                 self.plan.effects.push(Effect::DeallocateAll);
@@ -97,6 +103,14 @@ impl<'t> Walk<'t, '_> {
         cursor_name(cursor.portalname())?;
         self.push(cursor.query(), 1, 0);
         Ok("DECLARE CURSOR")
+    }
+
+    fn cursor(&mut self, name: Option<&str>, verb: String) -> Verdict {
+        cursor_name(name)?;
+        if let Some(name) = name {
+            self.plan.effects.push(Effect::Cursor { name: name.to_owned(), verb });
+        }
+        Ok(())
     }
 
     fn copy(&mut self, copy: &'t nodes::CopyStmt) -> Result<&'static str, Refusal> {
@@ -193,6 +207,23 @@ impl<'t> Walk<'t, '_> {
         let end = if length == 0 { self.text.len() } else { start + length };
         Ok((start, end))
     }
+}
+
+/// `FETCH FORWARD 10 FROM`, from what the grammar made of its many spellings (FetchDirection in parsenodes.h).
+fn fetch_verb(fetch: &nodes::FetchStmt) -> Result<String, Refusal> {
+    const FETCH_ALL: i64 = i64::MAX;
+    let word = if fetch.ismove { "MOVE" } else { "FETCH" };
+    let direction = match fetch.direction {
+        0 => "FORWARD",
+        1 => "BACKWARD",
+        2 => "ABSOLUTE",
+        3 => "RELATIVE",
+        _ => return Err(not_spliced()),
+    };
+    Ok(match i64::from(fetch.how_many) {
+        FETCH_ALL => format!("{word} {direction} ALL FROM"),
+        count => format!("{word} {direction} {count} FROM"),
+    })
 }
 
 /// A cursor a client may name: none of the session's own portals, whose statements only an Execute puts on record.

@@ -311,6 +311,7 @@ impl Exchange {
                         self.statements.remove(name);
                     }
                 }
+                sql::Effect::Cursor { .. } => {}
                 sql::Effect::DeallocateAll => self.statements.retain(|_, s| s.number > run.number),
             }
         }

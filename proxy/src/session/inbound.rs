@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use lanyard_engine::refusal::{Code, Refusal};
-use lanyard_engine::released::Enforced;
 use lanyard_engine::sql::{self, Effect, Judged};
 
 use crate::wire::frame::Frame;
@@ -73,9 +72,8 @@ impl Exchange {
         self.forget_portal("", out);
         let (judged, judge_us) = self.judge(&text);
         let released = judged.and_then(|judged| {
-            let renamed = self.renamed_deallocate(&judged)?;
-            let enforced = renamed.as_ref().unwrap_or(&judged.enforced);
-            self.release(&text, &judged, enforced, "simple", judge_us)
+            let (text, judged) = self.with_our_names(&text, judged)?;
+            self.release(&text, &judged, &judged.enforced, "simple", judge_us)
         });
         match released {
             Ok((run, released)) => {
@@ -86,21 +84,40 @@ impl Exchange {
         }
     }
 
-    /// DEALLOCATE of a statement the protocol prepared: its name in the warehouse is ours.
-    fn renamed_deallocate(&self, judged: &Judged) -> Result<Option<Enforced>, Refusal> {
-        let Some(name) = judged.effects.iter().find_map(|effect| match effect {
-            Effect::Deallocate(name) => Some(name),
-            Effect::DeallocateAll => None,
-        }) else {
-            return Ok(None);
+    /// DEALLOCATE of a statement, and FETCH, MOVE or CLOSE of a portal, that the protocol made: its name in the warehouse is
+    /// ours. What a portal runs goes on record with the words that run it.
+    fn with_our_names(&self, text: &Arc<str>, judged: Arc<Judged>) -> Result<(Arc<str>, Arc<Judged>), Refusal> {
+        let alone = |what: &str| match judged.statements {
+            0 | 1 => Ok(()),
+            _ => Err(Refusal::new(Code::Unsupported, format!("{what} must be sent alone"))),
         };
-        if judged.statements > 1 {
-            return Err(Refusal::new(Code::Unsupported, "DEALLOCATE by name must be sent alone"));
+        for effect in &judged.effects {
+            match effect {
+                Effect::Deallocate(name) => {
+                    alone("DEALLOCATE by name")?;
+                    let statement = self.statements.get(name).ok_or_else(|| unknown_statement(name))?;
+                    let enforced = sql::deallocate(&statement.upstream);
+                    let judged = Judged { enforced, edits: Vec::new(), ..(*judged).clone() };
+                    return Ok((Arc::clone(text), Arc::new(judged)));
+                }
+                Effect::Cursor { name, verb } => {
+                    let Some(portal) = self.portals.get(name) else { continue };
+                    alone("FETCH, MOVE or CLOSE of a portal")?;
+                    let of = &portal.statement.judged;
+                    let judged = Judged {
+                        enforced: sql::on_portal(verb, &portal.upstream),
+                        edits: Vec::new(),
+                        objects: of.objects.clone(),
+                        disposition: of.disposition,
+                        ..(*judged).clone()
+                    };
+                    let text = format!("{text}\n-- portal: {}", portal.statement.text);
+                    return Ok((text.into(), Arc::new(judged)));
+                }
+                Effect::DeallocateAll => {}
+            }
         }
-        match self.statements.get(name) {
-            Some(statement) => Ok(Some(sql::deallocate(&statement.upstream))),
-            None => Err(unknown_statement(name)),
-        }
+        Ok((Arc::clone(text), judged))
     }
 
     fn parse(&mut self, name: String, text: Arc<str>, types: &[u8], out: &mut BytesMut) {
@@ -120,14 +137,10 @@ impl Exchange {
                 )
                 .hint("send the name as text and use to_regclass"));
             }
-            let renamed = self.renamed_deallocate(&judged)?;
-            Ok(match renamed {
-                Some(enforced) => Arc::new(Judged { enforced, edits: Vec::new(), ..(*judged).clone() }),
-                None => judged,
-            })
+            self.with_our_names(&text, judged)
         });
         match judged {
-            Ok(judged) => {
+            Ok((text, judged)) => {
                 self.forget_statement(&name, out);
                 let number = self.next_number();
                 let upstream = format!("{}s{number}", sql::RESERVED_NAMES);
