@@ -11,6 +11,7 @@ help: ## this list
 
 demo: ## a private PostgreSQL with sample data, Lanyard in front, and the story played; KEEP=1 leaves it up
 	@scripts/setup.sh demo
+	@cargo build --package lanyard
 	@cargo run --quiet --package lanyard -- demo $(if $(filter-out 0 no,$(KEEP)),--keep) $(DEMO_FLAGS)
 
 # One build for programs and tests together, so that both use the same compiled dependencies.

@@ -35,6 +35,8 @@ pub enum Code {
     UnknownStatement,
     /// 34000: no such portal or cursor.
     UnknownPortal,
+    /// 42P03: portal exists.
+    DuplicatePortal,
     /// 42P05: prepared statement exists.
     DuplicateStatement,
     /// 08P01: protocol violation.
@@ -74,6 +76,7 @@ impl Code {
             Self::UnknownDatabase => "3D000",
             Self::UnknownStatement => "26000",
             Self::UnknownPortal => "34000",
+            Self::DuplicatePortal => "42P03",
             Self::DuplicateStatement => "42P05",
             Self::Protocol => "08P01",
             Self::BadBytes => "22021",

@@ -1,5 +1,8 @@
 """psycopg 3: what an agent written against it does. Connection settings come from libpq's variables."""
 
+import os
+import socket
+import ssl
 import threading
 import time
 from decimal import Decimal
@@ -153,6 +156,34 @@ for pipelined in (False, True):
             assert db.execute(f"SELECT {i} + %s", (1,), prepare=True).fetchone() == (i + 1,)
 db.execute("DEALLOCATE ALL")
 db.close()
+
+# TLS from the first byte, and the newest protocol libpq speaks.
+for settings in (
+    {"sslmode": "require", "sslnegotiation": "direct"},
+    {"max_protocol_version": "latest"},
+    {"min_protocol_version": "3.2", "sslmode": "disable"},
+    {"require_auth": "scram-sha-256", "channel_binding": "require"},
+):
+    with psycopg.connect("", **settings) as other:
+        assert other.execute("SELECT count(*) FROM customer_orders").fetchone() == (5,), settings
+        threading.Timer(0.1, other.cancel_safe).start()
+        refused("57014", lambda: other.execute("SELECT pg_sleep(4)"))
+        other.rollback()
+
+# Direct TLS without ALPN is refused: it could be another protocol's client.
+for protocols in ([], ["http/1.1"]):
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if protocols:
+        context.set_alpn_protocols(protocols)
+    with socket.create_connection((os.environ["PGHOST"], int(os.environ["PGPORT"])), timeout=10) as plain:
+        try:
+            with context.wrap_socket(plain) as stream:
+                stream.sendall(b"\0\0\0\x16\0\x03\0\0user\0harper\0\0\0")
+                said = stream.recv(1000)
+                assert b"08P01" in said or not said, said
+        except (ssl.SSLError, OSError):
+            pass
 
 for options, state in [
     ("-c statement_timeout=abc", "invalid value for parameter"),

@@ -22,7 +22,8 @@ const REFUSALS: [&str; 12] = [
 /// What is wrong with the answers to one attack, if anything.
 fn verdict(attack: &Attack, how: &str, frames: &[lanyard_tests::Frame]) -> Vec<String> {
     let mut wrong = Vec::new();
-    let mut add = |what: String| wrong.push(format!("{} {} ({how}): {what}: {}", attack.id, attack.class, attack.sql));
+    let mut add =
+        |what: String| wrong.push(format!("{} {} ({how}): {what}: {}", attack.id, attack.class, attack.sql));
     let leaked = leak(attack, frames);
     if attack.answer == "residual" {
         // Told in docs/BYPASSES.md: the day it no longer leaks, the entry and the document have to say so.

@@ -208,6 +208,57 @@ async fn a_signal_in_the_middle_leaves_nothing() -> Outcome {
     Ok(())
 }
 
+/// Runs a program on a terminal of its own, presses Ctrl-C once it has printed something, and prints all it printed.
+const TERMINAL: &str = r#"
+import os, pty, sys
+when, command = sys.argv[1].encode(), sys.argv[2:]
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(command[0], command)
+out, pressed = b"", False
+while True:
+    try:
+        some = os.read(terminal, 4096)
+    except OSError:
+        break
+    if not some:
+        break
+    out += some
+    if not pressed and when in out:
+        pressed = os.write(terminal, b"\x03") == 1
+status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+sys.stdout.buffer.write(out)
+sys.exit(status if status >= 0 else 99)
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_terminal_control_c_ends_it_in_order() -> Outcome {
+    let scratch = scratch_folder("lanyard-terminal")?;
+    let folder = scratch.join("demo");
+    let lanyard = Lanyard::find(program_folder()?.join("lanyard"))?;
+    for (moment, expected) in [("a PostgreSQL of our own runs", 1), ("── 2. ", 1), ("Ctrl-C ends it", 0)]
+    {
+        let mut command = tokio::process::Command::new("python3");
+        command.args(["-c", TERMINAL, moment]).arg(lanyard.binary());
+        command.args(["demo", "--keep", "--scale", "0.001", "--folder"]).arg(&folder).kill_on_drop(true);
+        let patience = Duration::from_secs(PATIENCE_SECONDS);
+        let ran = tokio::time::timeout(patience, command.output()).await??;
+        let out = String::from_utf8_lossy(&ran.stdout);
+        assert_eq!(
+            ran.status.code(),
+            Some(expected),
+            "{moment}: {out}{}",
+            String::from_utf8_lossy(&ran.stderr)
+        );
+        assert!(out.contains("nothing is left behind"), "{moment}: {out}");
+        assert!(!folder.exists(), "{moment}");
+        let left = processes_of(&folder)?;
+        assert!(left.is_empty(), "{moment}: left running: {left:?}");
+    }
+    std::fs::remove_dir_all(&scratch)?;
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_played_is_refused_before_anything_is_made() -> Outcome {
     let scratch = scratch_folder("lanyard-refused")?;

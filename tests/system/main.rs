@@ -5,6 +5,7 @@ mod bypass;
 mod demo;
 mod drivers;
 mod floor;
+mod frames;
 mod pipeline;
 mod promises;
 mod scenario;

@@ -36,14 +36,9 @@ pub struct Context<'a> {
 pub enum Effect {
     /// DEALLOCATE of one prepared statement, by the client's name; the session sends [`deallocate`] instead.
     Deallocate(String),
-    /// FETCH, MOVE or CLOSE of a cursor. Where the name is one of the client's portals, the session sends [`on_portal`]
-    /// instead, and puts what the portal runs on record.
-    Cursor {
-        /// The cursor, or the portal by the client's name.
-        name: String,
-        /// What is said of it, without the name: `MOVE FORWARD 10 FROM`.
-        verb: String,
-    },
+    /// MOVE in a cursor: its name, and how far (`FORWARD 2`). Where the name is a portal of the protocol's, the session sends
+    /// [`move_cursor`] instead.
+    Move(String, String),
     /// DEALLOCATE ALL or DISCARD ALL: prepared statements are gone.
     DeallocateAll,
 }
@@ -139,8 +134,8 @@ pub fn deallocate(upstream_name: &str) -> Enforced {
     Enforced::new(format!("DEALLOCATE {}", resolve::quote(upstream_name)).into())
 }
 
-/// The text for a FETCH, MOVE or CLOSE of a portal whose name upstream is ours; `verb` is from [`Effect::Cursor`].
+/// The text for a MOVE in a portal whose name upstream is ours.
 #[must_use]
-pub fn on_portal(verb: &str, upstream_name: &str) -> Enforced {
-    Enforced::new(format!("{verb} {}", resolve::quote(upstream_name)).into())
+pub fn move_cursor(way: &str, upstream_name: &str) -> Enforced {
+    Enforced::new(format!("MOVE {way} IN {}", resolve::quote(upstream_name)).into())
 }

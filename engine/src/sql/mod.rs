@@ -21,6 +21,6 @@ mod verify;
 pub mod virtual_catalog;
 
 pub use edit::{Edit, original_offset};
-pub use judge::{Context, Effect, Judged, RESERVED_NAMES, deallocate, judge, on_portal};
+pub use judge::{Context, Effect, Judged, RESERVED_NAMES, deallocate, judge, move_cursor};
 pub use settings::{Setting, may_show, says, setting};
 pub use stamp::stamp;

@@ -54,8 +54,11 @@ impl<'t> Walk<'t, '_> {
         if is_result_field(name) || shown() {
             Ok(())
         } else {
-            Err(Refusal::new(Code::Unsupported, format!("field \"{name}\" of an expression is not supported"))
-                .hint("name the column through its table's alias, alias.column, or give it one in a sub-select"))
+            Err(Refusal::new(
+                Code::Unsupported,
+                format!("field \"{name}\" of an expression is not supported"),
+            )
+            .hint("name the column through its table's alias, alias.column, or give it one in a sub-select"))
         }
     }
 
@@ -95,11 +98,10 @@ impl<'t> Walk<'t, '_> {
     /// are not among them.
     pub(super) fn type_name(&self, name: Option<&nodes::TypeName>) -> Verdict {
         match name.and_then(naming) {
-            Some(naming) => Err(Refusal::new(
-                Code::Policy,
-                format!("type \"{}\" may not be used here", naming.type_name),
-            )
-            .hint("select the value as oid or text")),
+            Some(naming) => {
+                Err(Refusal::new(Code::Policy, format!("type \"{}\" may not be used here", naming.type_name))
+                    .hint("select the value as oid or text"))
+            }
             None => self.known_type(name),
         }
     }
@@ -131,8 +133,13 @@ impl<'t> Walk<'t, '_> {
             return Ok(());
         };
         let refused = |what: &str| {
-            Err(Refusal::new(Code::Policy, format!("a cast of {what} to {} is not allowed", naming.type_name))
-                .hint("cast a column, a parameter or a literal name; to_regclass(text) and its like take any text"))
+            Err(Refusal::new(
+                Code::Policy,
+                format!("a cast of {what} to {} is not allowed", naming.type_name),
+            )
+            .hint(
+                "cast a column, a parameter or a literal name; to_regclass(text) and its like take any text",
+            ))
         };
         if naming.array {
             return refused("an array");
@@ -243,7 +250,8 @@ impl<'t> Walk<'t, '_> {
             return if built_in || seen() {
                 Ok(())
             } else {
-                Err(Refusal::new(Code::UndefinedTable, format!("relation with OID {text} does not exist")).at(at))
+                Err(Refusal::new(Code::UndefinedTable, format!("relation with OID {text} does not exist"))
+                    .at(at))
             };
         }
         let parts = split_name(text).ok_or_else(|| {
@@ -321,8 +329,10 @@ fn naming(name: &nodes::TypeName) -> Option<Naming> {
 }
 
 fn is_text(cast: &nodes::TypeCast) -> bool {
-    let name = cast.type_name().and_then(|name| name.names().iter().next_back().and_then(nodes::String::sval));
-    matches!(name, Some("text" | "varchar" | "name")) && matches!(cast.arg(), Node::A_Const(_) | Node::ParamRef(_))
+    let name =
+        cast.type_name().and_then(|name| name.names().iter().next_back().and_then(nodes::String::sval));
+    matches!(name, Some("text" | "varchar" | "name"))
+        && matches!(cast.arg(), Node::A_Const(_) | Node::ParamRef(_))
 }
 
 /// Functions whose result names nothing that the session does not see.
@@ -344,8 +354,19 @@ fn forbidden_function(name: &str) -> Refusal {
 
 /// Fields of what built-in functions return: `(information_schema._pg_expandarray(i.indkey)).n`.
 const RESULT_FIELDS: [&str; 13] = [
-    "n", "x", "keys", "key", "value", "ordinality", "grantor", "grantee", "privilege_type", "is_grantable", "lexeme",
-    "option_name", "option_value",
+    "n",
+    "x",
+    "keys",
+    "key",
+    "value",
+    "ordinality",
+    "grantor",
+    "grantee",
+    "privilege_type",
+    "is_grantable",
+    "lexeme",
+    "option_name",
+    "option_value",
 ];
 
 fn is_result_field(name: &str) -> bool {

@@ -330,7 +330,12 @@ impl<'t, 'c> Walk<'t, 'c> {
             Node::MultiAssignRef(assign) => push!(assign.source()),
             Node::RangeSubselect(sub) => push!(sub.subquery()),
             Node::RangeFunction(function) => {
-                push_all!(function.functions());
+                for entry in function.functions().iter() {
+                    match spread_unnest(entry) {
+                        Some(call) => push_all!(call.args()),
+                        None => push!(entry),
+                    }
+                }
                 for column in function.coldeflist().iter() {
                     self.type_name(column.type_name())?;
                 }
@@ -511,6 +516,24 @@ pub(super) fn offset(location: i32) -> Result<usize, Refusal> {
 
 fn too_large(what: &str, limit: usize) -> Refusal {
     Refusal::new(Code::TooLarge, format!("the statement has more than {limit} {what}"))
+}
+
+/// `FROM unnest(a, b)`, several arrays side by side: the grammar's own reading of the bare name, always pg_catalog's
+/// function, and lost when the name is qualified. The conditions are those of PostgreSQL's transformRangeFunction: where
+/// one fails, the name would be looked up like any other, and is spliced like any other.
+fn spread_unnest(entry: Node<'_>) -> Option<&nodes::FuncCall> {
+    let Node::NodeList(pair) = entry else { return None };
+    let mut parts = pair.iter();
+    let (Some(Node::FuncCall(call)), None | Some(Node::None)) = (parts.next(), parts.next()) else {
+        return None;
+    };
+    let mut names = call.funcname().iter();
+    let bare = names.next().and_then(Node::as_str) == Some("unnest") && names.next().is_none();
+    let plain = call.agg_order().is_empty()
+        && matches!(call.agg_filter(), Node::None)
+        && call.over().is_none()
+        && !(call.agg_star || call.agg_distinct || call.func_variadic);
+    (bare && plain && call.args().len() > 1).then_some(call)
 }
 
 /// `TABLE t` is a SELECT whose star has no place in the text.

@@ -30,13 +30,13 @@ impl<'t> Walk<'t, '_> {
             Node::VariableShowStmt(show) => return show_setting(show),
             Node::TransactionStmt(transaction) => return transaction_kind(transaction),
             Node::FetchStmt(fetch) => {
-                self.cursor(fetch.portalname(), fetch_verb(fetch)?)?;
+                cursor_name(fetch.portalname())?;
+                if let (true, Some(name)) = (fetch.ismove, fetch.portalname()) {
+                    self.plan.effects.push(Effect::Move(name.to_owned(), way(fetch)));
+                }
                 return Ok("FETCH");
             }
-            Node::ClosePortalStmt(close) => {
-                self.cursor(close.portalname(), "CLOSE".to_owned())?;
-                return Ok("CLOSE");
-            }
+            Node::ClosePortalStmt(close) => return cursor_name(close.portalname()).map(|()| "CLOSE"),
             Node::UnlistenStmt(_) => return Ok("UNLISTEN"),
             Node::DiscardStmt(_) => {
                 self.plan.effects.push(Effect::DeallocateAll);
@@ -103,14 +103,6 @@ impl<'t> Walk<'t, '_> {
         cursor_name(cursor.portalname())?;
         self.push(cursor.query(), 1, 0);
         Ok("DECLARE CURSOR")
-    }
-
-    fn cursor(&mut self, name: Option<&str>, verb: String) -> Verdict {
-        cursor_name(name)?;
-        if let Some(name) = name {
-            self.plan.effects.push(Effect::Cursor { name: name.to_owned(), verb });
-        }
-        Ok(())
     }
 
     fn copy(&mut self, copy: &'t nodes::CopyStmt) -> Result<&'static str, Refusal> {
@@ -209,21 +201,19 @@ impl<'t> Walk<'t, '_> {
     }
 }
 
-/// `FETCH FORWARD 10 FROM`, from what the grammar made of its many spellings (FetchDirection in parsenodes.h).
-fn fetch_verb(fetch: &nodes::FetchStmt) -> Result<String, Refusal> {
+/// Direction and count of a FETCH or MOVE, as the grammar takes them.
+fn way(fetch: &nodes::FetchStmt) -> String {
     const FETCH_ALL: i64 = i64::MAX;
-    let word = if fetch.ismove { "MOVE" } else { "FETCH" };
     let direction = match fetch.direction {
-        0 => "FORWARD",
         1 => "BACKWARD",
         2 => "ABSOLUTE",
         3 => "RELATIVE",
-        _ => return Err(not_spliced()),
+        _ => "FORWARD",
     };
-    Ok(match i64::from(fetch.how_many) {
-        FETCH_ALL => format!("{word} {direction} ALL FROM"),
-        count => format!("{word} {direction} {count} FROM"),
-    })
+    match i64::from(fetch.how_many) {
+        FETCH_ALL => format!("{direction} ALL"),
+        count => format!("{direction} {count}"),
+    }
 }
 
 /// A cursor a client may name: none of the session's own portals, whose statements only an Execute puts on record.

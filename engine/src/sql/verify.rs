@@ -341,7 +341,9 @@ impl Lockstep<'_, '_, '_> {
         let print = |text: &str| -> Option<String> {
             let tree = parse::parse(text).ok()?;
             let mut statements = tree.iter();
-            let (Node::SelectStmt(select), None) = (statements.next()?.stmt(), statements.next()) else { return None };
+            let (Node::SelectStmt(select), None) = (statements.next()?.stmt(), statements.next()) else {
+                return None;
+            };
             Some(format!("arg: {:?}, ", select.target_list().iter().next()?.val()))
         };
         let i = self.skip_exact(i, &print(&format!("SELECT {argument}"))?)?;
@@ -428,8 +430,12 @@ mod tests {
 
     #[test]
     fn an_argument_goes_through_its_function_unchanged() {
-        let through =
-            || Change::Through { at: 10, function: "regclass", argument: "c.x".into(), becomes: "c.x".into() };
+        let through = || Change::Through {
+            at: 10,
+            function: "regclass",
+            argument: "c.x".into(),
+            becomes: "c.x".into(),
+        };
         let old = "SELECT c.x::regclass";
         assert!(verdict(old, "SELECT lanyard_catalog.regclass(c.x)::regclass", vec![through()]));
         for new in [
@@ -443,7 +449,8 @@ mod tests {
         ] {
             assert!(!verdict(old, new, vec![through()]), "{new}");
         }
-        let other = Change::Through { at: 10, function: "regclass", argument: "c.y".into(), becomes: "c.y".into() };
+        let other =
+            Change::Through { at: 10, function: "regclass", argument: "c.y".into(), becomes: "c.y".into() };
         assert!(!verdict(old, "SELECT lanyard_catalog.regclass(c.y)::regclass", vec![other]));
     }
 

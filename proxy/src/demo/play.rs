@@ -14,8 +14,9 @@ mod retail;
 mod stage;
 mod tell;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -101,8 +102,23 @@ async fn play(stage: &Stage, tell: &mut Tell<'_>) -> Result<(), DemoError> {
 
 async fn stay(stage: &Stage, tell: &mut Tell<'_>, signals: &mut Signals) -> Result<(), DemoError> {
     connections::offer(stage, tell)?;
-    signals.told().await;
+    tokio::select! {
+        () = signals.told() => {}
+        () = terminal_gone() => {}
+    }
     Ok(())
+}
+
+/// Ends when the terminal does. SIGHUP says so too, but not to us when `make` is in front and the shell is not:
+/// `ssh -t host make demo KEEP=1`. Never ends where there is no terminal.
+async fn terminal_gone() {
+    const LOOK: Duration = Duration::from_secs(1);
+    if !io::stdout().is_terminal() {
+        return std::future::pending().await;
+    }
+    while io::stdout().is_terminal() {
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 /// The words to stop. Listened for from the start, so that none is lost and none kills us while we clean up.

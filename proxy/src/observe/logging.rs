@@ -4,8 +4,6 @@
 //! Must never be given SQL, parameters, rows, tokens or startup maps: what is not said to tracing is not in the logs, and
 //! libraries that log statements do so through the `log` crate, which is not connected here.
 
-use std::io::IsTerminal as _;
-
 use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 
@@ -66,7 +64,8 @@ pub fn init_or(otherwise: &str) -> Result<(), LoggingError> {
         parse(Some(filter.as_deref().unwrap_or(otherwise)), variable("LANYARD_LOG_FORMAT").as_deref())?;
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
-        Format::Plain => subscriber.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        // No colours, on terminals neither: the library panics when asked for what it was not built with.
+        Format::Plain => subscriber.with_ansi(false).try_init(),
         Format::Json => subscriber.json().try_init(),
     }
     .map_err(|_| LoggingError::Twice)

@@ -15,6 +15,7 @@ use lanyard_engine::sql::{self, Judged};
 
 use crate::observe::{Direction, Metrics};
 use crate::vend::Granted;
+use crate::wire::inbound::Inbound;
 
 /// A prepared statement.
 #[derive(Debug)]
@@ -31,8 +32,8 @@ pub(super) struct Statement {
 /// A portal that a Bind made.
 #[derive(Debug, Clone)]
 pub(super) struct Portal {
-    /// Its name in the warehouse: ours, never reused, for the client's unnamed one too. A name that is used again can still
-    /// mean what it meant before, when an error we have not heard of yet made the warehouse skip the change.
+    /// Its name in the warehouse: ours and never reused, but for the unnamed one. So SQL's FETCH and CLOSE cannot reach
+    /// it, and all it returns is on record as an Execute.
     pub(super) upstream: String,
     pub(super) statement: Arc<Statement>,
     /// When it was made, in the session's own count.
@@ -74,8 +75,6 @@ pub(super) enum Pending {
     },
     Describe,
     Close,
-    /// A Close of ours, which the client must not hear of.
-    OurClose,
     Sync,
     /// A refusal in place of an answer.
     Refused {
@@ -104,6 +103,12 @@ pub(super) struct Exchange {
     pub(super) pending: VecDeque<Pending>,
     /// An extended message failed and no Sync has followed yet: the warehouse takes nothing else until one does.
     pub(super) skipping: bool,
+    /// A message that waits until the warehouse has answered what it depends on.
+    pub(super) held: Option<Inbound>,
+    /// The session's own count at the last Sync sent.
+    pub(super) synced: u64,
+    /// The number of the last Parse or Bind whose fate is known.
+    pub(super) settled: u64,
     pub(super) transaction: u8,
     /// Notices this session has seen, so that each comes once.
     pub(super) noticed: HashSet<String>,
@@ -146,6 +151,9 @@ impl Exchange {
             portals: HashMap::new(),
             pending: VecDeque::new(),
             skipping: false,
+            held: None,
+            synced: 0,
+            settled: 0,
             transaction: IDLE,
             noticed: HashSet::new(),
             passing: 0,
@@ -163,6 +171,12 @@ impl Exchange {
     pub(super) fn next_number(&mut self) -> u64 {
         self.count += 1;
         self.count
+    }
+
+    /// Was this Parse or Bind sent before the last Sync, and is its fate still unknown? A failure before that Sync may have
+    /// skipped it, and then an unnamed object in the warehouse is still the one before it.
+    pub(super) fn is_unsettled(&self, number: u64) -> bool {
+        number <= self.synced && number > self.settled
     }
 
     /// Judges, or remembers that it did for this very text.
@@ -295,7 +309,6 @@ impl Exchange {
             | Pending::Bind { .. }
             | Pending::Describe
             | Pending::Close
-            | Pending::OurClose
             | Pending::Sync
             | Pending::Refused { .. } => None,
         }
@@ -311,7 +324,7 @@ impl Exchange {
                         self.statements.remove(name);
                     }
                 }
-                sql::Effect::Cursor { .. } => {}
+                sql::Effect::Move(..) => {}
                 sql::Effect::DeallocateAll => self.statements.retain(|_, s| s.number > run.number),
             }
         }
@@ -327,7 +340,6 @@ impl Exchange {
             | Pending::Bind { .. }
             | Pending::Describe
             | Pending::Close
-            | Pending::OurClose
             | Pending::Sync
             | Pending::Refused { .. } => false,
         })

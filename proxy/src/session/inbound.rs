@@ -13,11 +13,16 @@ use crate::wire::outgoing::{Outgoing, write};
 
 use super::exchange::{Exchange, Pending, Portal, Statement};
 
+/// A reserved name that nothing in the warehouse has.
+const NOBODY: &str = "lanyard_none";
+
 /// What the loop does next.
 #[derive(Debug)]
 pub(super) enum Flow {
     /// Go on.
     Continue,
+    /// A message is held: nothing more is taken from the client until the warehouse has said more.
+    Wait,
     /// The client said goodbye.
     Goodbye,
     /// The connection cannot be trusted: say this and end.
@@ -32,15 +37,41 @@ impl Exchange {
             Err(Malformed::Fatal(refusal)) => return Flow::End(refusal),
             Err(Malformed::Refused(_, _)) if self.skipping => return Flow::Continue,
             Err(Malformed::Refused(kind, refusal)) => {
-                if !self.skipping {
-                    self.refused_message(kind == b'Q', "", refusal, 0, out);
-                }
+                self.refused_message(kind == b'Q', "", refusal, 0, out);
                 return Flow::Continue;
             }
         };
+        self.take(message, out)
+    }
+
+    /// Goes on with the message that waited, if one did.
+    pub(super) fn resume(&mut self, out: &mut BytesMut) -> Flow {
+        match self.held.take() {
+            Some(message) => self.take(message, out),
+            None => Flow::Continue,
+        }
+    }
+
+    /// Does the record of what this message runs depend on an answer that has not come yet?
+    fn is_early(&self, message: &Inbound) -> bool {
+        let number = match message {
+            Inbound::Bind { statement, .. } if statement.is_empty() => {
+                self.statements.get("").map(|s| s.number)
+            }
+            Inbound::Execute { portal, .. } if portal.is_empty() => self.portals.get("").map(|p| p.number),
+            _ => None,
+        };
+        number.is_some_and(|number| self.is_unsettled(number))
+    }
+
+    fn take(&mut self, message: Inbound, out: &mut BytesMut) -> Flow {
         // What PostgreSQL would ignore is neither judged nor put on record.
         if self.skipping && !matches!(message, Inbound::Sync | Inbound::Flush | Inbound::Terminate) {
             return Flow::Continue;
+        }
+        if self.is_early(&message) {
+            self.held = Some(message);
+            return Flow::Wait;
         }
         match message {
             Inbound::Query(text) => self.query(text.into(), out),
@@ -52,6 +83,7 @@ impl Exchange {
             Inbound::Flush => write(out, Outgoing::Flush),
             Inbound::Sync => {
                 self.skipping = false;
+                self.synced = self.next_number();
                 write(out, Outgoing::Sync);
                 self.pending.push_back(Pending::Sync);
             }
@@ -68,11 +100,11 @@ impl Exchange {
 
     fn query(&mut self, text: Arc<str>, out: &mut BytesMut) {
         // A simple Query destroys the unnamed statement and portal.
-        self.forget_statement("", out);
-        self.forget_portal("", out);
+        self.statements.remove("");
+        self.portals.remove("");
         let (judged, judge_us) = self.judge(&text);
         let released = judged.and_then(|judged| {
-            let (text, judged) = self.with_our_names(&text, judged)?;
+            let (text, judged) = self.renamed(&text, judged)?;
             self.release(&text, &judged, &judged.enforced, "simple", judge_us)
         });
         match released {
@@ -84,38 +116,37 @@ impl Exchange {
         }
     }
 
-    /// DEALLOCATE of a statement, and FETCH, MOVE or CLOSE of a portal, that the protocol made: its name in the warehouse is
-    /// ours. What a portal runs goes on record with the words that run it.
-    fn with_our_names(&self, text: &Arc<str>, judged: Arc<Judged>) -> Result<(Arc<str>, Arc<Judged>), Refusal> {
-        let alone = |what: &str| match judged.statements {
-            0 | 1 => Ok(()),
-            _ => Err(Refusal::new(Code::Unsupported, format!("{what} must be sent alone"))),
-        };
+    /// DEALLOCATE of a statement that the protocol prepared, MOVE in a portal that it bound: their names in the warehouse
+    /// are ours.
+    ///
+    /// What a MOVE runs is what the portal was bound to: that goes on record with it.
+    fn renamed(&self, text: &Arc<str>, judged: Arc<Judged>) -> Result<(Arc<str>, Arc<Judged>), Refusal> {
         for effect in &judged.effects {
-            match effect {
-                Effect::Deallocate(name) => {
-                    alone("DEALLOCATE by name")?;
-                    let statement = self.statements.get(name).ok_or_else(|| unknown_statement(name))?;
-                    let enforced = sql::deallocate(&statement.upstream);
-                    let judged = Judged { enforced, edits: Vec::new(), ..(*judged).clone() };
-                    return Ok((Arc::clone(text), Arc::new(judged)));
-                }
-                Effect::Cursor { name, verb } => {
-                    let Some(portal) = self.portals.get(name) else { continue };
-                    alone("FETCH, MOVE or CLOSE of a portal")?;
-                    let of = &portal.statement.judged;
-                    let judged = Judged {
-                        enforced: sql::on_portal(verb, &portal.upstream),
-                        edits: Vec::new(),
-                        objects: of.objects.clone(),
-                        disposition: of.disposition,
-                        ..(*judged).clone()
-                    };
-                    let text = format!("{text}\n-- portal: {}", portal.statement.text);
-                    return Ok((text.into(), Arc::new(judged)));
-                }
-                Effect::DeallocateAll => {}
+            let (enforced, runs) = match effect {
+                Effect::Deallocate(name) => match self.statements.get(name) {
+                    Some(statement) => (sql::deallocate(&statement.upstream), None),
+                    None => return Err(unknown_statement(name)),
+                },
+                // Else a cursor that a judged DECLARE made.
+                Effect::Move(name, way) => match self.portals.get(name) {
+                    Some(portal) => (sql::move_cursor(way, &portal.upstream), Some(&portal.statement)),
+                    None => continue,
+                },
+                Effect::DeallocateAll => continue,
+            };
+            if judged.statements > 1 {
+                return Err(Refusal::new(
+                    Code::Unsupported,
+                    "DEALLOCATE by name and MOVE in a portal must be sent alone",
+                ));
             }
+            let mut renamed = Judged { enforced, edits: Vec::new(), ..(*judged).clone() };
+            let Some(statement) = runs else {
+                return Ok((Arc::clone(text), Arc::new(renamed)));
+            };
+            renamed.objects.clone_from(&statement.judged.objects);
+            renamed.disposition = statement.judged.disposition;
+            return Ok((format!("{text}\n-- portal: {}", statement.text).into(), Arc::new(renamed)));
         }
         Ok((Arc::clone(text), judged))
     }
@@ -137,13 +168,13 @@ impl Exchange {
                 )
                 .hint("send the name as text and use to_regclass"));
             }
-            self.with_our_names(&text, judged)
+            self.renamed(&text, judged)
         });
         match judged {
             Ok((text, judged)) => {
-                self.forget_statement(&name, out);
                 let number = self.next_number();
-                let upstream = format!("{}s{number}", sql::RESERVED_NAMES);
+                let upstream =
+                    if name.is_empty() { String::new() } else { format!("{}{number}", sql::RESERVED_NAMES) };
                 let text_for_parse = judged.enforced.for_parse();
                 write(
                     out,
@@ -154,7 +185,9 @@ impl Exchange {
                 self.pending.push_back(Pending::Parse { name, statement });
             }
             Err(refusal) => {
-                self.forget_statement(&name, out);
+                if name.is_empty() {
+                    self.statements.remove("");
+                }
                 self.refused_message(false, &text, refusal, judge_us, out);
             }
         }
@@ -164,28 +197,28 @@ impl Exchange {
         let Some(statement) = self.statements.get(name).map(Arc::clone) else {
             return self.refused_message(false, "", unknown_statement(name), 0, out);
         };
-        let before = self.forget_portal(&portal, out);
+        // The transaction of a portal may end at a Sync or Query under way; then its name is free by the time this arrives.
+        let lasts = !self.pending.iter().any(|p| matches!(p, Pending::Sync | Pending::Query(_)));
+        if !portal.is_empty() && self.portals.contains_key(&portal) && lasts {
+            let refusal = Refusal::new(Code::DuplicatePortal, format!("cursor \"{portal}\" already exists"));
+            return self.refused_message(false, "", refusal, 0, out);
+        }
         let number = self.next_number();
-        let upstream = format!("{}p{number}", sql::RESERVED_NAMES);
+        let upstream =
+            if portal.is_empty() { String::new() } else { format!("{}{number}", sql::RESERVED_NAMES) };
         write(out, Outgoing::Bind { portal: &upstream, statement: &statement.upstream, rest });
         let made = Portal { upstream, statement, number };
-        self.portals.insert(portal.clone(), made.clone());
+        let before = self.portals.insert(portal.clone(), made.clone());
         self.pending.push_back(Pending::Bind { name: portal, portal: made, before });
     }
 
-    /// The client's name will mean something else: what it meant is closed in the warehouse.
-    fn forget_statement(&mut self, name: &str, out: &mut BytesMut) {
-        if let Some(statement) = self.statements.remove(name) {
-            write(out, Outgoing::Close(Object::Statement, &statement.upstream));
-            self.pending.push_back(Pending::OurClose);
+    /// The portal's name in the warehouse; a name we do not know may be a cursor that a judged DECLARE made.
+    fn portal_upstream<'a>(&'a self, name: &'a str) -> &'a str {
+        match self.portals.get(name) {
+            Some(portal) => &portal.upstream,
+            None if name.starts_with(sql::RESERVED_NAMES) => NOBODY,
+            None => name,
         }
-    }
-
-    fn forget_portal(&mut self, name: &str, out: &mut BytesMut) -> Option<Portal> {
-        let portal = self.portals.remove(name)?;
-        write(out, Outgoing::Close(Object::Portal, &portal.upstream));
-        self.pending.push_back(Pending::OurClose);
-        Some(portal)
     }
 
     fn describe(&mut self, object: Object, name: &str, out: &mut BytesMut) {
@@ -196,21 +229,16 @@ impl Exchange {
                 };
                 write(out, Outgoing::Describe(object, &statement.upstream));
             }
-            Object::Portal => match self.portals.get(name) {
-                Some(portal) => write(out, Outgoing::Describe(object, &portal.upstream)),
-                // A cursor that a judged DECLARE made.
-                None if !name.starts_with(sql::RESERVED_NAMES) => {
-                    write(out, Outgoing::Describe(object, name));
-                }
-                None => return self.refused_message(false, "", unknown_portal(name), 0, out),
-            },
+            Object::Portal => write(out, Outgoing::Describe(object, self.portal_upstream(name))),
         }
         self.pending.push_back(Pending::Describe);
     }
 
     fn execute(&mut self, portal: &str, rows_max: [u8; 4], out: &mut BytesMut) {
-        let Some(Portal { upstream, statement, .. }) = self.portals.get(portal).cloned() else {
-            return self.refused_message(false, "", unknown_portal(portal), 0, out);
+        let Some(Portal { statement, upstream, .. }) = self.portals.get(portal).cloned() else {
+            let refusal = Refusal::new(Code::UnknownPortal, format!("portal \"{portal}\" does not exist"))
+                .hint("read a cursor made by DECLARE with FETCH");
+            return self.refused_message(false, "", refusal, 0, out);
         };
         match self.release(&statement.text, &statement.judged, &statement.judged.enforced, "extended", 0) {
             Ok((mut run, released)) => {
@@ -227,12 +255,11 @@ impl Exchange {
             Object::Statement => {
                 // Closing what does not exist is no error in PostgreSQL either; it must not hit the unnamed statement.
                 let closed = self.statements.remove(name);
-                write(out, Outgoing::Close(object, closed.as_ref().map_or("lanyard_none", |s| &s.upstream)));
+                write(out, Outgoing::Close(object, closed.as_ref().map_or(NOBODY, |s| &s.upstream)));
             }
             Object::Portal => {
-                // Else a cursor that a judged DECLARE made.
-                let closed = self.portals.remove(name);
-                write(out, Outgoing::Close(object, closed.as_ref().map_or(name, |p| &p.upstream)));
+                write(out, Outgoing::Close(object, self.portal_upstream(name)));
+                self.portals.remove(name);
             }
         }
         self.pending.push_back(Pending::Close);
@@ -261,9 +288,8 @@ impl Exchange {
     }
 }
 
-fn unknown_portal(name: &str) -> Refusal {
-    Refusal::new(Code::UnknownPortal, format!("portal \"{name}\" does not exist"))
-        .hint("read a cursor made by DECLARE with FETCH")
+fn unknown_statement(name: &str) -> Refusal {
+    Refusal::new(Code::UnknownStatement, format!("prepared statement \"{name}\" does not exist"))
 }
 
 /// Does a Parse ask for a parameter of `regclass` or its like (or of arrays of them)? PostgreSQL reads and prints those
@@ -275,8 +301,4 @@ fn names_objects(types: &[u8]) -> bool {
     ];
     let (_count, oids) = types.split_at_checked(2).unwrap_or_default();
     oids.as_chunks::<4>().0.iter().any(|oid| NAMING.contains(&u32::from_be_bytes(*oid)))
-}
-
-fn unknown_statement(name: &str) -> Refusal {
-    Refusal::new(Code::UnknownStatement, format!("prepared statement \"{name}\" does not exist"))
 }

@@ -9,7 +9,7 @@ use crate::net::pump::pass;
 use crate::wire::backend::{self, Severity};
 use crate::wire::frame::{self, Frame};
 
-use super::exchange::{Exchange, Pending};
+use super::exchange::{Exchange, IDLE, Pending};
 use super::messages::{self, About};
 
 /// Largest control message taken from the warehouse, in bytes.
@@ -64,9 +64,6 @@ impl Exchange {
     fn control(&mut self, frame: Frame, out: &mut BytesMut) -> Result<(), Refusal> {
         let Frame { kind, mut body } = frame;
         match kind {
-            b'3' if matches!(self.pending.front(), Some(Pending::OurClose)) => {
-                self.pending.pop_front();
-            }
             b'1' | b'2' | b'3' | b'n' => {
                 self.answered(kind)?;
                 send(out, kind, &body);
@@ -125,7 +122,11 @@ impl Exchange {
         if !fits {
             return Err(out_of_step());
         }
-        self.pending.pop_front();
+        match self.pending.pop_front() {
+            Some(Pending::Parse { statement, .. }) => self.settled = statement.number,
+            Some(Pending::Bind { portal, .. }) => self.settled = portal.number,
+            _ => {}
+        }
         Ok(())
     }
 
@@ -185,9 +186,13 @@ impl Exchange {
             Some(Pending::Refused { in_query: true, .. } | Pending::Sync) => {}
             Some(_) | None => return Err(out_of_step()),
         }
-        if self.is_quiet() {
-            // Portals do not outlive their transaction; while more is under way, one may be newer than it.
-            self.portals.clear();
+        if self.transaction == IDLE {
+            // Portals do not outlive their transaction; those whose Bind is still under way are of a later one.
+            let later = self.pending.iter().find_map(|pending| match pending {
+                Pending::Bind { portal, .. } => Some(portal.number),
+                _ => None,
+            });
+            self.portals.retain(|_, portal| later.is_some_and(|number| portal.number >= number));
         }
         send(out, b'Z', body);
         Ok(())
@@ -237,12 +242,16 @@ impl Exchange {
                 }
                 Some(Pending::Execute(run) | Pending::Query(run)) => self.complete(&run, Status::Skipped),
                 Some(Pending::Parse { name, statement }) => {
+                    self.settled = statement.number;
                     if self.statements.get(&name).is_some_and(|s| s.number == statement.number) {
                         self.statements.remove(&name);
                     }
                 }
-                Some(Pending::Bind { name, portal, before }) => binds.push((name, portal, before)),
-                Some(Pending::Describe | Pending::Close | Pending::OurClose | Pending::Refused { .. }) => {}
+                Some(Pending::Bind { name, portal, before }) => {
+                    self.settled = portal.number;
+                    binds.push((name, portal, before));
+                }
+                Some(Pending::Describe | Pending::Close | Pending::Refused { .. }) => {}
             }
         }
         // Youngest first, so that a portal bound twice is what it was before both.
@@ -263,11 +272,7 @@ impl Exchange {
             Pending::Parse { statement, .. } => (&statement.text, &statement.judged),
             // Planning happens here, and its errors speak of the statement.
             Pending::Bind { portal, .. } => (&portal.statement.text, &portal.statement.judged),
-            Pending::Describe
-            | Pending::Close
-            | Pending::OurClose
-            | Pending::Sync
-            | Pending::Refused { .. } => return None,
+            Pending::Describe | Pending::Close | Pending::Sync | Pending::Refused { .. } => return None,
         };
         Some(About { text, judged, stamp: &self.stamp })
     }

@@ -124,21 +124,28 @@ fn next_clock(expires: Instant, active: Instant, idle: Duration) -> Instant {
 
 /// Handles every whole frame that has come from the client.
 fn from_client(pump: &mut SessionPump, exchange: &mut Exchange) -> Option<End> {
+    let mut flow = exchange.resume(&mut pump.upstream_out);
     loop {
-        match frame::cut(&mut pump.client_in, FRAME_BYTES_MAX) {
-            Ok(None) => return None,
-            Ok(Some(frame)) => match exchange.client_said(frame, &mut pump.upstream_out) {
-                Flow::Continue => {}
-                Flow::Goodbye => return Some(End::Client),
-                Flow::End(refusal) => return Some(End::Ours(refusal)),
-            },
-            Err(error) => return Some(End::Ours(Refusal::new(Code::Protocol, error.to_string()))),
+        match flow {
+            Flow::Continue => {}
+            Flow::Wait => return None,
+            Flow::Goodbye => return Some(End::Client),
+            Flow::End(refusal) => return Some(End::Ours(refusal)),
         }
+        flow = match frame::cut(&mut pump.client_in, FRAME_BYTES_MAX) {
+            Ok(None) => return None,
+            Ok(Some(frame)) => exchange.client_said(frame, &mut pump.upstream_out),
+            Err(error) => return Some(End::Ours(Refusal::new(Code::Protocol, error.to_string()))),
+        };
     }
 }
 
 fn from_warehouse(pump: &mut SessionPump, exchange: &mut Exchange) -> Option<End> {
-    exchange.warehouse_said(&mut pump.upstream_in, &mut pump.client_out).err().map(End::Ours)
+    if let Err(refusal) = exchange.warehouse_said(&mut pump.upstream_in, &mut pump.client_out) {
+        return Some(End::Ours(refusal));
+    }
+    // What the client sent behind a message that waited for this is still in the buffer.
+    if exchange.held.is_some() { from_client(pump, exchange) } else { None }
 }
 
 /// Last words to both sides, within a deadline.

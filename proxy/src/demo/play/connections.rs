@@ -67,7 +67,9 @@ pub(super) fn offer(stage: &Stage, tell: &mut Tell<'_>) -> Result<(), DemoError>
         "  policies     {} (changes take effect at once)",
         stage.setting.governance.display()
     ))?;
-    tell.line(&format!("  audit        lanyard audit query --config {}", stage.setting.config.display()))?;
+    let program =
+        std::env::current_exe().map_or_else(|_| "lanyard".to_owned(), |path| path.display().to_string());
+    tell.line(&format!("  audit        {program} audit query --config {}", stage.setting.config.display()))?;
     tell.line("\n  Ctrl-C ends it and removes everything")?;
     Ok(())
 }
