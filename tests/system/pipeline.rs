@@ -107,7 +107,7 @@ async fn cursors_and_portals_are_two_worlds() -> Outcome {
     simple(&mut raw, "BEGIN").await?;
     pipelined(&mut raw, &[parse("a", text), bind("p", "a"), sync()], 1).await?;
     // FETCH would run what only an Execute puts on record.
-    for name in ["p", "\"lanyard_p2\"", "lanyard_p1", "lanyard_p2", "lanyard_p3"] {
+    for name in ["\"lanyard_p2\"", "lanyard_2", "lanyard_3", "lanyard_p1", "lanyard_p2", "lanyard_p3"] {
         for verb in ["FETCH ALL FROM", "MOVE", "CLOSE"] {
             simple(&mut raw, "SAVEPOINT s").await?;
             let frames = simple(&mut raw, &format!("{verb} {name}")).await?;
@@ -116,6 +116,22 @@ async fn cursors_and_portals_are_two_worlds() -> Outcome {
             simple(&mut raw, "ROLLBACK TO s").await?;
         }
     }
+    for verb in ["FETCH ALL FROM p", "CLOSE p"] {
+        simple(&mut raw, "SAVEPOINT s").await?;
+        let frames = simple(&mut raw, verb).await?;
+        assert!(
+            refused(&frames).is_some() && !ran(&frames, "never on record"),
+            "{verb}: {:?}",
+            said(&frames)
+        );
+        simple(&mut raw, "ROLLBACK TO s").await?;
+    }
+    // asyncpg moves its portals by SQL: what that runs is on record.
+    assert_eq!(refused(&simple(&mut raw, "MOVE RELATIVE 0 p").await?), None);
+    let moved = |l: &serde_json::Value| {
+        l["statement"].as_str().is_some_and(|s| s.starts_with("MOVE RELATIVE 0 p") && s.contains(text))
+    };
+    assert!(governed.audit()?.iter().any(moved));
     assert_eq!(recorded(&governed, text)?, 0);
     // A cursor of the portal's name is the cursor's; an Execute still runs the portal.
     simple(&mut raw, "DECLARE p CURSOR FOR SELECT 'of the cursor'").await?;

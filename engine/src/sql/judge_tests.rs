@@ -458,6 +458,20 @@ fn types_that_print_names_go_through_the_virtual_catalog() {
             "SELECT 'pg_catalog.array_in'::regproc",
             "SELECT lanyard_catalog.to_regproc('pg_catalog.array_in')::regproc",
         ),
+        (
+            "SELECT CAST(pg_catalog.pg_class.oid AS REGCLASS) FROM pg_catalog.pg_class",
+            r#"SELECT CAST(lanyard_catalog.regclass(pg_class.oid) AS REGCLASS) FROM "lanyard_catalog"."pg_class" AS "pg_class""#,
+        ),
+        (
+            "SELECT CAST('customers'::VARCHAR AS REGCLASS)",
+            "SELECT CAST(lanyard_catalog.regclass('customers'::VARCHAR) AS REGCLASS)",
+        ),
+        (
+            "SELECT $1::varchar::regclass, cast(CAST($2 AS text) AS regtype)",
+            "SELECT lanyard_catalog.regclass($1::varchar)::regclass, cast(lanyard_catalog.to_regtype(CAST($2 AS text)) AS regtype)",
+        ),
+        ("SELECT CAST($1 AS text)::regclass", "SELECT lanyard_catalog.regclass(CAST($1 AS text))::regclass"),
+        ("SELECT 'payroll'::text::regclass", "SELECT lanyard_catalog.regclass('payroll'::text)::regclass"),
         ("SELECT 'english'::regconfig", "SELECT 'english'::regconfig"),
         ("SELECT '16401'::regclass, '1259'::regclass", "SELECT '16401'::regclass, '1259'::regclass"),
         ("SELECT NULL::regclass", "SELECT NULL::regclass"),
@@ -467,7 +481,7 @@ fn types_that_print_names_go_through_the_virtual_catalog() {
     for sql in [
         "SELECT 16401::regclass",
         "SELECT (1 + 2)::regclass",
-        "SELECT 'payroll'::text::regclass",
+        "SELECT '{16999}'::text::regclass[]",
         "SELECT ('pay' || 'roll')::regclass",
         "SELECT lower('PAYROLL')::regclass",
         "SELECT (SELECT 'payroll'::text)::regclass",
@@ -483,6 +497,7 @@ fn types_that_print_names_go_through_the_virtual_catalog() {
         refused(sql, Code::Policy);
     }
     refused("SELECT '16999'::regclass", Code::UndefinedTable);
+    refused("SELECT ('payroll'::text)::regclass", Code::Unsupported);
 }
 
 #[test]

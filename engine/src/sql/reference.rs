@@ -3,6 +3,8 @@
 //! Each is on an allow-list or refused; what is let through is qualified, so that no search path can change it. Called by
 //! the walk in `statement`.
 
+use std::ops::Range;
+
 use pg_raw_parse::{Node, nodes};
 
 use crate::names::CATALOG_SCHEMA;
@@ -162,30 +164,79 @@ impl<'t> Walk<'t, '_> {
             Node::ColumnRef(column) if naming.of_oid.is_some() => {
                 let at = offset(column.location)?;
                 let end = self.name_end(at, column.fields().len())?;
-                self.through(cast, at..end, naming.of_oid.unwrap_or_default())
+                let function = naming.of_oid.unwrap_or_default();
+                if column.fields().len() <= 2 {
+                    self.column(column)?;
+                    return self.through(cast, at..end, function);
+                }
+                // `schema.table.column` loses its schema on the way.
+                let planned = self.plan.changes.len();
+                self.column(column)?;
+                self.plan.changes.truncate(planned);
+                let kept = self.plan.edits.last().map(|edit| edit.range.end).ok_or_else(not_spliced)?;
+                self.through_as(cast, at..end, kept, function)
             }
             Node::ParamRef(parameter) if naming.of_oid.is_some() => {
                 let at = offset(parameter.location)?;
                 let digits = self.text.bytes().skip(at + 1).take_while(u8::is_ascii_digit).count();
                 self.through(cast, at..at + 1 + digits, naming.of_oid.unwrap_or_default())
             }
+            // A literal or parameter that says of itself that it is text, as SQLAlchemy sends them.
+            Node::TypeCast(inner) if is_text(inner) => match naming.of_text {
+                Literals::Through(function) => {
+                    let range = self.argument(cast, inner).ok_or_else(not_spliced)?;
+                    self.through(cast, range, function)
+                }
+                Literals::Plain | Literals::Refused => refused("an expression"),
+            },
             Node::FuncCall(call) if names_safely(call) => Ok(()),
             _ => refused("an expression"),
         }
     }
 
+    /// Where the argument of a cast stands in the text, when that is a cast itself. A wrong guess fails the tree check.
+    fn argument(&self, cast: &nodes::TypeCast, inner: &nodes::TypeCast) -> Option<Range<usize>> {
+        let bytes = self.text.as_bytes();
+        let at = usize::try_from(cast.location).ok()?;
+        let own = self.text.get(at..)?;
+        if own.starts_with("::") {
+            let leaf = match inner.arg() {
+                Node::A_Const(constant) => constant.location,
+                Node::ParamRef(parameter) => parameter.location,
+                _ => return None,
+            };
+            // `CAST($1 AS text)::regclass` begins with its keyword, `$1::text::regclass` with its leaf.
+            let start = leaf.min(inner.location);
+            return Some(usize::try_from(start).ok()?..at);
+        }
+        own.get(..4).filter(|word| word.eq_ignore_ascii_case("cast"))?;
+        let open = scan::skip_space(bytes, at + 4).filter(|open| bytes.get(*open) == Some(&b'('))?;
+        let type_at = usize::try_from(cast.type_name()?.location).ok()?;
+        let before = self.text.get(open + 1..type_at)?.trim_end();
+        let (argument, word) = before.split_at_checked(before.len().checked_sub(2)?)?;
+        word.eq_ignore_ascii_case("as").then_some(open + 1..open + 1 + argument.trim_end().len())
+    }
+
     /// `c.oid::regclass` -> `lanyard_catalog.regclass(c.oid)::regclass`: NULL for what the session does not see.
-    fn through(
+    fn through(&mut self, cast: &nodes::TypeCast, range: Range<usize>, function: &'static str) -> Verdict {
+        let kept = range.start;
+        self.through_as(cast, range, kept, function)
+    }
+
+    /// The same where only what stands from `kept` on goes into the call.
+    fn through_as(
         &mut self,
         cast: &nodes::TypeCast,
-        range: std::ops::Range<usize>,
+        range: Range<usize>,
+        kept: usize,
         function: &'static str,
     ) -> Verdict {
         let at = offset(cast.location)?;
-        let argument = self.text.get(range.clone()).ok_or_else(not_spliced)?.to_owned();
-        self.plan.edits.push(Edit::new(range.start..range.start, format!("{CATALOG_SCHEMA}.{function}(")));
+        let text = |range: Range<usize>| self.text.get(range).map(str::to_owned).ok_or_else(not_spliced);
+        let (argument, becomes) = (text(range.clone())?, text(kept..range.end)?);
+        self.plan.edits.push(Edit::new(kept..kept, format!("{CATALOG_SCHEMA}.{function}(")));
         self.plan.edits.push(Edit::new(range.end..range.end, ")"));
-        self.plan.changes.push(Change::Through { at, function, argument });
+        self.plan.changes.push(Change::Through { at, function, argument, becomes });
         Ok(())
     }
 
@@ -238,6 +289,11 @@ struct Naming {
     array: bool,
 }
 
+/// Is it a type whose text is the name of an object?
+pub(super) fn names_objects(name: Option<&nodes::TypeName>) -> bool {
+    name.and_then(naming).is_some()
+}
+
 #[derive(Clone, Copy)]
 enum Literals {
     /// Through this function.
@@ -272,11 +328,19 @@ fn naming(name: &nodes::TypeName) -> Option<Naming> {
     Some(Naming { type_name, of_text, of_oid, array })
 }
 
+fn is_text(cast: &nodes::TypeCast) -> bool {
+    let name =
+        cast.type_name().and_then(|name| name.names().iter().next_back().and_then(nodes::String::sval));
+    matches!(name, Some("text" | "varchar" | "name"))
+        && matches!(cast.arg(), Node::A_Const(_) | Node::ParamRef(_))
+}
+
 /// Functions whose result names nothing that the session does not see.
 fn names_safely(call: &nodes::FuncCall) -> bool {
     let name = call.funcname().iter().next_back().and_then(|n| n.as_str());
     name.is_some_and(|name| {
-        name == "pg_typeof" || (name.starts_with("to_reg") && virtual_catalog::function(name).is_some())
+        let named = name.starts_with("to_reg") || name == "pg_get_serial_sequence";
+        name == "pg_typeof" || (named && virtual_catalog::function(name).is_some())
     })
 }
 
@@ -346,14 +410,20 @@ fn set_config(call: &nodes::FuncCall) -> Verdict {
     }
 }
 
-/// `current_setting(name)` is a SHOW in disguise.
+/// `current_setting(name)` is a SHOW in disguise. SQLAlchemy sends the name as a parameter, which nobody has seen yet; what
+/// any role may read of the server's settings can be read so.
 fn current_setting(call: &nodes::FuncCall) -> Verdict {
-    let name = call.args().iter().next().and_then(constant_text).unwrap_or_default();
-    if settings::may_show(name) {
+    let argument = call.args().iter().next().unwrap_or(Node::None);
+    let parameter = match argument {
+        Node::TypeCast(cast) => matches!(cast.arg(), Node::ParamRef(_)),
+        other => matches!(other, Node::ParamRef(_)),
+    };
+    let name = constant_text(argument).unwrap_or_default();
+    if parameter || settings::may_show(name) {
         Ok(())
     } else {
         Err(Refusal::new(Code::Policy, format!("setting \"{name}\" may not be shown"))
-            .hint("current_setting takes a literal name of a setting that SHOW may show"))
+            .hint("current_setting takes the name of a setting that SHOW may show"))
     }
 }
 

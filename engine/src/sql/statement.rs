@@ -11,7 +11,7 @@ use crate::refusal::{Code, Refusal};
 
 use super::edit::Edit;
 use super::judge::{Context, Effect, not_spliced};
-use super::reference::{literal_text, operator};
+use super::reference::{literal_text, names_objects, operator};
 use super::resolve::{self, Target, quote};
 use super::scan;
 use super::utility::cursor_name;
@@ -25,8 +25,8 @@ pub(super) enum Change {
     Function { at: usize, schema: String, name: String },
     /// The column reference at this byte loses this many leading parts.
     Column { at: usize, dropped: usize },
-    /// The argument of the cast at this byte goes through a function of the virtual catalog.
-    Through { at: usize, function: &'static str, argument: String },
+    /// The argument of the cast at this byte becomes this one, inside a call of this function of the virtual catalog.
+    Through { at: usize, function: &'static str, argument: String, becomes: String },
     /// The literal at this byte becomes this text.
     Literal { at: usize, text: String },
     /// `COPY t (columns) TO` whose relation stands at this byte becomes COPY of this query.
@@ -297,7 +297,10 @@ impl<'t, 'c> Walk<'t, 'c> {
             }
             Node::TypeCast(cast) => {
                 self.cast(cast)?;
-                push!(cast.arg());
+                // A column under a planned change is judged already.
+                if !(matches!(cast.arg(), Node::ColumnRef(_)) && names_objects(cast.type_name())) {
+                    push!(cast.arg());
+                }
             }
             Node::A_Indirection(indirection) => {
                 for field in indirection.indirection().iter() {

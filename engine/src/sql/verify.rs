@@ -230,8 +230,8 @@ impl Lockstep<'_, '_, '_> {
             (b"ColumnRef", Some(Change::Column { dropped, .. })) => self.column(i, j, *dropped)?,
             (b"A_Const", Some(Change::Literal { text, .. })) => self.literal(i, j, text)?,
             (b"CopyStmt", Some(Change::CopyQuery { query, .. })) => self.copy(i, j, query)?,
-            (b"TypeCast", Some(Change::Through { function, argument, .. })) => {
-                self.through(i, j, function, argument)?
+            (b"TypeCast", Some(Change::Through { function, argument, becomes, .. })) => {
+                self.through(i, j, function, argument, becomes)?
             }
             _ => return Some((i, j)),
         };
@@ -330,7 +330,14 @@ impl Lockstep<'_, '_, '_> {
     }
 
     /// The old argument is what the plan says it is, and the new one is that inside the call.
-    fn through(&self, i: usize, j: usize, function: &str, argument: &str) -> Option<(usize, usize)> {
+    fn through(
+        &self,
+        i: usize,
+        j: usize,
+        function: &str,
+        argument: &str,
+        becomes: &str,
+    ) -> Option<(usize, usize)> {
         let print = |text: &str| -> Option<String> {
             let tree = parse::parse(text).ok()?;
             let mut statements = tree.iter();
@@ -340,7 +347,7 @@ impl Lockstep<'_, '_, '_> {
             Some(format!("arg: {:?}, ", select.target_list().iter().next()?.val()))
         };
         let i = self.skip_exact(i, &print(&format!("SELECT {argument}"))?)?;
-        let j = self.expect(j, &print(&format!("SELECT {CATALOG_SCHEMA}.{function}({argument})"))?)?;
+        let j = self.expect(j, &print(&format!("SELECT {CATALOG_SCHEMA}.{function}({becomes})"))?)?;
         Some((i, j))
     }
 
@@ -423,7 +430,12 @@ mod tests {
 
     #[test]
     fn an_argument_goes_through_its_function_unchanged() {
-        let through = || Change::Through { at: 10, function: "regclass", argument: "c.x".into() };
+        let through = || Change::Through {
+            at: 10,
+            function: "regclass",
+            argument: "c.x".into(),
+            becomes: "c.x".into(),
+        };
         let old = "SELECT c.x::regclass";
         assert!(verdict(old, "SELECT lanyard_catalog.regclass(c.x)::regclass", vec![through()]));
         for new in [
@@ -437,7 +449,8 @@ mod tests {
         ] {
             assert!(!verdict(old, new, vec![through()]), "{new}");
         }
-        let other = Change::Through { at: 10, function: "regclass", argument: "c.y".into() };
+        let other =
+            Change::Through { at: 10, function: "regclass", argument: "c.y".into(), becomes: "c.y".into() };
         assert!(!verdict(old, "SELECT lanyard_catalog.regclass(c.y)::regclass", vec![other]));
     }
 

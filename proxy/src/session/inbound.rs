@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use lanyard_engine::refusal::{Code, Refusal};
-use lanyard_engine::released::Enforced;
 use lanyard_engine::sql::{self, Effect, Judged};
 
 use crate::wire::frame::Frame;
@@ -105,9 +104,8 @@ impl Exchange {
         self.portals.remove("");
         let (judged, judge_us) = self.judge(&text);
         let released = judged.and_then(|judged| {
-            let renamed = self.renamed(&judged)?;
-            let enforced = renamed.as_ref().unwrap_or(&judged.enforced);
-            self.release(&text, &judged, enforced, "simple", judge_us)
+            let (text, judged) = self.renamed(&text, judged)?;
+            self.release(&text, &judged, &judged.enforced, "simple", judge_us)
         });
         match released {
             Ok((run, released)) => {
@@ -120,16 +118,18 @@ impl Exchange {
 
     /// DEALLOCATE of a statement that the protocol prepared, MOVE in a portal that it bound: their names in the warehouse
     /// are ours.
-    fn renamed(&self, judged: &Judged) -> Result<Option<Enforced>, Refusal> {
+    ///
+    /// What a MOVE runs is what the portal was bound to: that goes on record with it.
+    fn renamed(&self, text: &Arc<str>, judged: Arc<Judged>) -> Result<(Arc<str>, Arc<Judged>), Refusal> {
         for effect in &judged.effects {
-            let enforced = match effect {
+            let (enforced, runs) = match effect {
                 Effect::Deallocate(name) => match self.statements.get(name) {
-                    Some(statement) => sql::deallocate(&statement.upstream),
+                    Some(statement) => (sql::deallocate(&statement.upstream), None),
                     None => return Err(unknown_statement(name)),
                 },
                 // Else a cursor that a judged DECLARE made.
                 Effect::Move(name, way) => match self.portals.get(name) {
-                    Some(portal) => sql::move_cursor(way, &portal.upstream),
+                    Some(portal) => (sql::move_cursor(way, &portal.upstream), Some(&portal.statement)),
                     None => continue,
                 },
                 Effect::DeallocateAll => continue,
@@ -140,9 +140,15 @@ impl Exchange {
                     "DEALLOCATE by name and MOVE in a portal must be sent alone",
                 ));
             }
-            return Ok(Some(enforced));
+            let mut renamed = Judged { enforced, edits: Vec::new(), ..(*judged).clone() };
+            let Some(statement) = runs else {
+                return Ok((Arc::clone(text), Arc::new(renamed)));
+            };
+            renamed.objects.clone_from(&statement.judged.objects);
+            renamed.disposition = statement.judged.disposition;
+            return Ok((format!("{text}\n-- portal: {}", statement.text).into(), Arc::new(renamed)));
         }
-        Ok(None)
+        Ok((Arc::clone(text), judged))
     }
 
     fn parse(&mut self, name: String, text: Arc<str>, types: &[u8], out: &mut BytesMut) {
@@ -162,14 +168,10 @@ impl Exchange {
                 )
                 .hint("send the name as text and use to_regclass"));
             }
-            let renamed = self.renamed(&judged)?;
-            Ok(match renamed {
-                Some(enforced) => Arc::new(Judged { enforced, edits: Vec::new(), ..(*judged).clone() }),
-                None => judged,
-            })
+            self.renamed(&text, judged)
         });
         match judged {
-            Ok(judged) => {
+            Ok((text, judged)) => {
                 let number = self.next_number();
                 let upstream =
                     if name.is_empty() { String::new() } else { format!("{}{number}", sql::RESERVED_NAMES) };
