@@ -228,7 +228,7 @@ async fn on_a_terminal_control_c_ends_it_in_order() -> Outcome {
         let mut command = tokio::process::Command::new("python3");
         command.args(["-c", TERMINAL, moment]).arg(lanyard.binary());
         command.args(["demo", "--keep", "--scale", "0.001", "--folder"]).arg(&folder).kill_on_drop(true);
-        let patience = Duration::from_secs(PATIENCE_SECONDS);
+        let patience = std::time::Duration::from_secs(PATIENCE_SECONDS);
         let ran = tokio::time::timeout(patience, command.output()).await??;
         let out = String::from_utf8_lossy(&ran.stdout);
         assert_eq!(
