@@ -12,14 +12,26 @@ const POLL_MILLISECONDS: u64 = 20;
 ///
 /// # Errors
 /// What the question failed with, or that `what` did not come true in [`PATIENCE_SECONDS`].
-pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Outcome<Option<T>>) -> Outcome<T> {
-    let deadline = Instant::now() + Duration::from_secs(PATIENCE_SECONDS);
+pub async fn until<T>(what: &str, ask: impl AsyncFnMut() -> Outcome<Option<T>>) -> Outcome<T> {
+    until_within(PATIENCE_SECONDS, what, ask).await
+}
+
+/// As [`until`], for what takes longer by its nature.
+///
+/// # Errors
+/// What the question failed with, or that `what` did not come true in so many seconds.
+pub async fn until_within<T>(
+    seconds: u64,
+    what: &str,
+    mut ask: impl AsyncFnMut() -> Outcome<Option<T>>,
+) -> Outcome<T> {
+    let deadline = Instant::now() + Duration::from_secs(seconds);
     loop {
         if let Some(answer) = ask().await? {
             return Ok(answer);
         }
         if Instant::now() > deadline {
-            return Err(format!("{what}: not within {PATIENCE_SECONDS} s").into());
+            return Err(format!("{what}: not within {seconds} s").into());
         }
         tokio::time::sleep(Duration::from_millis(POLL_MILLISECONDS)).await;
     }

@@ -4,11 +4,11 @@ use std::fs::File;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
 
 use lanyard::demo::lanyard_process::Lanyard;
 use lanyard_adapters::cluster::scratch_folder;
 use lanyard_adapters::process::{Process, Signal};
+use lanyard_tests::wait::until_within;
 use lanyard_tests::{Outcome, program_folder};
 use serde_json::Value;
 use tokio::io::AsyncReadExt as _;
@@ -16,20 +16,6 @@ use tokio_postgres::NoTls;
 
 /// How long the whole demo may take in a test, in seconds: it is half a dozen, and the machine may be busy.
 const PATIENCE_SECONDS: u64 = 240;
-
-/// Asks until the answer is `Some`.
-async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Outcome<Option<T>>) -> Outcome<T> {
-    let deadline = Instant::now() + Duration::from_secs(PATIENCE_SECONDS);
-    loop {
-        if let Some(answer) = ask().await? {
-            return Ok(answer);
-        }
-        if Instant::now() > deadline {
-            return Err(format!("{what}: not within {PATIENCE_SECONDS} s").into());
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
 
 /// The demo as a child process, with its folder and what it prints in a folder of ours.
 struct Played {
@@ -71,7 +57,7 @@ impl Played {
 
     /// Waits until it has printed something; an end before that is a failure.
     async fn printed(&mut self, what: &str) -> Outcome {
-        until(what, async || {
+        until_within(PATIENCE_SECONDS, what, async || {
             if self.out()?.contains(what) {
                 return Ok(Some(()));
             }
@@ -85,7 +71,8 @@ impl Played {
 
     /// Waits for its end, and for everything of it to be gone.
     async fn ended(&mut self) -> Outcome<ExitStatus> {
-        let status = until("the demo has ended", async || Ok(self.process.status())).await?;
+        let status =
+            until_within(PATIENCE_SECONDS, "the demo has ended", async || Ok(self.process.status())).await?;
         assert!(!self.folder().exists(), "the folder is left: {}", self.out()?);
         let left = processes_of(&self.folder())?;
         assert!(left.is_empty(), "left running: {left:?}");

@@ -438,4 +438,4 @@ pub fn free_port() -> Result<u16, ClusterError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -4,8 +4,14 @@ use super::*;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
+/// `LANYARD_TEST_PG_BIN`: the folder of another major's binaries, for every test of this crate that starts a server.
+pub(crate) fn binaries() -> Option<PathBuf> {
+    std::env::var_os("LANYARD_TEST_PG_BIN").map(PathBuf::from)
+}
+
 fn options(label: &str) -> Result<ClusterOptions, ClusterError> {
     Ok(ClusterOptions {
+        bin: binaries(),
         data: scratch_folder(label)?,
         settings: vec![("fsync".into(), "off".into()), ("lanyard.quoting".into(), r"it's a \ test".into())],
         ..ClusterOptions::default()

@@ -6,15 +6,15 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use lanyard_engine::catalog::Tags;
 use lanyard_engine::identity::{Agent, AgentId, Attributes, Combination, User, UserId};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::files::{Privacy, lock_folder, write_json};
 use super::load::{IdentitiesFile, check_identities, read_credentials, read_identities};
-use super::{
-    CREDENTIALS, Credentials, IDENTITIES, PASSWORD_BYTES_MAX, ScramVerifier, StoreError, TAGS, Who, base64,
-};
+use super::{CREDENTIALS, Credentials, IDENTITIES, PASSWORD_BYTES_MAX, ScramVerifier, StoreError, TAGS, Who};
 
 /// A person to add.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub fn generate_key() -> Result<String, StoreError> {
     let mut bytes = [0u8; 32];
     let random = SystemRandom::new();
     random.fill(&mut bytes).map_err(|_| StoreError::Random)?;
-    Ok(format!("lyk_{}", base64::encode_url(&bytes)))
+    Ok(format!("lyk_{}", URL_SAFE_NO_PAD.encode(bytes)))
 }
 
 /// Adds a person, who cannot log in until [`set_key`]. Makes folder and files when missing.

@@ -3,7 +3,6 @@
 //! Must never hold a key or a password, only verifiers, and never half-read a change: a load sees one state of the
 //! folder. Policy text is carried, not understood. Called by the proxy (`load`, `stamp`) and the command line (`edit`).
 
-mod base64;
 mod edit;
 mod files;
 mod load;

@@ -6,13 +6,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use lanyard_engine::identity::{AgentId, UserId};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use ring::{digest, hmac, pbkdf2};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{StoreError, Who, base64};
+use super::{StoreError, Who};
 
 /// PBKDF2 iterations of verifiers made here; PostgreSQL's default (`scram_iterations`).
 pub const ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).expect("not zero");
@@ -80,7 +82,7 @@ impl ScramVerifier {
             let (iterations, salt) = head.split_once(':')?;
             let (stored, server) = keys.split_once(':')?;
             let count: u32 = iterations.parse().ok()?;
-            let salt = base64::decode(salt)?;
+            let salt = STANDARD.decode(salt).ok()?;
             let canonical = count.to_string() == iterations;
             (canonical
                 && (1..=ITERATIONS_MAX).contains(&count)
@@ -89,8 +91,8 @@ impl ScramVerifier {
             Some(Self {
                 iterations: count,
                 salt,
-                stored_key: base64::decode(stored)?.try_into().ok()?,
-                server_key: base64::decode(server)?.try_into().ok()?,
+                stored_key: STANDARD.decode(stored).ok()?.try_into().ok()?,
+                server_key: STANDARD.decode(server).ok()?.try_into().ok()?,
             })
         };
         parts().ok_or(VerifierError)
@@ -102,9 +104,9 @@ impl ScramVerifier {
         format!(
             "SCRAM-SHA-256${}:{}${}:{}",
             self.iterations,
-            base64::encode(&self.salt),
-            base64::encode(&self.stored_key),
-            base64::encode(&self.server_key)
+            STANDARD.encode(&self.salt),
+            STANDARD.encode(&self.stored_key),
+            STANDARD.encode(&self.server_key)
         )
     }
 }
@@ -202,5 +204,25 @@ mod tests {
         ] {
             assert!(ScramVerifier::parse(&bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn only_the_canonical_base64_is_read() {
+        let good = ScramVerifier::derive("x", ITERATIONS, b"f").to_text();
+        let with_salt = |salt: &str| good.replace(":Zg==$", &format!(":{salt}$"));
+        for salt in ["Zg==", "Zm8=", "Zm9v", "+/8="] {
+            let text = with_salt(salt);
+            assert_eq!(ScramVerifier::parse(&text).map(|read| read.to_text()), Ok(text));
+        }
+        for bad in [
+            "", "Z", "Zg", "Zg=", "Zh==", "Zm9", "Zm9=", "Z===", "====", "Zg==Zg==", "Zm 9", "Zm9v\n",
+            "-_8=", "Zg=v",
+        ] {
+            assert!(ScramVerifier::parse(&with_salt(bad)).is_err(), "{bad:?}");
+        }
+        // A key's last digit has two bits to spare: set, they are a second spelling of the same bytes.
+        let (rest, last) = good[..good.len() - 1].split_at(good.len() - 2);
+        let stray = char::from(last.as_bytes()[0] + 1);
+        assert!(ScramVerifier::parse(&format!("{rest}{stray}=")).is_err(), "{good}");
     }
 }

@@ -409,7 +409,7 @@ fn several_arrays_side_by_side_keep_the_grammars_reading() {
         becomes(sql, expected);
     }
     becomes(
-        &format!("SELECT * FROM unnest($1, (SELECT array_agg(id) FROM orders)) u"),
+        "SELECT * FROM unnest($1, (SELECT array_agg(id) FROM orders)) u",
         &format!("SELECT * FROM unnest($1, (SELECT pg_catalog.\"array_agg\"(id) FROM {O})) u"),
     );
     refused("SELECT * FROM unnest($1, ARRAY[pg_read_file('x')]) u", Code::Policy);

@@ -214,7 +214,7 @@ fn way(fetch: &nodes::FetchStmt) -> String {
         3 => "RELATIVE",
         _ => "FORWARD",
     };
-    match i64::from(fetch.how_many) {
+    match fetch.how_many {
         FETCH_ALL => format!("{direction} ALL"),
         count => format!("{direction} {count}"),
     }

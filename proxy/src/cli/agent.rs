@@ -8,7 +8,7 @@ use lanyard_engine::identity::{AgentId, Combination, UserId};
 use serde_json::json;
 
 use super::print::{self, safe};
-use super::user::{Traits, attributes_text, list_text};
+use super::user::{ListArgs, Traits, attributes_text, list_text};
 use super::{CliError, ConfigFlag, ExitCode, JsonFlag, Style, secret};
 
 #[derive(Debug, Subcommand)]
@@ -69,14 +69,6 @@ impl From<CombinationArg> for Combination {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct ListArgs {
-    #[command(flatten)]
-    config: ConfigFlag,
-    #[command(flatten)]
-    json: JsonFlag,
-}
-
-#[derive(Debug, Args)]
 pub(super) struct OneArgs {
     /// The agent.
     #[arg(value_parser = AgentId::parse)]
@@ -131,7 +123,7 @@ fn add(args: &AddArgs, out: &mut dyn Write) -> Result<ExitCode, CliError> {
         Style::Json => print::json(out, &json!({ "agent": agent, "key": key }))?,
         Style::People => {
             writeln!(out, "agent \"{}\" added, number {} in role names", agent.id, agent.short.get())?;
-            show_key(out, &key)?;
+            print::secret(out, "key", &key)?;
         }
     }
     Ok(ExitCode::Done)
@@ -143,42 +135,28 @@ fn key(args: &KeyArgs, out: &mut dyn Write) -> Result<ExitCode, CliError> {
     store::set_key(&directory, Who::Agent(&args.one.id), &key)?;
     match args.json.style() {
         Style::Json => print::json(out, &json!({ "agent": args.one.id, "key": key }))?,
-        Style::People => show_key(out, &key)?,
+        Style::People => print::secret(out, "key", &key)?,
     }
     Ok(ExitCode::Done)
-}
-
-fn show_key(out: &mut dyn Write, key: &str) -> io::Result<()> {
-    writeln!(out, "key: {key}")?;
-    writeln!(out, "It is shown this once; only a verifier of it is kept.")
 }
 
 fn list(args: &ListArgs, out: &mut dyn Write) -> Result<ExitCode, CliError> {
     let governance = store::load(&args.config.read()?.governance.directory.value)?;
     let has_key = |id: &AgentId| governance.credentials.of(Who::Agent(id)).is_some();
-    let agents = governance.identities.agents.values();
-    match args.json.style() {
-        Style::Json => {
-            for agent in agents {
-                print::json(out, &json!({ "agent": agent, "has_key": has_key(&agent.id) }))?;
-            }
-        }
-        Style::People => {
-            let head = ["ID", "NUMBER", "NAME", "OWNER", "KEY", "GROUPS", "ATTRIBUTES"].map(str::to_owned);
-            let mut rows = vec![head.to_vec()];
-            rows.extend(agents.map(|agent| {
-                vec![
-                    agent.id.to_string(),
-                    agent.short.get().to_string(),
-                    safe(&agent.name).into_owned(),
-                    agent.owner.to_string(),
-                    if has_key(&agent.id) { "yes" } else { "none" }.to_owned(),
-                    list_text(&agent.groups),
-                    attributes_text(&agent.attributes),
-                ]
-            }));
-            print::table(out, &rows)?;
-        }
-    }
+    let agents = governance.identities.agents.values().map(|agent| {
+        let has_key = has_key(&agent.id);
+        let row = vec![
+            agent.id.to_string(),
+            agent.short.get().to_string(),
+            safe(&agent.name).into_owned(),
+            agent.owner.to_string(),
+            if has_key { "yes" } else { "none" }.to_owned(),
+            list_text(&agent.groups),
+            attributes_text(&agent.attributes),
+        ];
+        (json!({ "agent": agent, "has_key": has_key }), row)
+    });
+    let head = ["ID", "NUMBER", "NAME", "OWNER", "KEY", "GROUPS", "ATTRIBUTES"];
+    print::list(out, args.json.style(), &head, agents)?;
     Ok(ExitCode::Done)
 }

@@ -4,6 +4,9 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 
 use serde::Serialize;
+use serde_json::Value;
+
+use super::Style;
 
 /// Escapes what could move a terminal's cursor, hide text or turn its direction: recorded statements are strangers' text.
 pub(super) fn safe(text: &str) -> Cow<'_, str> {
@@ -37,8 +40,36 @@ pub(super) fn json(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()
     writeln!(out)
 }
 
+/// What there is, one entry a line: as JSON for programs, under a head for people.
+pub(super) fn list(
+    out: &mut dyn Write,
+    style: Style,
+    head: &[&str],
+    entries: impl Iterator<Item = (Value, Vec<String>)>,
+) -> io::Result<()> {
+    match style {
+        Style::Json => {
+            for (value, _) in entries {
+                json(out, &value)?;
+            }
+            Ok(())
+        }
+        Style::People => {
+            let mut rows = vec![head.iter().map(|&cell| cell.to_owned()).collect()];
+            rows.extend(entries.map(|(_, row)| row));
+            table(out, &rows)
+        }
+    }
+}
+
+/// A secret that was made here, to be seen this once.
+pub(super) fn secret(out: &mut dyn Write, what: &str, secret: &str) -> io::Result<()> {
+    writeln!(out, "{what}: {secret}")?;
+    writeln!(out, "It is shown this once; only a verifier of it is kept.")
+}
+
 /// Rows with columns as wide as their widest cell; the last column is not padded.
-pub(super) fn table(out: &mut dyn Write, rows: &[Vec<String>]) -> io::Result<()> {
+fn table(out: &mut dyn Write, rows: &[Vec<String>]) -> io::Result<()> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));

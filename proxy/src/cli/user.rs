@@ -98,12 +98,13 @@ pub(super) struct AddArgs {
     json: JsonFlag,
 }
 
+/// What listing agents and people takes.
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
     #[command(flatten)]
-    config: ConfigFlag,
+    pub(super) config: ConfigFlag,
     #[command(flatten)]
-    json: JsonFlag,
+    pub(super) json: JsonFlag,
 }
 
 #[derive(Debug, Args)]
@@ -163,7 +164,7 @@ fn add(args: &AddArgs, out: &mut dyn Write) -> Result<ExitCode, CliError> {
         Style::People => {
             writeln!(out, "user \"{}\" added, number {} in role names", user.id, user.short.get())?;
             match password {
-                Some(password) => show(out, &password)?,
+                Some(password) => print::secret(out, "password", &password)?,
                 None => {
                     let id = &user.id;
                     writeln!(
@@ -191,16 +192,11 @@ fn password(args: &PasswordArgs, input: &mut dyn Input, out: &mut dyn Write) -> 
         Style::People => {
             writeln!(out, "password of user \"{id}\" set")?;
             if let Some(made) = made {
-                show(out, &made)?;
+                print::secret(out, "password", &made)?;
             }
         }
     }
     Ok(ExitCode::Done)
-}
-
-fn show(out: &mut dyn Write, password: &str) -> std::io::Result<()> {
-    writeln!(out, "password: {password}")?;
-    writeln!(out, "It is shown this once; only a verifier of it is kept.")
 }
 
 pub(super) fn list_text(words: &BTreeSet<String>) -> String {
@@ -217,28 +213,19 @@ pub(super) fn attributes_text(attributes: &Attributes) -> String {
 fn list(args: &ListArgs, out: &mut dyn Write) -> Result<ExitCode, CliError> {
     let governance = store::load(&args.config.read()?.governance.directory.value)?;
     let has_password = |id: &UserId| governance.credentials.of(Who::User(id)).is_some();
-    let users = governance.identities.users.values();
-    match args.json.style() {
-        Style::Json => {
-            for user in users {
-                print::json(out, &json!({ "user": user, "has_password": has_password(&user.id) }))?;
-            }
-        }
-        Style::People => {
-            let head = ["ID", "NUMBER", "NAME", "PASSWORD", "GROUPS", "ATTRIBUTES"].map(str::to_owned);
-            let mut rows = vec![head.to_vec()];
-            rows.extend(users.map(|user| {
-                vec![
-                    user.id.to_string(),
-                    user.short.get().to_string(),
-                    safe(&user.name).into_owned(),
-                    if has_password(&user.id) { "yes" } else { "none" }.to_owned(),
-                    list_text(&user.groups),
-                    attributes_text(&user.attributes),
-                ]
-            }));
-            print::table(out, &rows)?;
-        }
-    }
+    let users = governance.identities.users.values().map(|user| {
+        let has_password = has_password(&user.id);
+        let row = vec![
+            user.id.to_string(),
+            user.short.get().to_string(),
+            safe(&user.name).into_owned(),
+            if has_password { "yes" } else { "none" }.to_owned(),
+            list_text(&user.groups),
+            attributes_text(&user.attributes),
+        ];
+        (json!({ "user": user, "has_password": has_password }), row)
+    });
+    let head = ["ID", "NUMBER", "NAME", "PASSWORD", "GROUPS", "ATTRIBUTES"];
+    print::list(out, args.json.style(), &head, users)?;
     Ok(ExitCode::Done)
 }

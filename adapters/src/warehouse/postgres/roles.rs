@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::{digest, hmac};
 use tokio_postgres::Client;
@@ -48,7 +50,7 @@ pub(super) fn new_secret() -> Result<Vended, WarehouseError> {
     let mut salt = [0_u8; 16];
     random.fill(&mut secret).map_err(|_| WarehouseError::Random)?;
     random.fill(&mut salt).map_err(|_| WarehouseError::Random)?;
-    let secret = base64(&secret, URL_ALPHABET, Padding::Without);
+    let secret = URL_SAFE_NO_PAD.encode(secret);
     let verifier = verifier(secret.as_bytes(), &salt);
     Ok(Vended { secret: Secret::new(secret), verifier })
 }
@@ -60,39 +62,8 @@ fn verifier(secret: &[u8], salt: &[u8; 16]) -> String {
     let client_key = sign(salted.as_ref(), b"Client Key");
     let stored_key = digest::digest(&digest::SHA256, client_key.as_ref());
     let server_key = sign(salted.as_ref(), b"Server Key");
-    let text = |bytes: &[u8]| base64(bytes, ALPHABET, Padding::With);
+    let text = |bytes: &[u8]| STANDARD.encode(bytes);
     format!("SCRAM-SHA-256$1:{}${}:{}", text(salt), text(stored_key.as_ref()), text(server_key.as_ref()))
-}
-
-/// RFC 4648 §4.
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-/// RFC 4648 §5.
-const URL_ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Padding {
-    With,
-    Without,
-}
-
-fn base64(bytes: &[u8], alphabet: &[u8; 64], padding: Padding) -> String {
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let group = chunk
-            .iter()
-            .chain(std::iter::repeat(&0))
-            .take(3)
-            .fold(0_usize, |group, byte| (group << 8) | usize::from(*byte));
-        for place in 0..4 {
-            if place <= chunk.len() {
-                // INVARIANT: six bits index 64 characters.
-                text.push(char::from(alphabet[(group >> (18 - 6 * place)) & 63]));
-            } else if padding == Padding::With {
-                text.push('=');
-            }
-        }
-    }
-    text
 }
 
 /// Makes the role. One round trip.
@@ -172,22 +143,6 @@ pub(super) async fn leftovers(client: &Client, node: &str) -> Result<Vec<Leftove
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64_is_rfc_4648() {
-        for (bytes, text) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foob", "Zm9vYg=="),
-            ("fooba", "Zm9vYmE="),
-            ("foobar", "Zm9vYmFy"),
-        ] {
-            assert_eq!(base64(bytes.as_bytes(), ALPHABET, Padding::With), text);
-        }
-        assert_eq!(base64(&[0xfb, 0xff], URL_ALPHABET, Padding::Without), "-_8");
-    }
 
     #[test]
     fn secrets_differ_and_stay_out_of_their_verifiers() -> Result<(), WarehouseError> {

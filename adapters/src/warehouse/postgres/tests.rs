@@ -1,5 +1,4 @@
-//! The adapter against a real PostgreSQL, started here. `LANYARD_TEST_PG_BIN` names the folder of its binaries; else the
-//! newest under `/usr/lib/postgresql` is taken.
+//! The adapter against a real PostgreSQL, started here.
 
 mod bootstrap;
 mod doctor;
@@ -61,7 +60,7 @@ fn options() -> BootstrapOptions {
 
 impl Shop {
     async fn open(database: &str) -> Result<Self, Box<dyn Error>> {
-        let server = Server::shared()?;
+        let server = Server::shared().await?;
         let dba = client_of(&server.endpoint("postgres"), &server.dba()).await?;
         dba.batch_execute(&format!("CREATE DATABASE {database}")).await?;
         let endpoint = server.endpoint(database);

@@ -37,7 +37,7 @@ async fn a_second_bootstrap_changes_nothing() -> Outcome {
 
 #[tokio::test]
 async fn bootstrap_refuses_schemas_it_does_not_own_and_leaves_nothing() -> Outcome {
-    let server = Server::shared()?;
+    let server = Server::shared().await?;
     let dba = client_of(&server.endpoint("postgres"), &server.dba()).await?;
     dba.batch_execute("CREATE DATABASE squatted").await?;
     dba.batch_execute("CREATE ROLE squatter LOGIN PASSWORD 'squatter'").await?;

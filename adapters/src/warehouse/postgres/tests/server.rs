@@ -1,134 +1,66 @@
-//! A private PostgreSQL for the tests of this folder: one for all that run at the same time, gone with the last.
+//! The private PostgreSQL of this folder's tests: one for all that run at the same time, gone with the last; with TLS.
 
 use std::error::Error;
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::sync::{Arc, Weak};
+
+use tokio::sync::Mutex;
 
 use super::super::{Endpoint, Login, Secret, TlsMode};
-
-const PASSWORD: &str = "only-for-tests";
+use crate::cluster::tests::binaries;
+use crate::cluster::{Cluster, ClusterOptions, scratch_folder};
 
 pub(super) struct Server {
-    child: Child,
-    folder: PathBuf,
-    pub(super) port: u16,
+    cluster: Cluster,
     /// PEM of the authority that signed the server's certificate for `localhost`.
     pub(super) ca_pem: Vec<u8>,
 }
 
-static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+static SHARED: Mutex<Weak<Server>> = Mutex::const_new(Weak::new());
 
 impl Server {
-    pub(super) fn shared() -> Result<Arc<Self>, Box<dyn Error>> {
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) async fn shared() -> Result<Arc<Self>, Box<dyn Error>> {
+        let mut shared = SHARED.lock().await;
         if let Some(server) = shared.upgrade() {
             return Ok(server);
         }
-        let server = Arc::new(Self::start()?);
+        let server = Arc::new(Self::start().await?);
         *shared = Arc::downgrade(&server);
         Ok(server)
     }
 
-    fn start() -> Result<Self, Box<dyn Error>> {
-        let bin = binaries()?;
-        let folder = std::env::temp_dir().join(format!("lanyard-test-{}", uuid::Uuid::new_v4().simple()));
-        std::fs::create_dir(&folder)?;
-        let account = account();
-        if let Some((uid, gid)) = account {
-            std::os::unix::fs::chown(&folder, Some(uid), Some(gid))?;
-        }
-        let command = |program: &str| {
-            let mut command = Command::new(bin.join(program));
-            command.current_dir(&folder).env_clear().stdin(Stdio::null());
-            if let Some((uid, gid)) = account {
-                command.uid(uid).gid(gid);
-            }
-            command
-        };
-        let write = |name: &str, text: &str| -> Result<(), Box<dyn Error>> {
-            let path = folder.join(name);
-            let mut file = std::fs::File::create(&path)?;
-            file.write_all(text.as_bytes())?;
-            file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
-            if let Some((uid, gid)) = account {
-                std::os::unix::fs::chown(&path, Some(uid), Some(gid))?;
-            }
-            Ok(())
-        };
-        write("password", PASSWORD)?;
-        let made = command("initdb")
-            .args([
-                "-D",
-                "data",
-                "-U",
-                "postgres",
-                "-A",
-                "scram-sha-256",
-                "-E",
-                "UTF8",
-                "--no-locale",
-                "--no-sync",
-            ])
-            .args(["--pwfile", "password"])
-            .output()?;
-        if !made.status.success() {
-            return Err(String::from_utf8_lossy(&made.stderr).into());
-        }
-        let ca_pem = certificate(write)?;
-        let port = free_port()?;
-        let socket_dir = format!("unix_socket_directories={}", folder.display());
-        let log = std::fs::File::create(folder.join("log"))?;
-        let child = command("postgres")
-            .args(["-D", "data", "-p", &port.to_string()])
-            .args(["-c", &socket_dir, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "ssl=on"])
-            .args([
-                "-c",
-                "ssl_cert_file=../cert.pem",
-                "-c",
-                "ssl_key_file=../key.pem",
-                "-c",
-                "log_statement=all",
-            ])
-            .args(["-c", "max_connections=200", "-c", "shared_buffers=32MB"])
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
-        let mut server = Self { child, folder, port, ca_pem };
-        server.wait()?;
-        Ok(server)
-    }
-
-    /// `postmaster.pid` says `ready` on its eighth line once logins are taken.
-    fn wait(&mut self) -> Result<(), Box<dyn Error>> {
-        let pid_file = self.folder.join("data/postmaster.pid");
-        let ready = || {
-            let text = std::fs::read_to_string(&pid_file).unwrap_or_default();
-            text.lines().nth(7).is_some_and(|line| line.trim() == "ready")
-        };
-        let end = Instant::now() + Duration::from_secs(60);
-        while !ready() {
-            if Instant::now() > end || self.child.try_wait()?.is_some() {
-                return Err(format!("postgres does not start: {}", self.log()?).into());
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
+    async fn start() -> Result<Self, Box<dyn Error>> {
+        let settings = [
+            ("fsync", "off"),
+            ("shared_buffers", "32MB"),
+            // Beside the data, where a cluster's folder is its own.
+            ("ssl_cert_file", "../cert.pem"),
+            ("ssl_key_file", "../key.pem"),
+        ];
+        let mut cluster = Cluster::start(ClusterOptions {
+            bin: binaries(),
+            data: scratch_folder("lanyard-warehouse")?,
+            settings: settings.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec(),
+            keep: false,
+        })
+        .await?;
+        // The folder must be empty at the start, and a server with TLS wants its files by then: on with the second start.
+        let ca_pem = certificate(&cluster)?;
+        cluster.connect("postgres").await?.batch_execute("ALTER SYSTEM SET ssl = on").await?;
+        cluster.restart().await?;
+        Ok(Self { cluster, ca_pem })
     }
 
     /// What the server has logged, every statement included.
     pub(super) fn log(&self) -> Result<String, Box<dyn Error>> {
-        Ok(String::from_utf8_lossy(&std::fs::read(self.folder.join("log"))?).into_owned())
+        Ok(String::from_utf8_lossy(&std::fs::read(self.cluster.log_file())?).into_owned())
     }
 
     pub(super) fn endpoint(&self, database: &str) -> Endpoint {
         Endpoint {
-            host: self.folder.display().to_string(),
-            port: self.port,
+            host: self.cluster.socket_dir().display().to_string(),
+            port: self.cluster.port(),
             database: database.to_owned(),
             tls: TlsMode::Disable,
         }
@@ -139,23 +71,12 @@ impl Server {
     }
 
     pub(super) fn dba(&self) -> Login {
-        Login::new("postgres", Secret::new(PASSWORD))
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // The postmaster's children end with it; the data is not kept, so there is nothing to shut down in order.
-        let killed = self.child.kill().and_then(|()| self.child.wait());
-        let removed = std::fs::remove_dir_all(&self.folder);
-        if killed.is_err() || removed.is_err() {
-            eprintln!("left behind: {}", self.folder.display());
-        }
+        Login::new(self.cluster.superuser(), Secret::new(self.cluster.password()))
     }
 }
 
 /// A certificate for `localhost`, written as `cert.pem` and `key.pem`; answers its authority's.
-fn certificate(write: impl Fn(&str, &str) -> Result<(), Box<dyn Error>>) -> Result<Vec<u8>, Box<dyn Error>> {
+fn certificate(cluster: &Cluster) -> Result<Vec<u8>, Box<dyn Error>> {
     let ca_key = rcgen::KeyPair::generate()?;
     let mut ca = rcgen::CertificateParams::new(Vec::<String>::new())?;
     ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -163,48 +84,11 @@ fn certificate(write: impl Fn(&str, &str) -> Result<(), Box<dyn Error>>) -> Resu
     let issuer = rcgen::Issuer::new(ca, ca_key);
     let key = rcgen::KeyPair::generate()?;
     let leaf = rcgen::CertificateParams::new(vec!["localhost".to_owned()])?.signed_by(&key, &issuer)?;
-    write("cert.pem", &leaf.pem())?;
-    write("key.pem", &key.serialize_pem())?;
+    for (name, text) in [("cert.pem", leaf.pem()), ("key.pem", key.serialize_pem())] {
+        let path = cluster.folder().join(name);
+        let mut file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(&path)?;
+        file.write_all(text.as_bytes())?;
+        cluster.give(&path)?;
+    }
     Ok(ca_pem)
-}
-
-fn binaries() -> Result<PathBuf, Box<dyn Error>> {
-    if let Some(bin) = std::env::var_os("LANYARD_TEST_PG_BIN") {
-        return Ok(bin.into());
-    }
-    let mut found: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")?
-        .filter_map(|entry| {
-            let path = entry.ok()?.path();
-            let major = path.file_name()?.to_str()?.parse().ok()?;
-            Some((major, path.join("bin")))
-        })
-        .filter(|(_, bin)| bin.join("initdb").exists())
-        .collect();
-    found.sort();
-    found
-        .pop()
-        .map(|(_, bin)| bin)
-        .ok_or_else(|| "no PostgreSQL under /usr/lib/postgresql; set LANYARD_TEST_PG_BIN".into())
-}
-
-/// PostgreSQL refuses root: then it runs as `postgres`, or `nobody`.
-fn account() -> Option<(u32, u32)> {
-    let me = std::fs::metadata("/proc/self").map(|m| std::os::unix::fs::MetadataExt::uid(&m));
-    if me.ok()? != 0 {
-        return None;
-    }
-    let accounts = std::fs::read_to_string(Path::new("/etc/passwd")).ok()?;
-    ["postgres", "nobody"].iter().find_map(|name| {
-        let mut fields =
-            accounts.lines().map(|l| l.split(':')).find_map(|mut f| (f.next()? == *name).then_some(f))?;
-        Some((fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?))
-    })
-}
-
-/// A free port below the ephemeral range, where no outgoing connection can take it meanwhile.
-fn free_port() -> Result<u16, Box<dyn Error>> {
-    let start = 20_000 + u16::try_from(uuid::Uuid::new_v4().as_u128() % 10_000)?;
-    (start..32_000)
-        .find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .ok_or_else(|| "no free port".into())
 }

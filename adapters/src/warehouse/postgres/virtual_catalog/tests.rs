@@ -35,6 +35,9 @@ async fn shop() -> Outcome<(Server, Client)> {
     let dba = server.connect("postgres", "shop").await?;
     dba.batch_execute(BASE).await?;
     dba.batch_execute(LANYARD).await?;
+    for role in [AGENT, OTHER, ENDED] {
+        server.admit(&dba, role).await?;
+    }
     dba.batch_execute("BEGIN").await?;
     install(&dba).await?;
     dba.batch_execute("COMMIT").await?;
