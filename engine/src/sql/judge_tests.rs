@@ -551,3 +551,18 @@ fn settings_are_shown_by_one_rule() {
     }
     assert!(run("SELECT current_setting('server_version_num')").is_ok());
 }
+
+#[test]
+fn only_what_lets_go_of_prepared_statements_says_so() {
+    for (sql, lets_go) in [
+        ("DISCARD ALL", true),
+        ("DEALLOCATE ALL", true),
+        ("DISCARD PLANS", false),
+        ("DISCARD TEMP", false),
+        ("DISCARD SEQUENCES", false),
+        ("SELECT 1", false),
+    ] {
+        let judged = run(sql).expect("allowed");
+        assert_eq!(judged.effects.contains(&Effect::DeallocateAll), lets_go, "{sql}");
+    }
+}

@@ -38,8 +38,12 @@ impl<'t> Walk<'t, '_> {
             }
             Node::ClosePortalStmt(close) => return cursor_name(close.portalname()).map(|()| "CLOSE"),
             Node::UnlistenStmt(_) => return Ok("UNLISTEN"),
-            Node::DiscardStmt(_) => {
-                self.plan.effects.push(Effect::DeallocateAll);
+            Node::DiscardStmt(discard) => {
+                const DISCARD_ALL: u32 = 0;
+                // DISCARD PLANS, SEQUENCES and TEMP leave prepared statements.
+                if discard.target == DISCARD_ALL {
+                    self.plan.effects.push(Effect::DeallocateAll);
+                }
                 return Ok("DISCARD");
             }
             Node::DeallocateStmt(statement) => {
