@@ -105,8 +105,8 @@ impl ScramVerifier {
             "SCRAM-SHA-256${}:{}${}:{}",
             self.iterations,
             STANDARD.encode(&self.salt),
-            STANDARD.encode(&self.stored_key),
-            STANDARD.encode(&self.server_key)
+            STANDARD.encode(self.stored_key),
+            STANDARD.encode(self.server_key)
         )
     }
 }

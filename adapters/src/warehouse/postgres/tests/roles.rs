@@ -47,8 +47,10 @@ async fn a_vended_role_has_exactly_its_rights() -> Outcome {
     }
     let rights = dba
         .query(
+            // The virtual catalog is every session's; beyond it there is the one view.
             "SELECT c.oid::regclass::text FROM pg_class c, aclexplode(c.relacl) a
-             WHERE a.grantee IN (SELECT oid FROM pg_roles WHERE rolname IN ($1::text, $2::text, 'lanyard_session'))",
+             WHERE a.grantee IN (SELECT oid FROM pg_roles WHERE rolname IN ($1::text, $2::text, 'lanyard_session'))
+               AND c.relnamespace::regnamespace::text NOT IN ('lanyard_catalog', 'lanyard_information_schema')",
             &[&role, &bundle],
         )
         .await?;
