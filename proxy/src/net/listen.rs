@@ -11,7 +11,8 @@ use tokio::time::timeout;
 
 use crate::net::stream::ClientStream;
 use crate::server::Shared;
-use crate::session::login::{self, Contact};
+use crate::session::contact::{self, Contact};
+use crate::session::login;
 use crate::session::serve;
 
 /// Most connections that have not logged in yet.
@@ -51,7 +52,7 @@ async fn connection(
     // Small messages, each waited for: Nagle's algorithm would hold them back.
     drop(stream.set_nodelay(true));
     let login = timeout(shared.login, async {
-        match login::contact(stream, &shared).await {
+        match contact::contact(stream, &shared).await {
             Ok(Contact::Gone) => None,
             Ok(Contact::Cancel(mut client, pid, secret)) => {
                 cancel(&shared, pid, &secret).await;

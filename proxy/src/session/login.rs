@@ -1,4 +1,4 @@
-//! From the first byte to ReadyForQuery: encryption, who it is, proof, entitlement, role, backend.
+//! From the startup message to ReadyForQuery: proof, entitlement, role, backend.
 //!
 //! Identity is read from the startup message once and proven before anything else happens; nothing the client can
 //! write later changes it. Called by the listener under the login clock.
@@ -6,49 +6,35 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::{BufMut, BytesMut};
 use lanyard_adapters::store::Who;
 use lanyard_adapters::warehouse::postgres::{Login, Upstream, Warehouse, WarehouseError};
-use lanyard_engine::identity::{AgentId, Principal, RoleName, SessionId, ShortId, UserId};
+use lanyard_engine::identity::{Principal, RoleName, SessionId, ShortId};
 use lanyard_engine::record::{Attempt, Disposition, Outcome, RulingId, SessionFacts, Status, VERSION};
 use lanyard_engine::refusal::{Code, Refusal};
 use lanyard_engine::released::{Filed, Ledger as _, LedgerFull};
 use lanyard_engine::sql;
 use ring::rand::SecureRandom as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use crate::net::stream::ClientStream;
-use crate::net::tls;
-use crate::server::{Shared, TlsPolicy};
+use crate::server::Shared;
 use crate::vend::{self, Ending, Governor, Lease, Live};
 use crate::wire::backend::{self, Severity, message};
 use crate::wire::frame;
-use crate::wire::startup::{self, First, Startup};
+use crate::wire::startup::Startup;
 
 use super::exchange::{Exchange, now_us};
 use super::scram;
+use super::wish::{Prover, Wish, read_wish};
 
 /// Largest message during authentication, in bytes.
 const AUTHENTICATION_BYTES_MAX: usize = 4096;
 /// Protocol 3.2 is the newest we speak.
 const NEWEST_MINOR: u16 = 2;
-/// Longest application name and task that go to the audit, in bytes.
-const LABEL_BYTES_MAX: usize = 128;
-
-/// What a new connection turns out to be.
-pub enum Contact {
-    /// A cancel request, for this key. The client takes the end of the connection for the answer.
-    Cancel(Box<ClientStream>, i32, Vec<u8>),
-    /// A client that wants to log in.
-    Startup(Box<ClientStream>, Startup),
-    /// It went away before saying anything, as port probes do.
-    Gone,
-}
-
 /// A session ready to be served. Dropping it ends its lease.
 pub struct Session {
     pub(super) exchange: Exchange,
@@ -60,140 +46,6 @@ pub struct Session {
     pub(super) id: SessionId,
     pub(super) key: (i32, [u8; 4]),
     pub(super) lease: Lease,
-}
-
-/// Reads first packets until one says what the connection is.
-///
-/// # Errors
-/// A refusal to say before closing, with the stream to say it on where there is one.
-pub async fn contact(
-    mut stream: TcpStream,
-    shared: &Shared,
-) -> Result<Contact, (Option<Box<ClientStream>>, Refusal)> {
-    let mut first = [0u8; 1];
-    match stream.peek(&mut first).await {
-        Ok(0) | Err(_) => return Ok(Contact::Gone),
-        Ok(_) => {}
-    }
-    let mut client = if first[0] == 0x16 {
-        let client = handshake(stream, shared).await.map_err(|refusal| (None, refusal))?;
-        if let ClientStream::Tls(tls) = &client
-            && tls.get_ref().1.alpn_protocol() != Some(tls::ALPN)
-        {
-            return Err((Some(Box::new(client)), protocol("direct TLS must offer ALPN \"postgresql\"")));
-        }
-        client
-    } else {
-        match plain_requests(&mut stream, shared).await {
-            Ok(Asked::Nothing(contact)) => return finish(ClientStream::Plain(stream), contact, shared),
-            Ok(Asked::Gone) => return Ok(Contact::Gone),
-            Ok(Asked::Tls) => handshake(stream, shared).await.map_err(|refusal| (None, refusal))?,
-            Err(refusal) => return Err((Some(Box::new(ClientStream::Plain(stream))), refusal)),
-        }
-    };
-    match packet(&mut client).await {
-        Ok(Some(First::Tls | First::Gss)) => {
-            Err((Some(Box::new(client)), protocol("the connection is encrypted already")))
-        }
-        Ok(Some(contact)) => finish(client, contact, shared),
-        Ok(None) => Ok(Contact::Gone),
-        Err(refusal) => Err((Some(Box::new(client)), refusal)),
-    }
-}
-
-enum Asked {
-    Nothing(First),
-    Tls,
-    Gone,
-}
-
-/// SSLRequest and GSSENCRequest in any order, each at most once. Packets are read to the byte, so nothing that a peer
-/// slips behind a request can be taken for what comes after the handshake (CVE-2021-23214).
-async fn plain_requests(stream: &mut TcpStream, shared: &Shared) -> Result<Asked, Refusal> {
-    let (mut asked_tls, mut asked_gss) = (false, false);
-    loop {
-        let answer: &[u8] = match packet(stream).await? {
-            None => return Ok(Asked::Gone),
-            Some(First::Tls) if asked_tls => return Err(protocol("SSLRequest twice")),
-            Some(First::Gss) if asked_gss => return Err(protocol("GSSENCRequest twice")),
-            Some(First::Tls) => {
-                asked_tls = true;
-                if shared.tls.is_some() { b"S" } else { b"N" }
-            }
-            Some(First::Gss) => {
-                asked_gss = true;
-                b"N"
-            }
-            Some(other) => return Ok(Asked::Nothing(other)),
-        };
-        if stream.write_all(answer).await.is_err() {
-            return Ok(Asked::Gone);
-        }
-        if answer == b"S" {
-            return Ok(Asked::Tls);
-        }
-    }
-}
-
-fn finish(
-    client: ClientStream,
-    contact: First,
-    shared: &Shared,
-) -> Result<Contact, (Option<Box<ClientStream>>, Refusal)> {
-    match contact {
-        First::Cancel(pid, secret) => Ok(Contact::Cancel(Box::new(client), pid, secret)),
-        First::Startup(startup) => {
-            if shared.tls_policy == TlsPolicy::Require && !client.is_tls() {
-                let refusal = Refusal::new(Code::NoIdentity, "this server takes connections under TLS only")
-                    .hint("connect with sslmode=require");
-                return Err((Some(Box::new(client)), refusal));
-            }
-            Ok(Contact::Startup(Box::new(client), startup))
-        }
-        First::Tls | First::Gss => {
-            Err((Some(Box::new(client)), protocol("an encryption request out of place")))
-        }
-    }
-}
-
-async fn handshake(stream: TcpStream, shared: &Shared) -> Result<ClientStream, Refusal> {
-    let tls = shared.tls.as_ref().ok_or_else(|| protocol("TLS is not offered here"))?;
-    let stream = tls.acceptor.accept(stream).await.map_err(|_| protocol("the TLS handshake failed"))?;
-    Ok(ClientStream::Tls(Box::new(stream)))
-}
-
-/// One first packet, read to the byte. `None` when the peer is gone.
-async fn packet<S: AsyncReadExt + Unpin>(stream: &mut S) -> Result<Option<First>, Refusal> {
-    let mut head = [0u8; 4];
-    if stream.read_exact(&mut head).await.is_err() {
-        return Ok(None);
-    }
-    let Some(length) = startup::length(&head)? else { return Ok(None) };
-    let mut whole = vec![0u8; length];
-    if let Some((front, rest)) = whole.split_first_chunk_mut::<4>() {
-        *front = head;
-        if stream.read_exact(rest).await.is_err() {
-            return Ok(None);
-        }
-    }
-    startup::decode(&whole).map(Some)
-}
-
-/// What the startup message asks for.
-struct Wish {
-    principal: Principal,
-    prover: Prover,
-    database: String,
-    application: String,
-    task: Option<String>,
-    lease: Option<Duration>,
-    /// Settings for the warehouse.
-    settings: Vec<(String, String)>,
-}
-
-enum Prover {
-    Agent(AgentId),
-    User(UserId),
 }
 
 /// Logs a client in. On success everything up to ReadyForQuery has been written.
@@ -286,123 +138,6 @@ async fn try_login(
     })
 }
 
-fn read_wish(startup: Startup, shared: &Shared) -> Result<(Arc<Governor>, Wish), Refusal> {
-    let mut parameters = startup.parameters;
-    let user = parameters
-        .remove("user")
-        .filter(|u| !u.is_empty())
-        .ok_or_else(|| Refusal::new(Code::NoIdentity, "no user name is given in the startup packet"))?;
-    let database = parameters.remove("database").unwrap_or_else(|| user.clone());
-    let governor = shared.governors.get(&database).map(Arc::clone).ok_or_else(|| {
-        Refusal::new(Code::UnknownDatabase, format!("database \"{database}\" is not configured here"))
-            .hint("name an entry [databases.NAME] of lanyard.toml")
-    })?;
-    let mut wish = Wish {
-        principal: Principal::Direct { user: UserId::parse("nobody").map_err(|_| no_identity(&user))? },
-        prover: Prover::User(UserId::parse("nobody").map_err(|_| no_identity(&user))?),
-        database,
-        application: String::new(),
-        task: None,
-        lease: None,
-        settings: Vec::new(),
-    };
-    let mut on_behalf_of = None;
-    let options = match parameters.remove("options") {
-        Some(text) => startup::options(&text)?,
-        None => Vec::new(),
-    };
-    for (name, value) in parameters.into_iter().chain(options) {
-        match name.as_str() {
-            "application_name" => wish.application = label(&value),
-            "lanyard.user" => on_behalf_of = Some(value),
-            "lanyard.task" => wish.task = Some(label(&value)),
-            "lanyard.lease_seconds" => wish.lease = Some(seconds(&value)?),
-            "replication" if matches!(value.as_str(), "false" | "off" | "no" | "0") => {}
-            "replication" => {
-                return Err(Refusal::new(Code::Unsupported, "replication connections are not served"));
-            }
-            _ => setting(&mut wish.settings, name, value, governor.search_path())?,
-        }
-    }
-    (wish.principal, wish.prover) = who(&user, on_behalf_of.as_deref(), &governor)?;
-    Ok((governor, wish))
-}
-
-fn setting(
-    settings: &mut Vec<(String, String)>,
-    name: String,
-    value: String,
-    search_path: &[String],
-) -> Result<(), Refusal> {
-    let same_path =
-        || value.split(',').map(|s| s.trim().trim_matches('"')).eq(search_path.iter().map(String::as_str));
-    match sql::setting(&name) {
-        Some(sql::Setting::Free) => {
-            settings.push((name, value));
-            Ok(())
-        }
-        Some(sql::Setting::Only(allowed)) if sql::says(&value, allowed) => Ok(()),
-        None if name.eq_ignore_ascii_case("search_path") && same_path() => Ok(()),
-        Some(sql::Setting::Only(_) | sql::Setting::Ours) | None => {
-            Err(Refusal::new(Code::Policy, format!("startup option \"{name}\" may not be set to this here"))
-                .hint("leave it out of the connection string"))
-        }
-    }
-}
-
-fn seconds(value: &str) -> Result<Duration, Refusal> {
-    match value.parse::<u64>() {
-        Ok(seconds @ 1..=86_400) => Ok(Duration::from_secs(seconds)),
-        _ => Err(Refusal::new(Code::Syntax, "lanyard.lease_seconds takes 1 to 86400")),
-    }
-}
-
-/// A label for the audit: cut to a length, control characters out.
-fn label(text: &str) -> String {
-    let mut label: String = text.chars().filter(|c| !c.is_control()).collect();
-    while label.len() > LABEL_BYTES_MAX {
-        label.pop();
-    }
-    label
-}
-
-/// `agent~user`, `agent` (with `lanyard.user`, or autonomous), or `user`.
-fn who(name: &str, option: Option<&str>, governor: &Governor) -> Result<(Principal, Prover), Refusal> {
-    let (first, behalf) = match (name.split_once('~'), option) {
-        (Some((_, user)), Some(option)) if user != option => {
-            return Err(Refusal::new(
-                Code::NoIdentity,
-                "the user name and the option lanyard.user name different users",
-            ));
-        }
-        (Some((agent, user)), _) => (agent, Some(user)),
-        (None, option) => (name, option),
-    };
-    let agent = AgentId::parse(first).map_err(|_| no_identity(name))?;
-    if let Some(user) = behalf {
-        let user = UserId::parse(user).map_err(|_| no_identity(name))?;
-        return Ok((Principal::OnBehalfOf { agent: agent.clone(), user }, Prover::Agent(agent)));
-    }
-    let user = UserId::parse(first).map_err(|_| no_identity(name))?;
-    let known = governor.with(|snapshot, _| {
-        (snapshot.identities.agents.contains_key(&agent), snapshot.identities.users.contains_key(&user))
-    });
-    match known {
-        (true, true) => Err(Refusal::new(
-            Code::NoIdentity,
-            format!("\"{first}\" names an agent and a user: one of them must be renamed"),
-        )),
-        (true, false) => Ok((Principal::Autonomous { agent: agent.clone() }, Prover::Agent(agent))),
-        // An unknown name goes through the same exchange as a known one, and fails at its end.
-        (false, _) => Ok((Principal::Direct { user: user.clone() }, Prover::User(user))),
-    }
-}
-
-fn no_identity(name: &str) -> Refusal {
-    Refusal::new(Code::NoIdentity, format!("\"{name}\" is not a name of the form agent~user, agent or user"))
-        .hint("ids have letters, digits, '.', '_', '-' and '@'")
-}
-
 fn facts(wish: &Wish, id: SessionId, peer: SocketAddr, governor: &Governor) -> SessionFacts {
     let owner = wish.principal.agent().and_then(|agent| {
         governor.with(|snapshot, _| snapshot.identities.agents.get(agent).map(|a| a.owner.to_string()))
@@ -464,7 +199,7 @@ async fn prove(
     let body = answer(client, client_in).await?;
     scram::last(&waiting, &body, &mut out).ok_or_else(|| {
         Refusal::new(Code::BadLogin, format!("authentication failed for \"{shown}\"")).hint(
-            "the key or password does not fit this agent or user; \"lanyard agent key\" makes a new key",
+            "the key or password does not fit this agent or user; \\"lanyard agent key\" makes a new key",
         )
     })?;
     send(client, &mut out).await?;
@@ -733,7 +468,7 @@ fn random_u64() -> Result<u64, Refusal> {
     Ok(u64::from_be_bytes(bytes))
 }
 
-fn protocol(message: &str) -> Refusal {
+pub(super) fn protocol(message: &str) -> Refusal {
     Refusal::new(Code::Protocol, message)
 }
 

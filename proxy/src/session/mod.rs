@@ -1,8 +1,10 @@
 //! One client's session: login, then statements until it ends.
 //!
-//! One task owns both sockets. `login` proves who it is and vends the role; `exchange` holds what is under way;
+//! One task owns both sockets. `contact` reads the first packets, `wish` what is asked for; `login` proves who it is
+//! and vends the role; `exchange` holds what is under way;
 //! `inbound` judges and sends what the client says; `outbound` relays what the warehouse answers; `serve` is the loop.
 
+pub mod contact;
 mod exchange;
 mod inbound;
 pub mod login;
@@ -10,5 +12,6 @@ mod messages;
 mod outbound;
 mod scram;
 pub mod serve;
+mod wish;
 
 pub use exchange::RecordText;
