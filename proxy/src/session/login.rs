@@ -199,7 +199,7 @@ async fn prove(
     let body = answer(client, client_in).await?;
     scram::last(&waiting, &body, &mut out).ok_or_else(|| {
         Refusal::new(Code::BadLogin, format!("authentication failed for \"{shown}\"")).hint(
-            "the key or password does not fit this agent or user; \\"lanyard agent key\" makes a new key",
+            "the key or password does not fit this agent or user; \"lanyard agent key\" makes a new key",
         )
     })?;
     send(client, &mut out).await?;
