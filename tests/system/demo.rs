@@ -4,7 +4,6 @@ use std::fs::File;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::time::Duration;
 
 use lanyard::demo::lanyard_process::Lanyard;
 use lanyard_adapters::cluster::scratch_folder;
