@@ -16,6 +16,7 @@ mod roles;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod unix;
 mod upstream;
 mod views;
 mod virtual_catalog;
