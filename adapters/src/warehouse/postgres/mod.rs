@@ -150,6 +150,13 @@ impl Warehouse {
         Ok(warehouse)
     }
 
+    /// Ends the logins that are kept open, and waits until they are closed.
+    pub async fn close(&self) {
+        self.inner.builder.close().await;
+        self.inner.vendor.close().await;
+        self.inner.ender.close().await;
+    }
+
     /// Relations the owner role may read, system's and Lanyard's left out; no tags. Cancel-safe.
     ///
     /// # Errors
