@@ -38,6 +38,8 @@ pub struct TagPath(pub String);
 impl TagPath {
     /// The tag that marks an agent's tools.
     pub const AGENT_TOOL: &'static str = "Agent.Tool";
+    /// The tag of what nobody has looked at yet.
+    pub const NEW: &'static str = "New";
 
     /// Is `self` this `pattern` or below it?
     #[must_use]
@@ -128,6 +130,52 @@ pub struct Catalog {
     pub relations: BTreeMap<RelationName, Relation>,
 }
 
+/// What a database held when somebody last looked: table -> column -> type. What is not in it is new.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Known(pub BTreeMap<String, BTreeMap<String, String>>);
+
+impl Known {
+    /// Everything there is now.
+    #[must_use]
+    pub fn of(catalog: &Catalog) -> Self {
+        let mut known = Self::default();
+        for relation in catalog.relations.values() {
+            known.learn(relation);
+        }
+        known
+    }
+
+    /// All columns of a relation, and none that it has no more.
+    pub fn learn(&mut self, relation: &Relation) {
+        let columns = relation.columns.iter().map(|c| (c.name.clone(), c.type_sql.clone()));
+        self.0.insert(relation.name.to_string(), columns.collect());
+    }
+
+    /// One column of a relation that is known.
+    pub fn learn_column(&mut self, relation: &RelationName, column: &Column) {
+        let columns = self.0.entry(relation.to_string()).or_default();
+        columns.insert(column.name.clone(), column.type_sql.clone());
+    }
+
+    /// Tags as `New` the tables and columns that are not known, by name and type: policy hides them until somebody has
+    /// looked (policy.md §2). A table that was dropped and made again as it was is not new.
+    pub fn mark(&self, catalog: &mut Catalog) {
+        let new = TagPath(TagPath::NEW.to_owned());
+        for relation in catalog.relations.values_mut() {
+            let Some(columns) = self.0.get(&relation.name.to_string()) else {
+                relation.tags.insert(new.clone());
+                continue;
+            };
+            for column in &mut relation.columns {
+                if columns.get(&column.name) != Some(&column.type_sql) {
+                    column.tags.insert(new.clone());
+                }
+            }
+        }
+    }
+}
+
 /// Every tag assignment, as governance keeps them: `schema`, `schema.table` or `schema.table.column` -> tags.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -143,6 +191,27 @@ pub struct Tags {
     /// `schema.table.column` -> tags.
     #[serde(default)]
     pub columns: BTreeMap<String, BTreeSet<TagPath>>,
+    /// `schema.table.column` -> where its tags come from, for those that no person gave.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub origins: BTreeMap<String, BTreeMap<TagPath, Origin>>,
+}
+
+/// Where a tag comes from when no person gave it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "origin")]
+pub enum Origin {
+    /// `lanyard identify` found it in the values.
+    Identified {
+        /// Which identifier.
+        identifier: String,
+        /// Share of the sampled values that it took, in percent.
+        percent: u8,
+    },
+    /// Another catalog says so.
+    External {
+        /// Which.
+        source: String,
+    },
 }
 
 impl Tags {
@@ -169,5 +238,65 @@ impl Tags {
             }
         }
         unused.into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn catalog(columns: &[(&str, &str)]) -> Catalog {
+        let name = RelationName::new("public", "t");
+        let columns = columns.iter().zip(1..).map(|((name, type_sql), number)| Column {
+            name: (*name).into(),
+            number,
+            type_oid: 25,
+            type_sql: (*type_sql).into(),
+            category: 'S',
+            not_null: false,
+            tags: BTreeSet::new(),
+        });
+        let relation = Relation {
+            name: name.clone(),
+            oid: 1,
+            kind: RelationKind::Table,
+            columns: columns.collect(),
+            primary_key: Vec::new(),
+            row_security: false,
+            tags: BTreeSet::new(),
+        };
+        Catalog { relations: BTreeMap::from([(name, relation)]) }
+    }
+
+    /// New names of a catalog: the table's, or those of its columns.
+    fn new(known: &Known, mut catalog: Catalog) -> Vec<String> {
+        known.mark(&mut catalog);
+        let is_new = |tags: &BTreeSet<TagPath>| tags.iter().any(|tag| tag.0 == TagPath::NEW);
+        let relation = &catalog.relations[&RelationName::new("public", "t")];
+        let columns = relation.columns.iter().filter(|c| is_new(&c.tags)).map(|c| c.name.clone());
+        is_new(&relation.tags).then(|| "t".to_owned()).into_iter().chain(columns).collect()
+    }
+
+    #[test]
+    fn what_has_another_name_or_type_than_before_is_new() {
+        let before = [("a", "text"), ("b", "integer")];
+        let known = Known::of(&catalog(&before));
+        assert!(new(&known, catalog(&before)).is_empty(), "made again as it was");
+        assert!(new(&known, catalog(&before[..1])).is_empty(), "a column less");
+        assert_eq!(new(&known, catalog(&[("a", "text"), ("b", "integer"), ("c", "text")])), ["c"]);
+        assert_eq!(new(&known, catalog(&[("a", "text"), ("b", "text")])), ["b"], "another type");
+        assert_eq!(new(&known, catalog(&[("a", "text"), ("B", "integer")])), ["B"], "another name");
+        assert_eq!(new(&Known::default(), catalog(&before)), ["t"], "the table says it for its columns");
+    }
+
+    #[test]
+    fn what_was_looked_at_is_new_no_more() {
+        let now = catalog(&[("a", "text"), ("b", "text"), ("c", "text")]);
+        let relation = &now.relations[&RelationName::new("public", "t")];
+        let mut known = Known::of(&catalog(&[("a", "text")]));
+        known.learn_column(&relation.name, &relation.columns[2]);
+        assert_eq!(new(&known, now.clone()), ["b"]);
+        known.learn(relation);
+        assert!(new(&known, now.clone()).is_empty());
     }
 }

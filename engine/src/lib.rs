@@ -5,6 +5,7 @@
 
 pub mod catalog;
 pub mod entitlement;
+pub mod identify;
 pub mod identity;
 pub mod limits;
 pub mod names;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use lanyard_adapters::ledger::{self, FileLedger, Health, LedgerError, LedgerOptions};
 use lanyard_adapters::store::{self, Governance, StoreError};
 use lanyard_adapters::warehouse::postgres::{Endpoint, Login, Secret, TlsMode, Warehouse, WarehouseError};
-use lanyard_engine::catalog::RelationName;
+use lanyard_engine::catalog::{Known, RelationName};
 use lanyard_engine::names;
 use lanyard_engine::refusal::{Code, Refusal};
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -311,6 +311,14 @@ async fn govern(
     )
     .await?;
     refuse_public(&governor, database).await?;
+    if !governance.known.contains_key(&database.name) {
+        // The first look: all that is there now is known. The folder changes, so it is read again soon.
+        let seen = governor.with(|snapshot, _| Known::of(&snapshot.catalog));
+        store::change_known(&config.governance.directory.value, &database.name, |known| {
+            known.unwrap_or(seen)
+        })?;
+        tracing::info!(database = %database.name, "first look: what appears from now on is hidden until it is released");
+    }
     Ok(governor)
 }
 

@@ -10,7 +10,7 @@ use lanyard_engine::limits;
 use serde::{Deserialize, Serialize};
 
 use super::files::{Privacy, read_json, read_text};
-use super::{CREDENTIALS, Credentials, Governance, IDENTITIES, StoreError, TAGS};
+use super::{CREDENTIALS, Credentials, Governance, IDENTITIES, KNOWN, StoreError, TAGS};
 
 /// How often a load starts over because the folder changed meanwhile.
 const TRIES_MAX: usize = 5;
@@ -81,7 +81,7 @@ pub fn stamp(dir: &Path) -> Result<Stamp, StoreError> {
 
 fn is_ours(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str());
-    name.is_some_and(|name| [IDENTITIES, CREDENTIALS, TAGS].contains(&name)) || is_policy(path)
+    name.is_some_and(|name| [IDENTITIES, CREDENTIALS, TAGS, KNOWN].contains(&name)) || is_policy(path)
 }
 
 fn is_policy(path: &Path) -> bool {
@@ -124,7 +124,8 @@ fn load_once(dir: &Path, stamp: &Stamp) -> Result<Governance, StoreError> {
             policies.push((path.display().to_string(), text));
         }
     }
-    Ok(Governance { identities, credentials, tags, policies })
+    let known = read_json(&dir.join(KNOWN), Privacy::Open)?.unwrap_or_default();
+    Ok(Governance { identities, credentials, tags, known, policies })
 }
 
 pub(super) fn read_identities(dir: &Path) -> Result<Option<IdentitiesFile>, StoreError> {

@@ -8,15 +8,17 @@ mod files;
 mod load;
 mod verifier;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::{fmt, io};
 
-use lanyard_engine::catalog::Tags;
+use lanyard_engine::catalog::{Known, Tags};
 use lanyard_engine::identity::{AgentId, Identities, UserId};
 use thiserror::Error;
 
 pub use edit::{
-    NewAgent, NewUser, add_agent, add_user, generate_key, remove_agent, remove_user, set_key, set_tags,
+    NewAgent, NewUser, add_agent, add_user, apply_proposals, change_known, generate_key, remove_agent,
+    remove_user, set_key, set_tags, write_proposals,
 };
 pub use load::{Stamp, load, stamp};
 pub use verifier::{Credentials, ITERATIONS, ScramVerifier, VerifierError};
@@ -32,6 +34,10 @@ pub const IDENTITIES: &str = "identities.json";
 pub const CREDENTIALS: &str = "credentials.json";
 /// File of tag definitions and assignments.
 pub const TAGS: &str = "tags.json";
+/// File of the tables and columns that somebody has looked at.
+pub const KNOWN: &str = "known.json";
+/// File of what `lanyard identify` found last; nothing reads it but people.
+pub const PROPOSALS: &str = "proposals.json";
 
 /// Everything the folder says, at one moment.
 #[derive(Debug, Clone, Default)]
@@ -42,6 +48,8 @@ pub struct Governance {
     pub credentials: Credentials,
     /// Tag definitions and assignments.
     pub tags: Tags,
+    /// Database entry -> what it held when somebody last looked. A database that is not here was never looked at.
+    pub known: BTreeMap<String, Known>,
     /// Path and text of each policy file, in order of name.
     pub policies: Vec<(String, String)>,
 }

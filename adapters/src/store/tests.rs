@@ -5,6 +5,8 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
+use lanyard_engine::catalog::{Origin, RelationName, TagPath};
+use lanyard_engine::identify::{Evidence, Proposal};
 use lanyard_engine::identity::Combination;
 
 use super::*;
@@ -247,6 +249,59 @@ fn the_stamp_moves_with_every_change() -> TestResult {
     std::fs::remove_file(folder.0.join("x.policy"))?;
     assert!(moved()?);
     assert!(stamp(&folder.0.join("missing")).is_err());
+    Ok(())
+}
+
+#[test]
+fn what_is_known_of_a_database_stays_beside_that_of_others() -> TestResult {
+    let folder = Folder::new()?;
+    add_user(&folder.0, user("taylor")?)?;
+    assert!(load(&folder.0)?.known.is_empty(), "nobody looked");
+    let before = stamp(&folder.0)?;
+    change_known(&folder.0, "shop", |known| known.unwrap_or_default())?;
+    assert_ne!(before, stamp(&folder.0)?, "the proxy reads it again");
+    change_known(&folder.0, "other", |known| {
+        assert_eq!(known, None);
+        Known([("public.t".to_owned(), [("a".to_owned(), "text".to_owned())].into())].into())
+    })?;
+    let known = load(&folder.0)?.known;
+    assert_eq!(known["shop"], Known::default());
+    assert_eq!(known["other"].0["public.t"]["a"], "text");
+    folder.put("known.json", "{\"shop\": [")?;
+    assert!(load(&folder.0).is_err(), "half a file hides nothing by being left out");
+    assert!(change_known(&folder.0, "shop", |known| known.unwrap_or_default()).is_err());
+    Ok(())
+}
+
+#[test]
+fn proposals_become_tags_with_their_origin_and_leave_a_persons_tags_alone() -> TestResult {
+    let folder = Folder::new()?;
+    add_user(&folder.0, user("taylor")?)?;
+    let proposal = |column: &str, score| Proposal {
+        relation: RelationName::new("public", "t"),
+        column: column.to_owned(),
+        tag: TagPath("PII.Email".into()),
+        identifier: "email".into(),
+        evidence: Evidence::Values,
+        score,
+        sampled: 100,
+    };
+    let mut tags = Tags::default();
+    tags.columns.insert("public.t.mine".into(), [TagPath("PII.Email".into())].into());
+    set_tags(&folder.0, &tags)?;
+    let proposals = [proposal("mine", 1.0), proposal("found", 0.956)];
+    assert_eq!(apply_proposals(&folder.0, proposals.iter())?, 1);
+    assert_eq!(apply_proposals(&folder.0, proposals.iter())?, 0, "the second time nothing is new");
+    let tags = load(&folder.0)?.tags;
+    assert!(tags.definitions.contains(&TagPath("PII.Email".into())));
+    assert!(!tags.origins.contains_key("public.t.mine"));
+    assert_eq!(
+        tags.origins["public.t.found"][&TagPath("PII.Email".into())],
+        Origin::Identified { identifier: "email".into(), percent: 95 }
+    );
+    let path = write_proposals(&folder.0, &proposals)?;
+    let read: Vec<Proposal> = serde_json::from_slice(&std::fs::read(path)?)?;
+    assert_eq!(read, proposals);
     Ok(())
 }
 

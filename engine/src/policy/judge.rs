@@ -18,7 +18,7 @@ use crate::refusal::{Code, Refusal};
 use crate::snapshot::Snapshot;
 
 /// The tag of what appeared after the last look.
-pub(crate) const NEW: &str = "New";
+pub(crate) const NEW: &str = TagPath::NEW;
 
 /// What a principal may do, with every relation of the snapshot's catalog.
 ///

@@ -12,7 +12,9 @@ mod doctor;
 mod error;
 mod explain;
 mod governed;
+mod identify;
 mod print;
+mod release;
 mod secret;
 mod serve;
 mod time;
@@ -58,6 +60,7 @@ Examples:
   lanyard bootstrap --dba-url postgres://dba@db/shop --grant-schema public
   lanyard check                                     do the policies compile against the warehouse?
   lanyard explain --as taylor --via marketing-agent --table public.customer_orders
+  lanyard identify                                  which columns hold personal data?
   lanyard serve                                     start the proxy
   lanyard whois LANYARD_VENDED_1_2_018f…            who was this role in the database's log?
 
@@ -84,6 +87,10 @@ enum Command {
     Check(check::CheckArgs),
     /// What may somebody see of a table, by which policy, and which SQL would run?
     Explain(explain::ExplainArgs),
+    /// Which columns hold personal data? Counts over a sample, proposals, and tags when told to.
+    Identify(identify::IdentifyArgs),
+    /// What appeared in the warehouse since somebody last looked, and the word that it may be seen.
+    Release(release::ReleaseArgs),
     /// Who, for whom, when and why: from a vended role's name as a database log shows it.
     Whois(whois::WhoisArgs),
     /// Add, list and remove agents, and give them keys.
@@ -204,6 +211,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -
         Command::Bootstrap(args) => bootstrap::run(args, out),
         Command::Check(args) => check::run(args, out),
         Command::Explain(args) => explain::run(args, out),
+        Command::Identify(args) => identify::run(args, out),
+        Command::Release(args) => release::run(args, out),
         Command::Whois(args) => whois::run(args, out),
         Command::Agent(command) => agent::run(command, out),
         Command::User(command) => user::run(command, &mut io::stdin(), out),

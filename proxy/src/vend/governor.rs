@@ -184,8 +184,16 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 async fn read(warehouse: &Warehouse, name: &str, governance: &Governance) -> Result<Catalog, GovernorError> {
     let mut catalog =
         warehouse.catalog().await.map_err(|error| GovernorError::Warehouse(name.to_owned(), error))?;
-    governance.tags.apply(&mut catalog);
+    govern(&mut catalog, name, governance);
     Ok(catalog)
+}
+
+/// Puts on a catalog what governance says of it: tags, and what is new.
+pub(crate) fn govern(catalog: &mut Catalog, database: &str, governance: &Governance) {
+    governance.tags.apply(catalog);
+    if let Some(known) = governance.known.get(database) {
+        known.mark(catalog);
+    }
 }
 
 /// Compiles policies over a catalog. Errors in them stop it; warnings go to the log.

@@ -16,8 +16,8 @@ use lanyard_engine::released::RawSql;
 use lanyard_engine::sql::template::{Pattern, Template};
 use lanyard_engine::sql::{Context, Judged, judge};
 
-pub(crate) use governor::chain;
 pub use governor::{Governor, GovernorError};
+pub(crate) use governor::{chain, govern};
 pub use lease::{Lease, vend};
 pub use registry::{Ending, Live, Registry};
 

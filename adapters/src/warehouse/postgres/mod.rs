@@ -12,6 +12,7 @@ mod endpoint;
 mod error;
 mod exposure;
 mod garbage;
+mod identify;
 mod roles;
 mod stream;
 #[cfg(test)]
@@ -32,13 +33,14 @@ pub use upstream::{CancelKey, Upstream};
 pub use views::{Prepared, ViewIdentity};
 pub use virtual_catalog::VirtualCatalogError;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::OnceCell;
 
-use lanyard_engine::catalog::{Catalog, RelationName};
+use lanyard_engine::catalog::{Catalog, Relation, RelationName};
 use lanyard_engine::entitlement::{Entitlement, Fingerprint};
+use lanyard_engine::identify::Counts;
 use lanyard_engine::identity::RoleName;
 
 use bundles::UpsertHole;
@@ -168,6 +170,21 @@ impl Warehouse {
             lent.give_back(read)
         })
         .await
+    }
+
+    /// Counts what the identifiers find in a sample of at most `sample` rows of a table; no value leaves the server.
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// No connection, the server refuses, or it takes too long.
+    pub async fn count(
+        &self,
+        relation: &Relation,
+        sample: u32,
+    ) -> Result<BTreeMap<String, Counts>, WarehouseError> {
+        let mut lent = self.inner.builder.exclusive().await?;
+        let counted = identify::count(lent.client()?, relation, sample).await;
+        lent.give_back(counted)
     }
 
     /// Makes the views, keys and bundle of an entitlement where they are missing, all in one transaction. Remembered by

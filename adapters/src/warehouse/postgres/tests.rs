@@ -3,6 +3,7 @@
 mod bootstrap;
 mod doctor;
 mod floor;
+mod identify;
 mod login;
 mod roles;
 mod server;
