@@ -2,6 +2,7 @@
 
 mod checks;
 mod judging;
+mod language;
 mod masking;
 mod predicates;
 mod properties;
