@@ -1,6 +1,7 @@
 //! Tests of policy as a whole: a small shop, its people, and what they may do.
 
 mod checks;
+mod json;
 mod judging;
 mod language;
 mod masking;

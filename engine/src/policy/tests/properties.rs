@@ -437,7 +437,7 @@ fn any_rule() -> BoxedStrategy<Rule> {
     .boxed()
 }
 
-fn any_policy() -> BoxedStrategy<Policy> {
+pub(super) fn any_policy() -> BoxedStrategy<Policy> {
     let watches = select(vec![Watches::Subject, Watches::Actor, Watches::Both]);
     let other = (name(), select(State::ALL.to_vec()), watches, any_rule()).prop_map(
         |(name, state, watches, rule)| {

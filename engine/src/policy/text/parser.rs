@@ -275,6 +275,9 @@ impl<'t> Parser<'t> {
 
     /// What could have followed where a policy neither goes on nor ends.
     fn after_rule<T>(&self, rule: &Rule) -> Parsed<T> {
+        if ["in", "with", "has", "named", "under", "not"].iter().any(|w| self.sees(w)) {
+            return self.wanted("'and' before another test", "tests are joined by 'and' or 'or'");
+        }
         match rule {
             Rule::Grant(_) | Rule::Permit(_) | Rule::Reveal(_) | Rule::Purpose(_) => {
                 self.expected(&["and", "or", "policy", "guardrail"])
