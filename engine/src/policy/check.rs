@@ -3,6 +3,8 @@
 //! Must never decide access: it only reports what the judge would do. Called by `lanyard check` and before a snapshot is
 //! published.
 
+mod conflicts;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::index::Lane;
@@ -50,6 +52,8 @@ pub fn check(snapshot: &Snapshot) -> Vec<Diagnostic> {
         };
         checker.policy(number, policy);
     }
+    checker.ties();
+    checker.approvals();
     checker.tags();
     checker.findings.truncate(limits::POLICY_DIAGNOSTICS_MAX);
     checker.findings
@@ -174,7 +178,9 @@ impl<'a> Checker<'a> {
                 for branch in &rows.branches {
                     self.who(&branch.who, policy.watches);
                 }
+                self.branches(policy, rows.branches.iter().map(|b| &b.who));
                 self.scope(&rows.scope, policy.watches);
+                self.scope_is_empty(policy, &rows.scope);
                 self.rows(policy, rows, &relations);
             }
             Rule::Mask(mask) => {
@@ -182,7 +188,10 @@ impl<'a> Checker<'a> {
                 for branch in &mask.branches {
                     self.who(&branch.who, policy.watches);
                 }
+                self.branches(policy, mask.branches.iter().map(|b| &b.who));
                 self.scope(&mask.scope, policy.watches);
+                self.scope_is_empty(policy, &mask.scope);
+                self.idle_matches(policy, mask, &relations);
                 self.masks(policy, mask, &relations);
             }
             Rule::Reveal(reveal) => {
@@ -199,8 +208,13 @@ impl<'a> Checker<'a> {
             }
         }
         if relations.is_empty() {
-            let problem = Problem::new(format!("the policy '{}' matches nothing", policy.name));
-            let hint = "no table or column of the warehouse carries what it names";
+            let (what, hint) = match policy.rule {
+                Rule::Mask(_) | Rule::Reveal(_) => {
+                    ("column", "no column of the warehouse carries what it names")
+                }
+                _ => ("table", "no table of the warehouse carries what it names"),
+            };
+            let problem = Problem::new(format!("the policy '{}' matches no {what}", policy.name));
             self.warning(policy.place, problem.hint(hint));
         }
     }
