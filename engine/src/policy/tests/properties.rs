@@ -117,7 +117,7 @@ const WHO: [&str; 12] = [
 ];
 
 /// Policies to draw from; any subset is a world.
-const BASE: [&str; 14] = [
+const BASE: [&str; 23] = [
     "allow read on tables tagged Sales, Plain to users",
     "allow read, write on tables tagged Plain, Finance to everyone",
     "allow read on tables tagged Agent.Tool, Sales to agents",
@@ -132,9 +132,18 @@ const BASE: [&str; 14] = [
     "show rows of tables tagged Finance, Agent.Tool where @agent.certified = 'yes'",
     "when an agent acts mask columns tagged PII with partial(last 2)",
     "require users or agents with certified = 'yes' on tables tagged Finance",
+    "mask columns tagged PII with token where active for everyone except users in group hr",
+    "mask columns tagged PII.Name who is in group hr clear who agents with hash otherwise with redact(email)",
+    "mask columns tagged Secret with custom(upper(@column))",
+    "reveal columns tagged PII to users in group analysts",
+    "reveal columns tagged PII.Name to agents",
+    "watches both allow read on tables tagged Sales to users or agents",
+    "show rows of tables tagged Sales whose Region matches region",
+    "show rows of tables tagged Sales who is in group hr all otherwise older than 1 day by placed",
+    "allow read on tables with all of (with columns tagged PII and tagged Sales) to users in group hr or with region = 'EU'",
 ];
 /// Restrictions to add.
-const MORE: [&str; 14] = [
+const MORE: [&str; 27] = [
     "require users with training = 'privacy' on tables with columns tagged PII",
     "require users in group hr or agents on tables tagged Sales, Agent.Tool",
     "require agents on tables tagged Plain",
@@ -149,17 +158,35 @@ const MORE: [&str; 14] = [
     "mask columns tagged Secret with deny floor",
     "when an agent acts mask columns tagged Sales with null",
     "show rows of tables tagged Sales where active",
+    "mask columns tagged PII with null where active floor",
+    "mask columns tagged PII with hash where region = @user.region floor",
+    "mask columns tagged PII who is in group hr clear otherwise with token floor",
+    "mask columns tagged PII with reversible(k) floor",
+    "mask columns named lastname with k_anonymous(lastname, 3) floor for users",
+    "watches both mask columns tagged PII with redact floor",
+    "watches both mask columns tagged PII with partial(last 1) floor for agents",
+    "watches both require users or agents with certified = 'no' on tables tagged Sales",
+    "require everyone under purpose Audit on tables tagged Finance",
+    "show rows of tables tagged Sales newer than 30 days by placed",
+    "show rows of tables tagged Sales only 10 % by order_id for agents",
+    "show rows of tables tagged Sales only for purpose Audit for everyone except users in group hr",
+    "watches both show rows of tables tagged Sales whose Region matches region",
 ];
 
 fn strictness(access: &Access, column: &str) -> u8 {
     match rule(access, column) {
         "clear" => 0,
-        "partial" | "regex" => 2,
-        "hash" => 3,
-        "round" => 4,
-        "constant" => 5,
-        "null" => 6,
-        "denied" => 7,
+        "custom" => 1,
+        "partial" | "regex" | "redact" => 2,
+        "reversible" | "fpe" => 3,
+        "token" => 4,
+        "hash" => 5,
+        "round" => 6,
+        "randomized" => 7,
+        "k_anonymous" => 8,
+        "constant" => 9,
+        "null" => 10,
+        "denied" => 11,
         other => panic!("{other}"),
     }
 }

@@ -96,7 +96,7 @@ fn differs(given: &Value, written: &Value) -> Option<String> {
             .find(|(n, inner)| {
                 let same = |other: &Value| differs(inner, other).is_none();
                 // Sets are written in their own order.
-                !written.get(*n).is_some_and(same) && !(inner.is_string() && written.iter().any(same))
+                !(written.get(*n).is_some_and(same) || inner.is_string() && written.iter().any(same))
             })
             .map(|(n, inner)| {
                 let rest = written.get(n).and_then(|other| differs(inner, other)).unwrap_or_default();
