@@ -412,7 +412,8 @@ async fn reload(
             }
         };
         let changed = now != seen;
-        if !changed && looked.elapsed() < CATALOG_POLL {
+        let due = shared.governors.values().any(|governor| governor.is_due());
+        if !changed && !due && looked.elapsed() < CATALOG_POLL {
             continue;
         }
         if changed || governance.is_none() {

@@ -2,6 +2,7 @@
 
 use lanyard_adapters::store::Governance;
 use lanyard_adapters::warehouse::postgres::{Login, Secret, Warehouse, WarehouseError};
+use lanyard_engine::approval::Approvals;
 use lanyard_engine::catalog::Catalog;
 use lanyard_engine::names;
 use lanyard_engine::policy::{Diagnostic, PolicySet, Source};
@@ -10,6 +11,7 @@ use lanyard_engine::snapshot::Snapshot;
 use super::{CliError, block_on};
 use crate::config::{Config, Database};
 use crate::server;
+use crate::vend;
 
 /// Compiles the policy files.
 pub(super) fn policies(governance: &Governance) -> Result<PolicySet, Vec<Diagnostic>> {
@@ -33,6 +35,7 @@ pub(super) fn snapshot(
         tags: governance.tags.clone(),
         policies,
         catalog,
+        approvals: Approvals { now: vend::now(), all: governance.approvals.clone() },
     })
 }
 

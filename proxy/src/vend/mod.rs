@@ -17,7 +17,7 @@ use lanyard_engine::sql::template::{Pattern, Template};
 use lanyard_engine::sql::{Context, Judged, judge};
 
 pub use governor::{Governor, GovernorError};
-pub(crate) use governor::{chain, govern};
+pub(crate) use governor::{chain, govern, now};
 pub use lease::{Lease, vend};
 pub use registry::{Ending, Live, Registry};
 
