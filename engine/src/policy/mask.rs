@@ -3,14 +3,21 @@
 //! Must never put a key or the raw value's text into SQL, nor depend on a setting of the session. A mask that does not fit the
 //! column's type is `null`, with the reason. Called by the judge and `check`.
 
+pub(crate) mod anonymous;
+mod cipher;
+pub(crate) mod key;
+mod pattern;
+mod plain;
+mod random;
+
 use std::collections::BTreeSet;
 
 use super::model::{Mask, Nulls, Unit};
-use super::predicate::Literal;
-use super::sqltext::{ident, literal as quote};
+use super::predicate::Formula;
+use super::predicate::compile::formula;
+use super::sqltext::ident;
 use super::types::SqlType;
-use crate::catalog::{Column, RelationName};
-use crate::names;
+use crate::catalog::{Column, Relation};
 
 /// A mask on one column.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,12 +35,17 @@ pub(crate) struct Applied {
 /// Strictness of policy.md §5, stricter is more.
 pub(crate) fn rank(mask: &Mask) -> u8 {
     match mask {
-        Mask::Deny => 7,
-        Mask::Null => 6,
-        Mask::Constant { .. } => 5,
-        Mask::Bucket(_) | Mask::Unit(_) => 4,
-        Mask::Hash { .. } => 3,
-        Mask::Partial { .. } | Mask::Regex { .. } => 2,
+        Mask::Deny => 12,
+        Mask::Null => 11,
+        Mask::Constant { .. } => 10,
+        Mask::KAnonymous { .. } => 9,
+        Mask::Randomized { .. } => 8,
+        Mask::Bucket(_) | Mask::Unit(_) => 7,
+        Mask::Hash { .. } => 6,
+        Mask::Token => 5,
+        Mask::Reversible { .. } | Mask::Fpe { .. } => 4,
+        Mask::Partial { .. } | Mask::Regex { .. } | Mask::Redact { .. } => 3,
+        Mask::Custom { .. } => 2,
     }
 }
 
@@ -75,7 +87,7 @@ fn nests(a: Unit, b: Unit) -> bool {
 }
 
 /// Fits a mask to a column.
-pub(crate) fn apply(mask: &Mask, relation: &RelationName, column: &Column) -> Applied {
+pub(crate) fn apply(mask: &Mask, relation: &Relation, column: &Column) -> Applied {
     let found = SqlType::of(column);
     let target = &column.type_sql;
     let raw = format!("t.{}", ident(&column.name));
@@ -84,26 +96,63 @@ pub(crate) fn apply(mask: &Mask, relation: &RelationName, column: &Column) -> Ap
         Mask::Deny => {
             return Applied { mask: Mask::Deny, sql: None, keys, fallback: None };
         }
-        Mask::Null => Ok("NULL".to_owned()),
-        Mask::Constant { value, nulls } => constant(value, *nulls, &raw, found, target),
-        Mask::Hash { joinable } => hash(joinable.as_deref(), relation, &raw, found, &mut keys),
-        Mask::Partial { first, last, fill } => partial(*first, *last, *fill, &raw, found),
-        Mask::Regex { pattern, replacement, flags } => text_of(&raw, found).map(|text| {
-            format!(
-                "pg_catalog.regexp_replace({text}, {}, {}, {})",
-                quote(pattern),
-                quote(replacement),
-                quote(flags)
-            )
-        }),
-        Mask::Bucket(bucket) => bucketed(bucket, &raw, found),
-        Mask::Unit(unit) => truncated(*unit, &raw, found),
+        Mask::Null => Ok(null(&raw, target)),
+        Mask::Constant { value, nulls } => plain::constant(value, *nulls, &raw, found, target),
+        Mask::Hash { joinable } => cipher::hash(joinable.as_deref(), &relation.name, &raw, found, &mut keys),
+        Mask::Partial { first, last, fill } => plain::partial(*first, *last, *fill, &raw, found),
+        Mask::Regex { pattern, replacement, flags } => plain::regex(pattern, replacement, flags, &raw, found),
+        Mask::Bucket(bucket) => plain::bucketed(bucket, &raw, found),
+        Mask::Unit(unit) => plain::truncated(*unit, &raw, found),
+        Mask::Reversible { key } => cipher::reversible(key, &raw, found, &mut keys),
+        Mask::Fpe { alphabet } => cipher::fpe(alphabet, &relation.name, &column.name, &raw, found, &mut keys),
+        Mask::Randomized { keep } => random::randomized(keep, relation, column, &raw, found, &mut keys),
+        Mask::KAnonymous { columns, k } => anonymous::k_anonymous(columns, *k, relation, column),
+        Mask::Token => cipher::token(&raw, found, &mut keys),
+        Mask::Redact { entities } => {
+            let words: Vec<&str> = entities.iter().map(|e| e.word()).collect();
+            plain::redact(&words, &raw, found, column)
+        }
+        Mask::Custom { value } => custom(value, relation, column, &raw, found),
     };
     let (mask, sql, fallback) = match fitted {
         Ok(sql) => (mask.clone(), sql, None),
-        Err(reason) => (Mask::Null, "NULL".to_owned(), Some(reason)),
+        Err(reason) => {
+            keys.clear();
+            (Mask::Null, null(&raw, target), Some(reason))
+        }
     };
     Applied { mask, sql: Some(format!("CAST({sql} AS {target})")), keys, fallback }
+}
+
+/// Does a mask show each subject something else, so that the session must say whose it is?
+pub(crate) fn asks_for_the_subject(mask: &Mask) -> bool {
+    matches!(mask, Mask::Token)
+}
+
+/// NULL of the column's type. A type of somebody's own may be a domain that refuses NULL when it is cast, not when no row has a
+/// value.
+fn null(raw: &str, target: &str) -> String {
+    if target.contains('.') { format!("(SELECT {raw} WHERE FALSE)") } else { "NULL".to_owned() }
+}
+
+fn custom(value: &Formula, relation: &Relation, column: &Column, raw: &str, found: SqlType) -> Fitted {
+    let (sql, made) = formula(value, relation, column).map_err(|problem| problem.message)?;
+    let text = |t: SqlType| matches!(t, SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_));
+    let fits = match (made, found) {
+        (made, found) if text(made) && text(found) => true,
+        (SqlType::SmallInt, SqlType::Integer | SqlType::BigInt | SqlType::Numeric(None))
+        | (SqlType::Integer, SqlType::BigInt | SqlType::Numeric(None))
+        | (SqlType::BigInt, SqlType::Numeric(None))
+        | (SqlType::Numeric(_), SqlType::Numeric(None))
+        | (SqlType::Timestamp(_), SqlType::Timestamp(_))
+        | (SqlType::TimestampTz(_), SqlType::TimestampTz(_)) => true,
+        (SqlType::TextLike | SqlType::Json | SqlType::Other, _) => false,
+        (made, found) => made == found,
+    };
+    if !fits {
+        return Err(format!("what it makes is not {}", column.type_sql));
+    }
+    Ok(format!("CASE WHEN {raw} IS NULL THEN NULL ELSE {sql} END"))
 }
 
 /// SQL, or why it does not fit.
@@ -114,150 +163,6 @@ fn text_of(raw: &str, found: SqlType) -> Fitted {
         SqlType::Text | SqlType::Varchar(_) => Ok(raw.to_owned()),
         SqlType::Char(_) => Ok(format!("CAST({raw} AS pg_catalog.text)")),
         _ => Err("it is for text only".to_owned()),
-    }
-}
-
-fn constant(value: &Literal, nulls: Nulls, raw: &str, found: SqlType, target: &str) -> Fitted {
-    let text = match value {
-        Literal::Text(text) | Literal::Number(text) => text.clone(),
-        Literal::Truth(truth) => truth.to_string(),
-    };
-    if !found.holds(&text) {
-        return Err(format!("{} does not fit {target}", quote(&text)));
-    }
-    let cast = format!("CAST({} AS {target})", quote(&text));
-    Ok(match nulls {
-        Nulls::Hidden => cast,
-        Nulls::Kept => format!("CASE WHEN {raw} IS NULL THEN NULL ELSE {cast} END"),
-    })
-}
-
-/// Hexadecimal digits of SHA-256.
-const HASH_CHARS: u32 = 64;
-/// Fewer would let values collide.
-const HASH_CHARS_MIN: u32 = 32;
-
-/// HMAC (RFC 2104) from two pads that only the view's owner can read; EXPLAIN shows them as parameters.
-fn hash(
-    joinable: Option<&str>,
-    relation: &RelationName,
-    raw: &str,
-    found: SqlType,
-    keys: &mut BTreeSet<String>,
-) -> Fitted {
-    let text = text_of(raw, found)?;
-    let length = match found {
-        SqlType::Varchar(Some(n)) | SqlType::Char(Some(n)) => n.min(HASH_CHARS),
-        _ => HASH_CHARS,
-    };
-    if length < HASH_CHARS_MIN {
-        return Err(format!("a hash has at least {HASH_CHARS_MIN} characters, the column holds {length}"));
-    }
-    let key = match joinable {
-        Some(group) => format!("group:{group}"),
-        None => format!("table:{relation}"),
-    };
-    let pad = |which: &str| {
-        format!(
-            "(SELECT k.{which} FROM {}.{} AS k WHERE k.id = {})",
-            names::PRIVATE_SCHEMA,
-            names::MASK_KEY_TABLE,
-            quote(&key)
-        )
-    };
-    let inner = format!("pg_catalog.sha256({} || pg_catalog.convert_to({text}, 'UTF8'))", pad("inner_pad"));
-    let digest = format!("pg_catalog.encode(pg_catalog.sha256({} || {inner}), 'hex')", pad("outer_pad"));
-    keys.insert(key);
-    Ok(if length < HASH_CHARS { format!("pg_catalog.left({digest}, {length})") } else { digest })
-}
-
-fn partial(first: u32, last: u32, fill: char, raw: &str, found: SqlType) -> Fitted {
-    let text = text_of(raw, found)?;
-    let fill = quote(&fill.to_string());
-    let ends = first + last;
-    let length = format!("pg_catalog.length({text})");
-    Ok(format!(
-        "CASE WHEN {length} > {ends} THEN pg_catalog.left({text}, {first}) || pg_catalog.repeat({fill}, {length} - {ends}) \
-         || pg_catalog.right({text}, {last}) ELSE pg_catalog.repeat({fill}, {length}) END"
-    ))
-}
-
-/// Whole and fractional digits of a bucket without needless zeros; `None` for zero.
-fn parts(bucket: &str) -> Option<(&str, &str)> {
-    let (whole, fraction) = bucket.split_once('.').unwrap_or((bucket, ""));
-    let (whole, fraction) = (whole.trim_start_matches('0'), fraction.trim_end_matches('0'));
-    (!whole.is_empty() || !fraction.is_empty()).then_some((whole, fraction))
-}
-
-fn bucketed(bucket: &str, raw: &str, found: SqlType) -> Fitted {
-    let fine = || format!("a bucket of {bucket} hides nothing in this column");
-    let (whole, fraction) = parts(bucket).ok_or_else(fine)?;
-    let floor = |low: &str| {
-        format!(
-            "CASE WHEN {raw} IS NULL THEN NULL \
-             ELSE GREATEST(pg_catalog.floor(CAST({raw} AS numeric) / {bucket}) * {bucket}, {low}) END"
-        )
-    };
-    // Buckets start at multiples, and the lowest one may start below what the type holds.
-    let integer = |low: &str| {
-        if fraction.is_empty() && whole != "1" { Ok(floor(low)) } else { Err(fine()) }
-    };
-    match found {
-        SqlType::SmallInt => integer("-32768"),
-        SqlType::Integer => integer("-2147483648"),
-        SqlType::BigInt => integer("-9223372036854775808"),
-        SqlType::Numeric(None) => Ok(format!("pg_catalog.floor({raw} / {bucket}) * {bucket}")),
-        SqlType::Numeric(Some((precision, scale))) => {
-            // Multiples of 10^-scale are what the column holds anyway.
-            let places = usize::from(scale);
-            let finest = format!("{}1", "0".repeat(places.saturating_sub(1)));
-            let too_fine = if places == 0 {
-                !(fraction.is_empty() && whole != "1")
-            } else {
-                whole.is_empty() && fraction == finest
-            };
-            if fraction.len() > places || too_fine {
-                return Err(fine());
-            }
-            let digits = usize::from(precision - scale);
-            let low = match (digits, places) {
-                (0, _) => format!("-0.{}", "9".repeat(places)),
-                (_, 0) => format!("-{}", "9".repeat(digits)),
-                _ => format!("-{}.{}", "9".repeat(digits), "9".repeat(places)),
-            };
-            Ok(floor(&low))
-        }
-        SqlType::Real | SqlType::Double => {
-            // Outside of this a quotient or a multiple could leave the type's range.
-            if !bucket.parse::<f64>().is_ok_and(|b| (1e-9..=1e30).contains(&b)) {
-                return Err(format!("a bucket of {bucket} is out of range for this column"));
-            }
-            let double = |sql: &str| format!("CAST({sql} AS double precision)");
-            let low = if found == SqlType::Real { "'-3.4028234e38'" } else { "'-1.7976931348623157e308'" };
-            let (value, bucket) = (double(raw), double(bucket));
-            Ok(format!(
-                "CASE WHEN {raw} IS NULL THEN NULL \
-                 ELSE GREATEST(pg_catalog.floor({value} / {bucket}) * {bucket}, {}) END",
-                double(low)
-            ))
-        }
-        _ => Err("it is for numbers only".to_owned()),
-    }
-}
-
-fn truncated(unit: Unit, raw: &str, found: SqlType) -> Fitted {
-    let word = quote(unit.word());
-    let fine = || format!("'{}' hides nothing in this column", unit.word());
-    match found {
-        SqlType::Date if unit <= Unit::Day => Err(fine()),
-        SqlType::Date => {
-            Ok(format!("pg_catalog.date_trunc({word}, CAST({raw} AS timestamp without time zone))"))
-        }
-        SqlType::Timestamp(Some(0)) | SqlType::TimestampTz(Some(0)) if unit == Unit::Second => Err(fine()),
-        SqlType::Timestamp(_) => Ok(format!("pg_catalog.date_trunc({word}, {raw})")),
-        // With the zone written out: the session's TimeZone would let it move the cuts.
-        SqlType::TimestampTz(_) => Ok(format!("pg_catalog.date_trunc({word}, {raw}, 'UTC')")),
-        _ => Err("it is for dates and timestamps only".to_owned()),
     }
 }
 

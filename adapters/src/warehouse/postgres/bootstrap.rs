@@ -21,6 +21,7 @@ const OBJECTS: &[&str] = &[
     include_str!("masks/ciphers.sql"),
     include_str!("masks/values.sql"),
     include_str!("masks/keys.sql"),
+    include_str!("masks/generalise.sql"),
     include_str!("rights.sql"),
 ];
 /// Longest bootstrap, in seconds: thousands of tables are granted one by one by the server.
