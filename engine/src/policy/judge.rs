@@ -7,13 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::PolicySet;
-use super::mask::Applied;
 use super::matching::{Person, is_table};
-use super::model::{Policy, Rule, Watches};
+use super::model::{PartyKind, Permitted, Policy, Rule, Watches};
+use super::shape::Worn;
 use super::view::{self, Shown};
+use crate::approval::{Approval, Approved, Grantee};
 use crate::catalog::{Relation, RelationKind, TagPath};
-use crate::entitlement::{Access, ColumnRule, Entitlement, Operation, RowRule};
-use crate::identity::{Combination, Principal};
+use crate::entitlement::{Access, ColumnRule, Entitlement, Extras, Operation, RowRule};
+use crate::identity::{Combination, Principal, PurposeName};
 use crate::refusal::{Code, Refusal};
 use crate::snapshot::Snapshot;
 
@@ -23,7 +24,8 @@ pub(crate) const NEW: &str = "New";
 /// What a principal may do, with every relation of the snapshot's catalog.
 ///
 /// # Errors
-/// [`Code::NoIdentity`] for a user or agent the snapshot does not know.
+/// [`Code::NoIdentity`] for a user or agent the snapshot does not know, and for a purpose that is not declared or not allowed to
+/// both.
 pub fn entitle(snapshot: &Snapshot, principal: &Principal) -> Result<Entitlement, Refusal> {
     let session = Session::of(snapshot, principal)?;
     let mut relations: BTreeMap<String, BTreeMap<String, Access>> = BTreeMap::new();
@@ -40,16 +42,24 @@ pub fn entitle(snapshot: &Snapshot, principal: &Principal) -> Result<Entitlement
             .or_default()
             .insert(relation.name.name.clone(), ruling.access);
     }
-    Ok(Entitlement { fingerprint: view::fingerprint(&relations), relations, session_attributes })
+    let extras = session.extras();
+    Ok(Entitlement {
+        fingerprint: view::fingerprint(&relations, &extras),
+        relations,
+        extras,
+        session_attributes,
+    })
 }
 
 /// The people of a session, and the policies that look at them.
 pub(crate) struct Session<'a> {
-    snapshot: &'a Snapshot,
+    pub(crate) snapshot: &'a Snapshot,
     pub(crate) policies: &'a PolicySet,
     pub(crate) user: Option<Person<'a>>,
     pub(crate) agent: Option<Person<'a>>,
     combination: Combination,
+    /// What it is for; declared, and allowed to subject and actor.
+    pub(crate) purpose: Option<&'a PurposeName>,
 }
 
 /// A relation that may be used.
@@ -117,7 +127,7 @@ struct Reach<'a> {
 }
 
 impl<'a> Session<'a> {
-    pub(crate) fn of(snapshot: &'a Snapshot, principal: &Principal) -> Result<Self, Refusal> {
+    pub(crate) fn of(snapshot: &'a Snapshot, principal: &'a Principal) -> Result<Self, Refusal> {
         let unknown = |what: &str, id: &str| {
             Refusal::new(Code::NoIdentity, format!("{what} '{id}' is not known"))
                 .hint(format!("register the {what} first"))
@@ -131,13 +141,88 @@ impl<'a> Session<'a> {
             Some(id) => Some(identities.agents.get(id).ok_or_else(|| unknown("agent", id.as_str()))?),
             None => None,
         };
-        Ok(Self {
+        let purpose = principal.purpose.as_ref();
+        let session = Self {
             snapshot,
             policies: &snapshot.policies,
-            user: user.map(Person::user),
-            agent: agent.map(Person::agent),
+            user: user.map(|u| Person::user(u).under(purpose)),
+            agent: agent.map(|a| Person::agent(a).under(purpose)),
             combination: agent.map_or(Combination::Guarded, |a| a.combination),
+            purpose,
+        };
+        session.check_purpose()?;
+        Ok(session)
+    }
+
+    /// A purpose counts when it is declared, and allowed to subject and actor (policy.md §6).
+    fn check_purpose(&self) -> Result<(), Refusal> {
+        let Some(purpose) = self.purpose else {
+            return Ok(());
+        };
+        let declared = self.policies.index().purposes.get(purpose.as_str());
+        let declared = declared.and_then(|n| self.policies.get(*n)).map(|p| &p.rule);
+        let Some(Rule::Purpose(declared)) = declared else {
+            return Err(Refusal::new(Code::NoIdentity, format!("the purpose '{purpose}' is not declared"))
+                .hint("name a purpose that a policy declares, or none"));
+        };
+        for (whom, person) in [("user", &self.user), ("agent", &self.agent)] {
+            if person.as_ref().is_some_and(|p| !p.is(&declared.to)) {
+                return Err(Refusal::new(
+                    Code::NoIdentity,
+                    format!("the purpose '{purpose}' is not allowed to this {whom}"),
+                )
+                .hint("leave the purpose out, or ask whoever governs it"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Live approvals for a person.
+    pub(crate) fn approvals(&self, person: &Person<'a>) -> impl Iterator<Item = &'a Approval> + use<'a> {
+        let person = *person;
+        self.snapshot.approvals.live().filter(move |approval| match &approval.grantee {
+            Grantee::User(id) => person.kind == PartyKind::Users && id.as_str() == person.id,
+            Grantee::Agent(id) => person.kind == PartyKind::Agents && id.as_str() == person.id,
         })
+    }
+
+    /// What the permits give to a session: the subject's, and where access is an intersection, only what the agent has too.
+    fn extras(&self) -> Extras {
+        let of = |person: &Person<'a>| {
+            let mut extras = Extras::default();
+            for policy in self.policies.index().permits.iter().filter_map(|n| self.policies.get(*n)) {
+                let Rule::Permit(permit) = &policy.rule else {
+                    continue;
+                };
+                if !self.watched(policy, person).all(|p| p.is(&permit.to)) {
+                    continue;
+                }
+                match &permit.what {
+                    Permitted::Workspace(leftovers) => {
+                        extras.workspace = extras.workspace.max(Some(*leftovers))
+                    }
+                    Permitted::Functions(list) => extras.functions.extend(list.iter().cloned()),
+                    Permitted::Types(list) => extras.types.extend(list.iter().cloned()),
+                    Permitted::Extensions(list) => extras.extensions.extend(list.iter().cloned()),
+                }
+            }
+            extras
+        };
+        match (&self.user, &self.agent) {
+            (None, None) => Extras::default(),
+            (Some(one), None) | (None, Some(one)) => of(one),
+            (Some(user), Some(agent)) => {
+                let mut extras = of(user);
+                if self.combination == Combination::Intersection {
+                    let other = of(agent);
+                    extras.workspace = extras.workspace.min(other.workspace);
+                    extras.functions.retain(|f| other.functions.contains(f));
+                    extras.types.retain(|t| other.types.contains(t));
+                    extras.extensions.retain(|e| other.extensions.contains(e));
+                }
+                extras
+            }
+        }
     }
 
     /// Judges one relation.
@@ -152,25 +237,30 @@ impl<'a> Session<'a> {
         let rows = self.rows(relation, &reach.subject)?;
         let mut shown = Vec::new();
         let mut columns = BTreeMap::new();
-        let mut keys = BTreeSet::new();
+        let mut keys = rows.keys;
         let mut notes = BTreeMap::new();
         let candidates = self.policies.index().masks.candidates(relation);
+        let mut reads = rows.reads;
+        let reveals = self.reveals(relation, &reach.subject);
         for column in &relation.columns {
-            let (rule, applied) = self.column(relation, column, &reach.subject, &candidates);
+            let (rule, applied) = self.column(relation, column, &reach.subject, &candidates, &reveals);
             columns.insert(column.name.clone(), rule.clone());
-            if let Some(note) = applied.as_ref().and_then(|a| a.fallback.clone()) {
+            if let Some(note) = applied.as_ref().and_then(|a| a.note.clone()) {
                 notes.insert(column.name.clone(), note);
             }
             let masked = match rule {
                 ColumnRule::Denied { .. } => continue,
                 ColumnRule::Clear => None,
                 ColumnRule::Masked { .. } => match applied {
-                    Some(Applied { sql: Some(sql), keys: needed, .. }) => {
+                    Some(Worn { sql: Some(sql), keys: needed, reads: needs, .. }) => {
                         keys.extend(needed);
+                        for (key, values) in needs {
+                            reads.entry(key).or_default().extend(values);
+                        }
                         Some(sql)
                     }
                     // A mask without an expression shows nothing.
-                    Some(Applied { sql: None, .. }) | None => continue,
+                    Some(Worn { sql: None, .. }) | None => continue,
                 },
             };
             shown.push(Shown { column, masked });
@@ -197,7 +287,7 @@ impl<'a> Session<'a> {
             granted_by: reach.grants.into_iter().map(str::to_owned).collect(),
             view,
         };
-        Ok(Ruling { access, reads: rows.reads, notes, as_agent: reach.as_agent, write_withheld })
+        Ok(Ruling { access, reads, notes, as_agent: reach.as_agent, write_withheld })
     }
 
     /// Policies among the candidates that mean the relation, oldest first.
@@ -211,7 +301,7 @@ impl<'a> Session<'a> {
             Rule::Grant(grant) => is_table(&grant.on, relation),
             Rule::Guardrail(guardrail) => is_table(&guardrail.on, relation),
             Rule::Rows(rows) => is_table(&rows.of, relation),
-            Rule::Mask(_) => true,
+            Rule::Mask(_) | Rule::Reveal(_) | Rule::Permit(_) | Rule::Purpose(_) => true,
         })
     }
 
@@ -220,10 +310,18 @@ impl<'a> Session<'a> {
         let mut side = Side { operations: BTreeSet::new(), grants: Vec::new(), failed: Vec::new() };
         for policy in self.lane(index.grants.candidates(relation), relation) {
             if let Rule::Grant(grant) = &policy.rule
-                && person.is(&grant.to)
+                && self.watched(policy, person).all(|p| p.is(&grant.to))
             {
                 side.operations.extend(&grant.operations);
                 side.grants.push(&policy.name);
+            }
+        }
+        for approval in self.approvals(person) {
+            if let Approved::Access { relation: named, operations } = &approval.what
+                && *named == relation.name
+            {
+                side.operations.extend(operations);
+                side.grants.push(&approval.id);
             }
         }
         // Guardrails beat grants; without a grant they need no look.
@@ -235,10 +333,15 @@ impl<'a> Session<'a> {
 
     fn failed(&self, person: &Person<'a>, relation: &'a Relation, watches: Watches) -> Vec<&'a str> {
         self.lane(self.policies.index().guardrails.candidates(relation), relation)
-            .filter(|p| p.watches == watches)
+            .filter(|p| p.watches == watches || p.watches == Watches::Both)
             .filter(|p| match &p.rule {
                 Rule::Guardrail(guardrail) => !person.is(&guardrail.require),
-                Rule::Grant(_) | Rule::Rows(_) | Rule::Mask(_) => false,
+                Rule::Grant(_)
+                | Rule::Rows(_)
+                | Rule::Mask(_)
+                | Rule::Reveal(_)
+                | Rule::Permit(_)
+                | Rule::Purpose(_) => false,
             })
             .map(|p| p.name.as_str())
             .collect()
