@@ -23,7 +23,8 @@ pub fn generalisations(snapshot: &Snapshot) -> Vec<Generalisation> {
                 continue;
             };
             for relation in snapshot.catalog.relations.values() {
-                let meant = relation.columns.iter().any(|c| column_depth(&rule.columns, relation, c).is_some());
+                let meant =
+                    relation.columns.iter().any(|c| column_depth(&rule.columns, relation, c).is_some());
                 if meant && let Ok(plan) = plan(relation, columns, *k) {
                     found.insert(plan.id.clone(), plan);
                 }

@@ -27,8 +27,8 @@ use std::sync::Arc;
 
 pub use check::check;
 pub use explain::{ColumnExplanation, Explanation, RowsExplanation, explain};
-pub use judge::entitle;
 pub use generalisation::generalisations;
+pub use judge::entitle;
 pub use mask::anonymous::{Generalisation, Generalised};
 pub use model::Policy;
 pub use text::diagnostic::{Diagnostic, Severity};

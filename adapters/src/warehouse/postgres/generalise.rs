@@ -30,7 +30,10 @@ pub struct Generalised {
 }
 
 /// Makes one map anew, in one transaction over one state of the table.
-pub(super) async fn generalise(client: &mut Client, plan: &Generalisation) -> Result<Generalised, WarehouseError> {
+pub(super) async fn generalise(
+    client: &mut Client,
+    plan: &Generalisation,
+) -> Result<Generalised, WarehouseError> {
     let failed = |e| WarehouseError::from_client(e, DOING);
     let tx = client
         .build_transaction()
@@ -38,7 +41,9 @@ pub(super) async fn generalise(client: &mut Client, plan: &Generalisation) -> Re
         .start()
         .await
         .map_err(failed)?;
-    tx.execute_typed("SELECT pg_advisory_xact_lock($1)", &[(&ADVISORY_LOCK, Type::INT8)]).await.map_err(failed)?;
+    tx.execute_typed("SELECT pg_advisory_xact_lock($1)", &[(&ADVISORY_LOCK, Type::INT8)])
+        .await
+        .map_err(failed)?;
     tx.batch_execute(&format!("SET LOCAL ROLE {}", names::OWNER_ROLE)).await.map_err(failed)?;
     let mut levels = vec![0; plan.columns.len()];
     let state = loop {
@@ -88,11 +93,14 @@ fn table(plan: &Generalisation) -> String {
     format!("{}.{} AS t", escape_identifier(&plan.relation.schema), escape_identifier(&plan.relation.name))
 }
 
-async fn weigh(tx: &Transaction<'_>, plan: &Generalisation, levels: &[usize]) -> Result<State, WarehouseError> {
+async fn weigh(
+    tx: &Transaction<'_>,
+    plan: &Generalisation,
+    levels: &[usize],
+) -> Result<State, WarehouseError> {
     let failed = |e| WarehouseError::from_client(e, DOING);
     let names = names_of(plan);
-    let counts: Vec<String> =
-        names.iter().map(|n| format!("(SELECT count(DISTINCT {n}) FROM g)")).collect();
+    let counts: Vec<String> = names.iter().map(|n| format!("(SELECT count(DISTINCT {n}) FROM g)")).collect();
     // Rows that are hidden show NULL everywhere: they are a group like any other, and of fewer than k rows it would stand out.
     // Then the smallest visible group goes with them.
     let sql = format!(
@@ -166,6 +174,7 @@ async fn store(
 /// The columns' texts, without names.
 fn partition(plan: &Generalisation, levels: &[usize]) -> String {
     let columns = plan.columns.iter().zip(levels);
-    let texts = columns.map(|(column, level)| column.levels.get(*level).map_or("CAST(NULL AS text)", String::as_str));
+    let texts =
+        columns.map(|(column, level)| column.levels.get(*level).map_or("CAST(NULL AS text)", String::as_str));
     texts.collect::<Vec<_>>().join(", ")
 }

@@ -43,7 +43,8 @@ pub struct Generalised {
 pub(crate) fn plan(relation: &Relation, columns: &[String], k: u32) -> Result<Generalisation, String> {
     let mut found: Vec<(&Column, SqlType)> = Vec::new();
     for name in columns {
-        let column = relation.column(name).ok_or_else(|| format!("'{}' has no column '{name}'", relation.name))?;
+        let column =
+            relation.column(name).ok_or_else(|| format!("'{}' has no column '{name}'", relation.name))?;
         found.push((column, SqlType::of(column)));
     }
     found.sort_by(|a, b| a.0.name.cmp(&b.0.name));
@@ -52,7 +53,9 @@ pub(crate) fn plan(relation: &Relation, columns: &[String], k: u32) -> Result<Ge
     let mut generalised = Vec::new();
     for (column, kind) in &found {
         let raw = format!("t.{}", ident(&column.name));
-        let bytes = kind.bytes(&raw).ok_or_else(|| {
+        // A domain may refuse NULL, and what is coarser.
+        let own = *kind == SqlType::TextLike && column.category != 'E';
+        let bytes = kind.bytes(&raw).filter(|_| !own).ok_or_else(|| {
             format!("values of '{}' ({}) cannot be generalised", column.name, column.type_sql)
         })?;
         combination.push(format!(

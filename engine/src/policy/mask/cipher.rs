@@ -52,7 +52,8 @@ pub(super) fn reversible(name: &str, raw: &str, found: SqlType, keys: &mut BTree
     let text = text_of(raw, found)?;
     let id = format!("reversible:{name}");
     let prefix = format!("{} || k.version || '.'", quote(&format!("{name}.")));
-    let schedule = format!("{}.mask_reversible_schedule(k.inner_pad, k.outer_pad, {prefix})", names::PRIVATE_SCHEMA);
+    let schedule =
+        format!("{}.mask_reversible_schedule(k.inner_pad, k.outer_pad, {prefix})", names::PRIVATE_SCHEMA);
     let front = u32::try_from(name.chars().count()).unwrap_or(u32::MAX).saturating_add(2 + VERSION_CHARS_MAX);
     let value = format!("{} || {}", key::read(&id, &prefix), sealed(&key::read(&id, &schedule), &text));
     keys.insert(id);
@@ -75,7 +76,8 @@ pub(super) fn token(raw: &str, found: SqlType, keys: &mut BTreeSet<String>) -> F
         return Ok(format!("CAST(pg_catalog.encode({block}, 'hex') AS uuid)"));
     }
     let text = text_of(raw, found).map_err(|_| "it is for text and uuids only".to_owned())?;
-    let schedule = key::read(&id, &format!("{schema}.mask_token_schedule(k.inner_pad, k.outer_pad, {subject})"));
+    let schedule =
+        key::read(&id, &format!("{schema}.mask_token_schedule(k.inner_pad, k.outer_pad, {subject})"));
     keys.insert(id);
     let value = format!("{} || {}", quote(TOKEN_PREFIX), sealed(&schedule, &text));
     fitting(value, &text, u32::try_from(TOKEN_PREFIX.len()).unwrap_or(u32::MAX), found)
@@ -122,5 +124,7 @@ pub(super) fn fpe(
     // The tweak: equal values of two columns are not seen to be equal.
     let tweak = format!("pg_catalog.convert_to({}, 'UTF8')", quote(column));
     let plain = format!("{schema}.mask_letters({letters}, {text})");
-    Ok(format!("{schema}.mask_merge({letters}, {text}, {schema}.mask_ff1({secret}, {tweak}, {letters}, {plain}))"))
+    Ok(format!(
+        "{schema}.mask_merge({letters}, {text}, {schema}.mask_ff1({secret}, {tweak}, {letters}, {plain}))"
+    ))
 }

@@ -19,7 +19,11 @@ pub(crate) fn table(relation: &RelationName) -> String {
 
 /// One part of a dotted name, quoted where it must be.
 pub(crate) fn part(name: &str) -> String {
-    if name.contains(['.', '"', ',', '(', ')']) { crate::policy::sqltext::ident(name) } else { name.to_owned() }
+    if name.contains(['.', '"', ',', '(', ')']) {
+        crate::policy::sqltext::ident(name)
+    } else {
+        name.to_owned()
+    }
 }
 
 /// A value worked out of the key's row `k`, once per statement.

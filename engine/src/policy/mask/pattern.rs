@@ -24,7 +24,12 @@ pub(super) fn check(pattern: &str, flags: &str) -> Result<(), String> {
     if flags.contains(['b', 'e', 'q', 'x']) {
         return Err("flags that change how a pattern is read are not for masks".to_owned());
     }
-    let mut scanner = Scanner { rest: pattern.chars().peekable(), groups: vec![false], last: Last::Nothing, constraints: 0 };
+    let mut scanner = Scanner {
+        rest: pattern.chars().peekable(),
+        groups: vec![false],
+        last: Last::Nothing,
+        constraints: 0,
+    };
     while scanner.rest.peek().is_some() {
         scanner.step()?;
     }

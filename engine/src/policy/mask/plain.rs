@@ -46,12 +46,15 @@ fn parts(bucket: &str) -> Option<(&str, &str)> {
 pub(super) fn bucketed(bucket: &str, raw: &str, found: SqlType) -> Fitted {
     let fine = || format!("a bucket of {bucket} hides nothing in this column");
     let (whole, fraction) = parts(bucket).ok_or_else(fine)?;
-    let floor = |low: &str| {
+    // Not by "/", which rounds a long quotient, up at times.
+    let multiple = || {
+        let value = format!("CAST({raw} AS numeric)");
         format!(
-            "CASE WHEN {raw} IS NULL THEN NULL \
-             ELSE GREATEST(pg_catalog.floor(CAST({raw} AS numeric) / {bucket}) * {bucket}, {low}) END"
+            "(pg_catalog.div({value}, {bucket}) - CASE WHEN pg_catalog.mod({value}, {bucket}) < 0 THEN 1 ELSE 0 END) * {bucket}"
         )
     };
+    let floor =
+        |low: &str| format!("CASE WHEN {raw} IS NULL THEN NULL ELSE GREATEST({}, {low}) END", multiple());
     // Buckets start at multiples, and the lowest one may start below what the type holds.
     let integer = |low: &str| {
         if fraction.is_empty() && whole != "1" { Ok(floor(low)) } else { Err(fine()) }
@@ -60,7 +63,7 @@ pub(super) fn bucketed(bucket: &str, raw: &str, found: SqlType) -> Fitted {
         SqlType::SmallInt => integer("-32768"),
         SqlType::Integer => integer("-2147483648"),
         SqlType::BigInt => integer("-9223372036854775808"),
-        SqlType::Numeric(None) => Ok(format!("pg_catalog.floor({raw} / {bucket}) * {bucket}")),
+        SqlType::Numeric(None) => Ok(multiple()),
         SqlType::Numeric(Some((precision, scale))) => {
             // Multiples of 10^-scale are what the column holds anyway.
             let places = usize::from(scale);
@@ -89,8 +92,11 @@ pub(super) fn bucketed(bucket: &str, raw: &str, found: SqlType) -> Fitted {
             let double = |sql: &str| format!("CAST({sql} AS double precision)");
             let low = if found == SqlType::Real { "'-3.4028234e38'" } else { "'-1.7976931348623157e308'" };
             let (value, bucket) = (double(raw), double(bucket));
+            // A quotient below the smallest number or above the largest would be an error. From 1e299 on, neighbours lie further
+            // apart than any bucket.
             Ok(format!(
-                "CASE WHEN {raw} IS NULL THEN NULL \
+                "CASE WHEN {raw} IS NULL THEN NULL WHEN pg_catalog.abs({value}) > 1e299 THEN {value} \
+                 WHEN {value} >= 0 AND {value} < {bucket} THEN 0 WHEN {value} < 0 AND {value} >= - {bucket} THEN - {bucket} \
                  ELSE GREATEST(pg_catalog.floor({value} / {bucket}) * {bucket}, {}) END",
                 double(low)
             ))
@@ -102,15 +108,25 @@ pub(super) fn bucketed(bucket: &str, raw: &str, found: SqlType) -> Fitted {
 pub(super) fn truncated(unit: Unit, raw: &str, found: SqlType) -> Fitted {
     let word = quote(unit.word());
     let fine = || format!("'{}' hides nothing in this column", unit.word());
+    let typed = |text: &str, name: &str| format!("CAST({} AS {name})", quote(text));
     match found {
         SqlType::Date if unit <= Unit::Day => Err(fine()),
-        SqlType::Date => {
-            Ok(format!("pg_catalog.date_trunc({word}, CAST({raw} AS timestamp without time zone))"))
-        }
-        SqlType::Timestamp(Some(0)) | SqlType::TimestampTz(Some(0)) if unit == Unit::Second => Err(fine()),
-        SqlType::Timestamp(_) => Ok(format!("pg_catalog.date_trunc({word}, {raw})")),
+        // Near the ends of what a type holds, the start of a unit, or the timestamp of a date, is out of its range.
+        SqlType::Date => Ok(format!(
+            "CASE WHEN {raw} BETWEEN {} AND {} \
+             THEN pg_catalog.date_trunc({word}, CAST({raw} AS timestamp without time zone)) END",
+            typed("4000-01-01 BC", "date"),
+            typed("290000-01-01", "date")
+        )),
+        SqlType::Timestamp(_) => Ok(format!(
+            "CASE WHEN {raw} >= {} THEN pg_catalog.date_trunc({word}, {raw}) END",
+            typed("4000-01-01 BC", "timestamp without time zone")
+        )),
         // With the zone written out: the session's TimeZone would let it move the cuts.
-        SqlType::TimestampTz(_) => Ok(format!("pg_catalog.date_trunc({word}, {raw}, 'UTC')")),
+        SqlType::TimestampTz(_) => Ok(format!(
+            "CASE WHEN {raw} >= {} THEN pg_catalog.date_trunc({word}, {raw}, 'UTC') END",
+            typed("4000-01-01 00:00:00+00 BC", "timestamp with time zone")
+        )),
         _ => Err("it is for dates and timestamps only".to_owned()),
     }
 }
@@ -118,7 +134,12 @@ pub(super) fn truncated(unit: Unit, raw: &str, found: SqlType) -> Fitted {
 pub(super) fn regex(text: &str, replacement: &str, flags: &str, raw: &str, found: SqlType) -> Fitted {
     let value = text_of(raw, found)?;
     pattern::check(text, flags)?;
-    Ok(format!("pg_catalog.regexp_replace({value}, {}, {}, {})", quote(text), quote(replacement), quote(flags)))
+    Ok(format!(
+        "pg_catalog.regexp_replace({value}, {}, {}, {})",
+        quote(text),
+        quote(replacement),
+        quote(flags)
+    ))
 }
 
 /// What is found becomes its name in brackets, which may be longer: cut to the column's length.

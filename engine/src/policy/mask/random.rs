@@ -30,7 +30,7 @@ pub(super) fn randomized(
     let other = other(raw, column, found, &unit(DRAW))?;
     let seed = seed(relation, column, keys)?;
     Ok(format!(
-        "(SELECT CASE WHEN {} < CAST({} AS double precision) THEN {raw} ELSE CAST({other} AS {}) END \
+        "(SELECT CASE WHEN {raw} IS NULL OR {} < CAST({} AS double precision) THEN {raw} ELSE CAST({other} AS {}) END \
          FROM (SELECT {seed} AS seed OFFSET 0) AS s)",
         unit(DECISION),
         quote(keep),
@@ -62,7 +62,9 @@ fn seed(relation: &Relation, column: &Column, keys: &mut BTreeSet<String>) -> Fi
 fn other(raw: &str, column: &Column, found: SqlType, unit: &str) -> Fitted {
     let schema = names::PRIVATE_SCHEMA;
     let whole = |low: i64, high: i64| {
-        format!("{schema}.mask_noise(CAST({raw} AS numeric), 0, CAST({low} AS numeric), CAST({high} AS numeric), {unit})")
+        format!(
+            "{schema}.mask_noise(CAST({raw} AS numeric), 0, CAST({low} AS numeric), CAST({high} AS numeric), {unit})"
+        )
     };
     Ok(match found {
         SqlType::Boolean => format!("NOT {raw}"),
@@ -73,19 +75,32 @@ fn other(raw: &str, column: &Column, found: SqlType, unit: &str) -> Fitted {
             "{schema}.mask_noise({raw}, LEAST(pg_catalog.scale({raw}), 6), CAST(NULL AS numeric), CAST(NULL AS numeric), {unit})"
         ),
         SqlType::Numeric(Some((precision, scale))) => {
-            let (digits, places) = ("9".repeat(usize::from(precision - scale)), "9".repeat(usize::from(scale)));
-            let most = format!("{}{}", if digits.is_empty() { "0" } else { &digits }, if places.is_empty() { String::new() } else { format!(".{places}") });
-            format!("{schema}.mask_noise({raw}, {scale}, CAST(-{most} AS numeric), CAST({most} AS numeric), {unit})")
+            let (digits, places) =
+                ("9".repeat(usize::from(precision - scale)), "9".repeat(usize::from(scale)));
+            let most = format!(
+                "{}{}",
+                if digits.is_empty() { "0" } else { &digits },
+                if places.is_empty() { String::new() } else { format!(".{places}") }
+            );
+            format!(
+                "{schema}.mask_noise({raw}, {scale}, CAST(-{most} AS numeric), CAST({most} AS numeric), {unit})"
+            )
         }
-        SqlType::Real => format!("{schema}.mask_noise(CAST({raw} AS double precision), CAST('1e38' AS double precision), {unit})"),
+        SqlType::Real => format!(
+            "{schema}.mask_noise(CAST({raw} AS double precision), CAST('1e38' AS double precision), {unit})"
+        ),
         SqlType::Double => format!("{schema}.mask_noise({raw}, CAST('1e300' AS double precision), {unit})"),
         SqlType::Date | SqlType::Timestamp(_) => format!("{schema}.mask_noise({raw}, {unit})"),
         SqlType::TimestampTz(_) => {
-            format!("pg_catalog.timezone('UTC', {schema}.mask_noise(pg_catalog.timezone('UTC', {raw}), {unit}))")
+            format!(
+                "pg_catalog.timezone('UTC', {schema}.mask_noise(pg_catalog.timezone('UTC', {raw}), {unit}))"
+            )
         }
         SqlType::TextLike if column.category == 'E' => {
             let others = format!("pg_catalog.array_remove(pg_catalog.enum_range({raw}), {raw})");
-            format!("({others})[1 + CAST(pg_catalog.floor({unit} * pg_catalog.cardinality({others})) AS integer)]")
+            format!(
+                "({others})[1 + CAST(pg_catalog.floor({unit} * pg_catalog.cardinality({others})) AS integer)]"
+            )
         }
         SqlType::Text
         | SqlType::Varchar(_)
@@ -93,6 +108,8 @@ fn other(raw: &str, column: &Column, found: SqlType, unit: &str) -> Fitted {
         | SqlType::TextLike
         | SqlType::Uuid
         | SqlType::Json
-        | SqlType::Other => return Err("it is for truth values, numbers, dates, timestamps and enums only".to_owned()),
+        | SqlType::Other => {
+            return Err("it is for truth values, numbers, dates, timestamps and enums only".to_owned());
+        }
     })
 }
