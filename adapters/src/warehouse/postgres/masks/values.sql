@@ -129,8 +129,8 @@ END;
 CREATE OR REPLACE FUNCTION lanyard.mask_json_opened(value jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
-  SELECT string_agg(regexp_replace(p.part, '-?[0-9][0-9.eE+-]{6,}', '"\\u001f\&"', 'g') || coalesce(h.hit[1], ''), ''
-                    ORDER BY p.place)
+  SELECT string_agg(regexp_replace(p.part, '-?[0-9][0-9.eE+-]{6,}', '"\\u001f\&"', 'g')
+                    || coalesce(regexp_replace(h.hit[1], '^"\\u001f', '"\\u001f\\u001f'), ''), '' ORDER BY p.place)
   FROM regexp_split_to_table(value::text COLLATE "C", '"(?:[^"\\]|\\.)*"') WITH ORDINALITY AS p(part, place)
   LEFT JOIN regexp_matches(value::text COLLATE "C", '"(?:[^"\\]|\\.)*"', 'g') WITH ORDINALITY AS h(hit, place) ON h.place = p.place;
 END;
