@@ -4,6 +4,7 @@
 //! (parse), the command line (check, explain) and the session (entitle).
 
 mod check;
+mod encrypting;
 mod explain;
 mod generalisation;
 mod index;
@@ -26,6 +27,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use check::check;
+pub use encrypting::encrypting;
 pub use explain::{ColumnExplanation, Explanation, RowsExplanation, explain};
 pub use generalisation::generalisations;
 pub use judge::entitle;

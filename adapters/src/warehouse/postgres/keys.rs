@@ -7,6 +7,8 @@ use std::time::SystemTime;
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
+use lanyard_engine::names;
+
 use super::error::WarehouseError;
 
 const DOING: &str = "looking after mask keys";
@@ -58,4 +60,15 @@ pub(super) async fn retire(client: &Client, id: &str, version: i32) -> Result<bo
         .map_err(failed)?
         .try_get(0)
         .map_err(failed)
+}
+
+/// Bootstrap leaves functions that answer NULL where there is no AES.
+pub(super) async fn has_aes(client: &mut Client) -> Result<bool, WarehouseError> {
+    let failed = |e| WarehouseError::from_client(e, DOING);
+    let tx = client.transaction().await.map_err(failed)?;
+    tx.batch_execute(&format!("SET LOCAL ROLE {}", names::OWNER_ROLE)).await.map_err(failed)?;
+    let sql = "SELECT lanyard.mask_aes_ecb(sha256(''), sha256('')) IS NOT NULL";
+    let row = tx.query_typed_one(sql, &[]).await.map_err(failed)?;
+    tx.commit().await.map_err(failed)?;
+    row.try_get(0).map_err(failed)
 }

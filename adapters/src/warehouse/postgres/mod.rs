@@ -226,6 +226,19 @@ impl Warehouse {
         .await
     }
 
+    /// Can this database encrypt? Without it, masks that do show NULL.
+    ///
+    /// # Errors
+    /// No connection, or the server refuses.
+    pub async fn has_aes(&self) -> Result<bool, WarehouseError> {
+        within(VEND_SECONDS_MAX, "looking for AES", async {
+            let mut lent = self.inner.builder.exclusive().await?;
+            let found = keys::has_aes(lent.client()?).await;
+            lent.give_back(found)
+        })
+        .await
+    }
+
     /// Every mask key in every version that is kept, by id, newest first.
     ///
     /// # Errors

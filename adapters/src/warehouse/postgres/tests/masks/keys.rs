@@ -1,5 +1,7 @@
 //! Keys: who reaches them, what undoes a mask, and rotation.
 
+use lanyard_engine::policy::encrypting;
+
 use super::*;
 
 const PEOPLE: &str = "
@@ -22,7 +24,11 @@ async fn reversible_is_undone_through_rotations_until_its_key_is_retired() -> Ou
     let stage = Stage::open("mask_reversible", PEOPLE).await?;
     let sql = "SELECT name, mail FROM {view} ORDER BY id";
     let first = stage.rows("taylor", REVERSIBLE, "people", sql).await?;
-    assert_eq!(first, stage.rows("riley", REVERSIBLE, "people", sql).await?, "equal values are equal for everyone");
+    assert_eq!(
+        first,
+        stage.rows("riley", REVERSIBLE, "people", sql).await?,
+        "equal values are equal for everyone"
+    );
     assert!(first[0][0].as_deref().is_some_and(|v| v.starts_with("my.key.1.")), "{first:?}");
     assert_eq!(first[0][0], first[0][1]);
     assert_eq!(first[1][1], None);
@@ -36,11 +42,21 @@ async fn reversible_is_undone_through_rotations_until_its_key_is_retired() -> Ou
             let forged = format!("{}{new}{}", &masked[..place], &masked[place + old.len_utf8()..]);
             assert_eq!(stage.unmask(&forged).await?, None, "{forged}");
         }
-        for forged in [masked.replace(".1.", ".2."), format!("{masked}A"), masked[..masked.len() - 1].to_owned()] {
+        for forged in
+            [masked.replace(".1.", ".2."), format!("{masked}A"), masked[..masked.len() - 1].to_owned()]
+        {
             assert_eq!(stage.unmask(&forged).await?, None, "{forged}");
         }
     }
-    for nonsense in ["", ".", "my.key.1.", "my.key.0.AAAA", "my.key.99999999999.AAAA", "my.key.1.====", "my.key.1.\u{1F600}"] {
+    for nonsense in [
+        "",
+        ".",
+        "my.key.1.",
+        "my.key.0.AAAA",
+        "my.key.99999999999.AAAA",
+        "my.key.1.====",
+        "my.key.1.\u{1F600}",
+    ] {
         assert_eq!(stage.unmask(nonsense).await?, None, "{nonsense}");
     }
 
@@ -58,7 +74,10 @@ async fn reversible_is_undone_through_rotations_until_its_key_is_retired() -> Ou
     }
     let versions: Vec<(String, i32, bool)> =
         warehouse.keys().await?.into_iter().map(|k| (k.id, k.version, k.replaced.is_some())).collect();
-    assert_eq!(versions, [("reversible:my.key".to_owned(), 2, false), ("reversible:my.key".to_owned(), 1, true)]);
+    assert_eq!(
+        versions,
+        [("reversible:my.key".to_owned(), 2, false), ("reversible:my.key".to_owned(), 1, true)]
+    );
     assert!(!warehouse.retire_key("reversible:my.key", 2).await?, "the one in force stays");
     assert!(warehouse.retire_key("reversible:my.key", 1).await?);
     assert!(!warehouse.retire_key("reversible:my.key", 1).await?);
@@ -100,13 +119,19 @@ async fn tokens_are_stable_for_a_subject_and_nobody_elses() -> Outcome {
     .await?;
     assert_eq!(state_of(&mut taylor.session, &back).await, "42501");
     let bundle = format!("lanyard_bundle_{}", taylor.entitlement.fingerprint);
-    dba.batch_execute(&format!("GRANT EXECUTE ON FUNCTION lanyard.detokenize(text), lanyard.detokenize(uuid) TO {bundle}"))
-        .await?;
+    dba.batch_execute(&format!(
+        "GRANT EXECUTE ON FUNCTION lanyard.detokenize(text), lanyard.detokenize(uuid) TO {bundle}"
+    ))
+    .await?;
     assert_eq!(ask(&mut taylor.session, &back).await?, [[Some("Smith".to_owned())]]);
     let uuid = format!("SELECT public.back('{}'::uuid)", mine[0][2].clone().expect("not null"));
-    assert_eq!(ask(&mut taylor.session, &uuid).await?, [[Some("00112233-4455-6677-8899-aabbccddeeff".to_owned())]]);
+    assert_eq!(
+        ask(&mut taylor.session, &uuid).await?,
+        [[Some("00112233-4455-6677-8899-aabbccddeeff".to_owned())]]
+    );
     let other = theirs[0][0].clone().expect("not null");
-    for forged in [other, token.replace("tok_", ""), format!("{token}A"), token[..token.len() - 1].to_owned()] {
+    for forged in [other, token.replace("tok_", ""), format!("{token}A"), token[..token.len() - 1].to_owned()]
+    {
         let sql = format!("SELECT public.back('{forged}')");
         assert_eq!(ask(&mut taylor.session, &sql).await?, [[None]], "{forged}");
     }
@@ -153,14 +178,24 @@ async fn a_session_runs_masks_and_can_call_none_of_it() -> Outcome {
     let key = stage.pads("reversible:people").await?;
     let hex: String = key.iter().map(|b| format!("{b:02x}")).collect();
     let view = sight.entitlement.access("public", "people").expect("readable").view.name.clone();
-    let plan = dba.query(&format!("EXPLAIN (ANALYZE, VERBOSE) SELECT * FROM lanyard_secured.{view}"), &[]).await?;
+    let plan =
+        dba.query(&format!("EXPLAIN (ANALYZE, VERBOSE) SELECT * FROM lanyard_secured.{view}"), &[]).await?;
     let plan: String = plan.iter().map(|r| r.get::<_, String>(0) + "\n").collect();
     assert!(plan.contains("InitPlan") && !plan.contains(&hex), "{plan}");
-    let pads = dba.query_one("SELECT encode(inner_pad, 'hex'), encode(outer_pad, 'hex') FROM lanyard.mask_key LIMIT 1", &[]).await?;
-    let definition = dba.query_one("SELECT pg_get_viewdef($1::text::regclass)", &[&format!("lanyard_secured.{view}")]).await?;
+    let pads = dba
+        .query_one(
+            "SELECT encode(inner_pad, 'hex'), encode(outer_pad, 'hex') FROM lanyard.mask_key LIMIT 1",
+            &[],
+        )
+        .await?;
+    let definition = dba
+        .query_one("SELECT pg_get_viewdef($1::text::regclass)", &[&format!("lanyard_secured.{view}")])
+        .await?;
     let log = stage.shop.server.log()?;
     for pad in [hex, pads.get(0), pads.get(1)] {
-        assert!(!log.contains(&pad) && !plan.contains(&pad) && !definition.get::<_, String>(0).contains(&pad));
+        assert!(
+            !log.contains(&pad) && !plan.contains(&pad) && !definition.get::<_, String>(0).contains(&pad)
+        );
     }
     stage.shop.warehouse.end(&sight.role).await?;
     Ok(())
@@ -174,7 +209,7 @@ async fn without_aes_what_needs_it_is_null_and_doctor_says_so() -> Outcome {
         let findings = super::super::super::doctor(&stage.shop.endpoint(), &stage.shop.server.dba()).await?;
         Ok(findings.iter().any(|f| f.what.contains("pgcrypto")))
     };
-    assert!(!warned().await?);
+    assert!(!warned().await? && stage.shop.warehouse.has_aes().await?);
     // As bootstrap leaves them on a server without the extension.
     for name in ["ecb", "cbc", "undo"] {
         dba.batch_execute(&format!(
@@ -184,10 +219,12 @@ async fn without_aes_what_needs_it_is_null_and_doctor_says_so() -> Outcome {
         .await?;
     }
     dba.batch_execute("DROP EXTENSION pgcrypto").await?;
-    assert!(warned().await?);
+    assert!(warned().await? && !stage.shop.warehouse.has_aes().await?);
     let policies = ["reversible(people)", "fpe(letters)", "token"];
     for mask in policies {
         let policy = format!("policy m mask columns named name, mail, ref with {mask}");
+        let told = encrypting(&stage.snapshot(&policy).await?);
+        assert!(told.len() == 1 && told[0].message.contains("pgcrypto"), "{told:?}");
         let rows = stage.rows("taylor", &policy, "people", "SELECT name, mail, ref FROM {view}").await?;
         assert!(rows.iter().flatten().all(Option::is_none), "{mask}: {rows:?}");
     }

@@ -37,7 +37,8 @@ async fn hash_is_plain_hmac() -> Outcome {
     let sql = "SELECT name, short, wide FROM {view} ORDER BY id";
     let rows = stage.rows("taylor", &policy, "people", sql).await?;
     let key = stage.pads("table:public.people").await?;
-    let expected = |text: &str, length: usize| Some(hex(&hmac_of(&key, text.as_bytes()))[..length].to_owned());
+    let expected =
+        |text: &str, length: usize| Some(hex(&hmac_of(&key, text.as_bytes()))[..length].to_owned());
     let padded = |text: &str| expected(text, 64).map(|h| format!("{h:<100}"));
     assert_eq!(rows[0], [expected("Smith", 64), expected("Smith", 40), padded("Smith")]);
     assert_eq!(rows[1], [expected("", 64), expected("", 40), padded("")]);
@@ -144,7 +145,9 @@ async fn fpe_keeps_the_form_and_hides_what_it_cannot_encrypt() -> Outcome {
                   INSERT INTO public.p SELECT n, lpad(n::text, 6, '0') FROM generate_series(1000, 1999) n;";
     let stage = Stage::open("mask_fpe", tables).await?;
     let policy = "policy m mask columns named phone, other with fpe(digits)";
-    let rows = stage.rows("taylor", policy, "p", "SELECT phone, other FROM {view} WHERE id < 1000 ORDER BY id").await?;
+    let rows = stage
+        .rows("taylor", policy, "p", "SELECT phone, other FROM {view} WHERE id < 1000 ORDER BY id")
+        .await?;
     let (phone, other) = (rows[0][0].clone().expect("fits"), rows[0][1].clone().expect("fits"));
     assert_ne!(phone, other, "columns have tweaks of their own");
     for masked in [&phone, &other] {
@@ -243,9 +246,12 @@ async fn a_share_of_rows_is_that_share_and_stays_the_same() -> Outcome {
                   INSERT INTO public.m SELECT i, 'w' || i % 5000 FROM generate_series(1, 40000) i;";
     let stage = Stage::open("mask_share", tables).await?;
     fix_key(&stage, "rows:public.m", *b"a key that the test knows, 32 by").await?;
-    for (percent, by, low, high) in [("10", "", 3_600, 4_400), ("50", "", 19_600, 20_400), ("12.5", " by owner", 4_600, 5_400)] {
+    for (percent, by, low, high) in
+        [("10", "", 3_600, 4_400), ("50", "", 19_600, 20_400), ("12.5", " by owner", 4_600, 5_400)]
+    {
         let policy = format!("policy m show rows of tables named public.m only {percent} %{by}");
-        let sql = "SELECT count(*), md5(string_agg(id::text, ',' ORDER BY id)), count(DISTINCT owner) FROM {view}";
+        let sql =
+            "SELECT count(*), md5(string_agg(id::text, ',' ORDER BY id)), count(DISTINCT owner) FROM {view}";
         let rows = stage.rows("taylor", &policy, "m", sql).await?;
         let count: u32 = rows[0][0].as_deref().unwrap_or_default().parse()?;
         assert!((low..=high).contains(&count), "{percent}: {count}");
