@@ -37,7 +37,7 @@ RETURN lanyard.mask_siv_schedule(
 -- The AES key of a subject's tokens for uuids, which are one block each.
 CREATE OR REPLACE FUNCTION lanyard.mask_token_key(inner_pad bytea, outer_pad bytea, subject text) RETURNS bytea
 LANGUAGE sql STABLE STRICT PARALLEL SAFE
-RETURN lanyard.mask_subkey(lanyard.mask_subkey(inner_pad, outer_pad, 'token uuid'), outer_pad, subject);
+RETURN lanyard.mask_subkey(inner_pad, outer_pad, 'token uuid ' || subject);
 
 -- A new version of a key; the one in force is kept for undoing. Answers the new version's number, NULL for an unknown id.
 -- The key is made here: a parameter would be in the log under log_statement = all.

@@ -51,7 +51,7 @@ BEGIN ATOMIC
   FROM (
     SELECT lanyard.mask_shift(p.spread, unit) * p.step AS shift
     FROM (SELECT 10::numeric ^ -digits AS step, greatest(ceil(abs(value) / 4 * 10::numeric ^ digits), 5) AS spread
-          WHERE value NOT IN ('NaN', 'Infinity', '-Infinity') OFFSET 0) AS p OFFSET 0
+          WHERE abs(value) < 1e1000 OFFSET 0) AS p OFFSET 0
   ) AS s;
 END;
 

@@ -49,7 +49,7 @@ async fn every_visible_combination_has_at_least_k_rows() -> Outcome {
         );
         let before = stage.rows("taylor", &policy, "people", &sql).await?;
         let all_hidden = [Some("1".to_owned()), Some("3001".to_owned()), Some("0".to_owned())];
-        assert_eq!(before, [all_hidden.clone()], "{columns}: nothing is known yet");
+        assert_eq!(before, [all_hidden], "{columns}: nothing is known yet");
         let made = generalise(&stage, &policy).await?;
         assert_eq!(made.len(), 1);
         assert_eq!((made[0].version, made[0].visible + made[0].hidden), (1, 3001));
