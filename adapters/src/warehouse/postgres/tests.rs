@@ -6,6 +6,7 @@ mod floor;
 mod login;
 mod masks;
 mod roles;
+mod rows;
 mod server;
 mod views;
 

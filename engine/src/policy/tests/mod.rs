@@ -1,7 +1,9 @@
 //! Tests of policy as a whole: a small shop, its people, and what they may do.
 
 mod checks;
+mod json;
 mod judging;
+mod language;
 mod masking;
 mod predicates;
 mod properties;

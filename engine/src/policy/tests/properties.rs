@@ -342,7 +342,7 @@ fn mask() -> BoxedStrategy<Mask> {
 fn masking_with() -> BoxedStrategy<Masking> {
     prop_oneof![
         1 => Just(Masking::With { mask: Mask::Deny, cells: None }),
-        5 => (mask(), option::of(cells())).prop_map(|(mask, cells)| Masking::With { mask, cells }),
+        5 => (mask(), option::of(cells().prop_map(Box::new))).prop_map(|(mask, cells)| Masking::With { mask, cells }),
     ]
     .boxed()
 }
@@ -437,7 +437,7 @@ fn any_rule() -> BoxedStrategy<Rule> {
     .boxed()
 }
 
-fn any_policy() -> BoxedStrategy<Policy> {
+pub(super) fn any_policy() -> BoxedStrategy<Policy> {
     let watches = select(vec![Watches::Subject, Watches::Actor, Watches::Both]);
     let other = (name(), select(State::ALL.to_vec()), watches, any_rule()).prop_map(
         |(name, state, watches, rule)| {

@@ -275,6 +275,9 @@ impl<'t> Parser<'t> {
 
     /// What could have followed where a policy neither goes on nor ends.
     fn after_rule<T>(&self, rule: &Rule) -> Parsed<T> {
+        if ["in", "with", "has", "named", "under", "not"].iter().any(|w| self.sees(w)) {
+            return self.wanted("'and' before another test", "tests are joined by 'and' or 'or'");
+        }
         match rule {
             Rule::Grant(_) | Rule::Permit(_) | Rule::Reveal(_) | Rule::Purpose(_) => {
                 self.expected(&["and", "or", "policy", "guardrail"])
@@ -461,13 +464,13 @@ impl<'t> Parser<'t> {
     fn masked(&mut self) -> Parsed<Masking> {
         let mask = self.mask()?;
         let start = self.offset();
-        let cells = if self.accept("where") { Some(self.predicate()?) } else { None };
+        let cells = if self.accept("where") { Some(Box::new(self.predicate()?)) } else { None };
         if mask == Mask::Deny && cells.is_some() {
             let problem = Problem::new("a column that does not exist cannot depend on the row");
             return Err((start, problem.hint("use 'null' for some rows")));
         }
         let looks_up = |p: &Predicate| p.expr.nodes().any(|e| matches!(e, Expr::Lookup { .. }));
-        if cells.as_ref().is_some_and(looks_up) {
+        if cells.as_deref().is_some_and(looks_up) {
             let problem = Problem::new("a mask looks at its own row only, not into another table");
             return Err((start, problem.hint("compare columns of the same table")));
         }
