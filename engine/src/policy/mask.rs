@@ -168,6 +168,7 @@ fn text_of(raw: &str, found: SqlType) -> Fitted {
 
 #[cfg(test)]
 mod tests {
+    use super::super::model::Entity;
     use super::super::predicate::Literal;
     use super::*;
     use crate::catalog::{Keys, RelationKind, RelationName};
@@ -187,7 +188,7 @@ mod tests {
             oid: 1,
             kind: RelationKind::Table,
             columns: vec![column.clone()],
-            primary_key: Vec::new(),
+            primary_key: vec![column.name.clone()],
             keys: Keys::default(),
             row_security: false,
             tags: BTreeSet::new(),
@@ -256,6 +257,65 @@ mod tests {
             ("double precision", bucket("0.001")),
         ] {
             assert!(!on(type_sql, 'N', &mask).1, "{type_sql} {mask:?}");
+        }
+    }
+
+    #[test]
+    fn masks_with_keys_fit_where_their_values_do() {
+        let reversible = || Mask::Reversible { key: "people".into() };
+        let fpe = || Mask::Fpe { alphabet: "0123456789".into() };
+        let randomized = |keep: &str| Mask::Randomized { keep: keep.into() };
+        let k = |columns: &[&str]| Mask::KAnonymous {
+            columns: columns.iter().map(|c| (*c).to_owned()).collect(),
+            k: 5,
+        };
+        let regex = |pattern: &str| Mask::Regex {
+            pattern: pattern.into(),
+            replacement: String::new(),
+            flags: String::new(),
+        };
+        for (type_sql, category, mask) in [
+            ("integer", 'N', reversible()),
+            ("bytea", 'U', reversible()),
+            ("public.code", 'S', reversible()),
+            // "people.", six digits of a version, a point, and 17 bytes in base64.
+            ("character varying(36)", 'S', reversible()),
+            ("character varying(5)", 'S', fpe()),
+            ("bigint", 'N', fpe()),
+            ("integer", 'N', Mask::Token),
+            ("character(20)", 'S', Mask::Token),
+            ("text", 'S', randomized("0.5")),
+            ("uuid", 'U', randomized("0.5")),
+            ("public.code", 'S', randomized("0.5")),
+            ("interval", 'T', randomized("0.5")),
+            ("integer", 'N', randomized("1")),
+            ("integer", 'N', randomized("1.0")),
+            ("integer", 'N', k(&["other"])),
+            ("integer", 'N', k(&["c\"x", "other"])),
+            ("bytea", 'U', k(&["c\"x"])),
+            ("public.code", 'S', k(&["c\"x"])),
+            ("integer", 'N', Mask::Redact { entities: Entity::ALL.into_iter().collect() }),
+            ("text", 'S', regex("(a+)+")),
+            ("text", 'S', regex("(a)\\1")),
+        ] {
+            let (sql, fell) = on(type_sql, category, &mask);
+            assert!(fell && !sql.contains("lanyard."), "{type_sql} {mask:?}: {sql}");
+        }
+        for (type_sql, category, mask) in [
+            ("character varying(37)", 'S', reversible()),
+            ("character varying(6)", 'S', fpe()),
+            ("character varying(27)", 'S', Mask::Token),
+            ("uuid", 'U', Mask::Token),
+            ("public.mood", 'E', randomized("0.5")),
+            ("public.mood", 'E', k(&["c\"x"])),
+            ("numeric(2,2)", 'N', randomized("0")),
+            ("jsonb", 'U', Mask::Redact { entities: Entity::ALL.into_iter().collect() }),
+        ] {
+            let (sql, fell) = on(type_sql, category, &mask);
+            assert!(
+                !fell && sql.starts_with("CAST(") && sql.ends_with(&format!(" AS {type_sql})")),
+                "{type_sql} {mask:?}: {sql}"
+            );
         }
     }
 

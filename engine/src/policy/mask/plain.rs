@@ -118,6 +118,7 @@ pub(super) fn truncated(unit: Unit, raw: &str, found: SqlType) -> Fitted {
             typed("4000-01-01 BC", "date"),
             typed("290000-01-01", "date")
         )),
+        SqlType::Timestamp(Some(0)) | SqlType::TimestampTz(Some(0)) if unit == Unit::Second => Err(fine()),
         SqlType::Timestamp(_) => Ok(format!(
             "CASE WHEN {raw} >= {} THEN pg_catalog.date_trunc({word}, {raw}) END",
             typed("4000-01-01 BC", "timestamp without time zone")
