@@ -66,7 +66,9 @@ const PING_SECONDS_MAX: u64 = 5;
 const BOOTSTRAPPED: &str = "
     SELECT to_regprocedure('lanyard.vend(text, text, text, timestamptz, int, text, jsonb)') IS NOT NULL
        AND to_regprocedure('lanyard.create_bundle(text)') IS NOT NULL
-       AND to_regclass('lanyard.bundle_column') IS NOT NULL";
+       AND to_regclass('lanyard.bundle_column') IS NOT NULL
+       AND to_regprocedure('lanyard.list_keys()') IS NOT NULL
+       AND to_regclass('lanyard.generalised') IS NOT NULL";
 
 /// One database of one PostgreSQL, with the two logins that Lanyard keeps there. Clones share everything.
 #[derive(Clone)]

@@ -18,6 +18,7 @@ DECLARE
   shape text := 'CREATE OR REPLACE FUNCTION lanyard.mask_aes_%s(data bytea, key bytea) RETURNS bytea'
                 ' LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN %s';
   each record;
+  f oid;
 BEGIN
   IF place IS NULL AND EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pgcrypto') THEN
     BEGIN
@@ -31,11 +32,24 @@ BEGIN
     SELECT * FROM (VALUES ('ecb', 'encrypt', 'aes-ecb'), ('cbc', 'encrypt', 'aes-cbc'), ('undo', 'decrypt', 'aes-ecb'))
       AS v(name, function, cipher)
   LOOP
-    EXECUTE format(shape, each.name, CASE WHEN place IS NULL THEN 'NULL::bytea'
-      ELSE format('%I.%I(data, key, %L)', place, each.function, each.cipher || '/pad:none') END);
-    -- Who reads a view calls what its masks call; turning back is the definer's.
+    f := NULL;
     IF place IS NOT NULL THEN
-      EXECUTE format('GRANT EXECUTE ON FUNCTION %I.%I(bytea, bytea, text) TO %s', place, each.function,
+      -- The extension's own: a function of that name that somebody else put there would be handed the keys.
+      SELECT p.oid INTO f FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+        JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+                        AND d.refclassid = 'pg_extension'::regclass
+        JOIN pg_extension x ON x.oid = d.refobjid AND x.extname = 'pgcrypto'
+        WHERE p.proname = each.function AND p.proargtypes = '17 17 25'::oidvector AND l.lanname = 'c'
+          AND p.probin = '$libdir/pgcrypto';
+      IF f IS NULL THEN
+        RAISE EXCEPTION 'extension pgcrypto has no function % of its own', each.function USING ERRCODE = '42883';
+      END IF;
+    END IF;
+    EXECUTE format(shape, each.name, CASE WHEN f IS NULL THEN 'NULL::bytea'
+      ELSE format('%I.%I(data, key, %L)', place, each.function, each.cipher || '/pad:none') END);
+    -- Who reads a view calls what its masks call; turning back is the definer's. Where PUBLIC may already, nothing changes.
+    IF f IS NOT NULL AND (place = 'lanyard' OR NOT has_function_privilege('public', f, 'EXECUTE')) THEN
+      EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', f::regprocedure,
         CASE each.function WHEN 'encrypt' THEN 'lanyard_definer, lanyard_owner, lanyard_session' ELSE 'lanyard_definer' END);
     END IF;
   END LOOP;

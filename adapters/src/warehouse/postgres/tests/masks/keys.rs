@@ -236,3 +236,34 @@ async fn without_aes_what_needs_it_is_null_and_doctor_says_so() -> Outcome {
     assert!(rows.iter().all(Option::is_some));
     Ok(())
 }
+
+#[tokio::test]
+async fn pgcrypto_is_used_where_it_is_and_never_an_impostor() -> Outcome {
+    let stage = Stage::open("mask_elsewhere", PEOPLE).await?;
+    let dba = stage.shop.dba().await?;
+    let bootstrap = async || {
+        super::super::super::bootstrap(&stage.shop.endpoint(), &stage.shop.server.dba(), &options()).await
+    };
+    let policy = "policy m mask columns named public.people.name with reversible(people)";
+    let sql = "SELECT name FROM {view} ORDER BY id";
+    let before = stage.column("taylor", policy, "people", sql).await?;
+    // The same keys, the same values, wherever the extension is.
+    dba.batch_execute("CREATE SCHEMA \"ext 1\"; ALTER EXTENSION pgcrypto SET SCHEMA \"ext 1\"").await?;
+    assert_eq!(stage.column("taylor", policy, "people", sql).await?, before);
+    bootstrap().await?;
+    assert_eq!(stage.column("taylor", policy, "people", sql).await?, before);
+    // Somebody takes its place: no bootstrap, and nothing of it is left.
+    dba.batch_execute(
+        "CREATE OR REPLACE FUNCTION lanyard.mask_aes_ecb(data bytea, key bytea) RETURNS bytea LANGUAGE sql RETURN NULL::bytea;
+         CREATE OR REPLACE FUNCTION lanyard.mask_aes_cbc(data bytea, key bytea) RETURNS bytea LANGUAGE sql RETURN NULL::bytea;
+         ALTER EXTENSION pgcrypto DROP FUNCTION \"ext 1\".encrypt(bytea, bytea, text);
+         DROP FUNCTION \"ext 1\".encrypt(bytea, bytea, text);
+         CREATE FUNCTION \"ext 1\".encrypt(bytea, bytea, text) RETURNS bytea LANGUAGE sql AS 'SELECT $2';
+         ALTER EXTENSION pgcrypto ADD FUNCTION \"ext 1\".encrypt(bytea, bytea, text)",
+    )
+    .await?;
+    assert_eq!(bootstrap().await.expect_err("an impostor").sqlstate(), Some("42883"));
+    let rows = stage.column("taylor", policy, "people", sql).await?;
+    assert!(rows.iter().all(Option::is_none), "{rows:?}");
+    Ok(())
+}
