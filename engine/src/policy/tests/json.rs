@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::properties::any_policy;
+use super::generators::any_policy;
 use super::{SAMPLE, parse};
 use crate::policy::model::Policy;
 use crate::policy::{Diagnostic, PolicySet, Source, print, to_json};
@@ -185,6 +185,16 @@ fn json_that_is_no_policy_is_refused_with_a_place() {
     case("/policies/0/name", json!("a\nb"), "");
     case("/policies/0/name", json!(7), "invalid type");
     case("/policies/0", json!({"name": "p"}), "missing field `rule`");
+    case(
+        "/policies/0/rule/mask/otherwise",
+        json!({"with": {"mask": {"hash": []}}}),
+        "not written as the schema says: policies/0/rule/mask/otherwise/with/mask/hash/",
+    );
+    case(
+        "/policies/0/rule/mask/otherwise",
+        json!({"with": {"mask": {"null": null}}}),
+        "not written as the schema says",
+    );
     case("/policies", json!({}), "");
     for (value, says) in cases {
         let text = serde_json::to_string_pretty(&value).expect("JSON");

@@ -1,6 +1,8 @@
 //! Tests of policy as a whole: a small shop, its people, and what they may do.
 
 mod checks;
+mod errors;
+mod generators;
 mod json;
 mod judging;
 mod language;
