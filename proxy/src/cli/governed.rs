@@ -44,6 +44,12 @@ fn catalog(config: &Config, entry: &Database) -> Result<Catalog, CliError> {
     block_on(async { connect(config, entry).await?.catalog().await.map_err(failed) })
 }
 
+/// Can the warehouse encrypt?
+pub(super) fn has_aes(config: &Config, entry: &Database) -> Result<bool, CliError> {
+    let failed = |error| cannot("examine", entry, error);
+    block_on(async { connect(config, entry).await?.has_aes().await.map_err(failed) })
+}
+
 /// Logs in to an entry's warehouse as the proxy does.
 pub(super) async fn connect(config: &Config, entry: &Database) -> Result<Warehouse, CliError> {
     let secrets = config.database_material(entry)?;

@@ -5,6 +5,7 @@ mod doctor;
 mod floor;
 mod identify;
 mod login;
+mod masks;
 mod roles;
 mod rows;
 mod server;
