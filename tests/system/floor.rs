@@ -12,7 +12,7 @@ use lanyard_adapters::store;
 use lanyard_adapters::warehouse::postgres::{Endpoint, Lease, Login, Secret, TlsMode, Warehouse};
 use lanyard_engine::identity::{Principal, RoleName, SessionId, ShortId, UserId};
 use lanyard_engine::policy::{self, PolicySet, Source};
-use lanyard_engine::snapshot::Snapshot;
+use lanyard_engine::snapshot::{Parts, Snapshot};
 use lanyard_tests::{Governed, Outcome, Raw};
 
 use crate::attacks::{Attack, PRINCIPALS, attacked, catalogue, leak, simple};
@@ -51,13 +51,13 @@ async fn vend(governed: &Governed, user: &str, number: u32) -> Outcome<Vended> {
     let sources: Vec<Source<'_>> =
         governance.policies.iter().map(|(file, text)| Source { file, text }).collect();
     let policies = PolicySet::parse(&sources).map_err(|errors| format!("{errors:?}"))?;
-    let snapshot = Snapshot {
+    let snapshot = Snapshot::new(Parts {
         version: 1,
         identities: governance.identities.clone(),
         tags: governance.tags.clone(),
         policies,
         catalog,
-    };
+    });
     let principal = Principal::Direct { user: UserId::parse(user)? };
     let entitlement = policy::entitle(&snapshot, &principal)?;
     let prepared = warehouse.prepare(&entitlement).await?;

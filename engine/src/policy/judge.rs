@@ -5,11 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use super::PolicySet;
+use super::held::Held;
 use super::mask::Applied;
 use super::matching::{Person, is_table};
-use super::model::{Policy, Rule, Watches};
+use super::model::{PartyKind, Policy, Rule, Watches};
+use super::resolved::{Facts, Resolved, SnapshotIndex};
 use super::view::{self, Shown};
 use crate::catalog::{Relation, RelationKind, TagPath};
 use crate::entitlement::{Access, ColumnRule, Entitlement, Operation, RowRule};
@@ -28,7 +31,7 @@ pub fn entitle(snapshot: &Snapshot, principal: &Principal) -> Result<Entitlement
     let session = Session::of(snapshot, principal)?;
     let mut relations: BTreeMap<String, BTreeMap<String, Access>> = BTreeMap::new();
     let mut session_attributes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for relation in snapshot.catalog.relations.values() {
+    for relation in session.reachable() {
         let Ok(ruling) = session.judge(relation) else {
             continue;
         };
@@ -50,6 +53,9 @@ pub(crate) struct Session<'a> {
     pub(crate) user: Option<Person<'a>>,
     pub(crate) agent: Option<Person<'a>>,
     combination: Combination,
+    resolved: Arc<Resolved>,
+    of_user: Held,
+    of_agent: Held,
 }
 
 /// A relation that may be used.
@@ -131,13 +137,43 @@ impl<'a> Session<'a> {
             Some(id) => Some(identities.agents.get(id).ok_or_else(|| unknown("agent", id.as_str()))?),
             None => None,
         };
-        Ok(Self {
-            snapshot,
-            policies: &snapshot.policies,
-            user: user.map(Person::user),
-            agent: agent.map(Person::agent),
-            combination: agent.map_or(Combination::Guarded, |a| a.combination),
-        })
+        let policies = &snapshot.policies;
+        let resolved = SnapshotIndex::of(snapshot);
+        let held = |person: &Person<'_>| Held::of(person, policies, &resolved);
+        let combination = agent.map_or(Combination::Guarded, |a| a.combination);
+        let (user, agent) = (user.map(Person::user), agent.map(Person::agent));
+        let of_user = user.as_ref().map(held).unwrap_or_default();
+        let of_agent = agent.as_ref().map(held).unwrap_or_default();
+        Ok(Self { snapshot, policies, user, agent, combination, resolved, of_user, of_agent })
+    }
+
+    /// Relations that some grant of somebody in the session could mean: all others are refused.
+    fn reachable(&self) -> impl Iterator<Item = &'a Relation> {
+        let numbers: BTreeSet<u32> = self.of_user.relations().chain(self.of_agent.relations()).collect();
+        let catalog = &self.snapshot.catalog;
+        numbers.into_iter().filter_map(|n| catalog.relations.get(self.resolved.name(n)?))
+    }
+
+    fn held(&self, person: &Person<'a>) -> &Held {
+        match person.kind {
+            PartyKind::Agents => &self.of_agent,
+            PartyKind::Users | PartyKind::Everyone => &self.of_user,
+        }
+    }
+
+    /// Number of a relation, and what policies say about it whoever asks. Of a relation the snapshot's catalog has not there is
+    /// nothing to know, and it is refused.
+    pub(crate) fn facts(&self, relation: &Relation) -> Result<(u32, &Facts), Vec<Reason>> {
+        let unknown = || vec![Reason::NoGrant("principal")];
+        let number = self.resolved.number(&relation.name).ok_or_else(unknown)?;
+        let facts = self.resolved.facts(self.policies, number, relation).ok_or_else(unknown)?;
+        Ok((number, facts))
+    }
+
+    /// Row and mask policies for somebody in particular that could be for the subject, or for the agent that acts.
+    pub(crate) fn scoped(&self, relation: u32, subject: &Person<'a>) -> [&[u32]; 2] {
+        let actor = self.agent.as_ref().map_or(&[][..], |_| self.of_agent.scoped(relation));
+        [self.held(subject).scoped(relation), actor]
     }
 
     /// Judges one relation.
@@ -154,8 +190,11 @@ impl<'a> Session<'a> {
         let mut columns = BTreeMap::new();
         let mut keys = BTreeSet::new();
         let mut notes = BTreeMap::new();
-        let candidates = self.policies.index().masks.candidates(relation);
-        for column in &relation.columns {
+        let (number, facts) = self.facts(relation)?;
+        let scoped = self.scoped(number, &reach.subject);
+        for (place, column) in relation.columns.iter().enumerate() {
+            let open = facts.open_masks.get(place).map_or(&[][..], Vec::as_slice);
+            let candidates = self.masks(relation, column, open, scoped);
             let (rule, applied) = self.column(relation, column, &reach.subject, &candidates);
             columns.insert(column.name.clone(), rule.clone());
             if let Some(note) = applied.as_ref().and_then(|a| a.fallback.clone()) {
@@ -203,9 +242,9 @@ impl<'a> Session<'a> {
     /// Policies among the candidates that mean the relation, oldest first.
     pub(crate) fn lane(
         &self,
-        candidates: BTreeSet<u32>,
+        candidates: impl IntoIterator<Item = u32>,
         relation: &'a Relation,
-    ) -> impl Iterator<Item = &'a Policy> + use<'a> {
+    ) -> impl Iterator<Item = &'a Policy> {
         let policies = self.policies;
         candidates.into_iter().filter_map(move |n| policies.get(n)).filter(move |p| match &p.rule {
             Rule::Grant(grant) => is_table(&grant.on, relation),
@@ -216,9 +255,10 @@ impl<'a> Session<'a> {
     }
 
     fn side(&self, person: &Person<'a>, relation: &'a Relation) -> Side<'a> {
-        let index = self.policies.index();
         let mut side = Side { operations: BTreeSet::new(), grants: Vec::new(), failed: Vec::new() };
-        for policy in self.lane(index.grants.candidates(relation), relation) {
+        let number = self.resolved.number(&relation.name);
+        let grants = number.map_or(&[][..], |number| self.held(person).grants(number));
+        for policy in self.lane(grants.iter().copied(), relation) {
             if let Rule::Grant(grant) = &policy.rule
                 && person.is(&grant.to)
             {
@@ -234,7 +274,8 @@ impl<'a> Session<'a> {
     }
 
     fn failed(&self, person: &Person<'a>, relation: &'a Relation, watches: Watches) -> Vec<&'a str> {
-        self.lane(self.policies.index().guardrails.candidates(relation), relation)
+        let guardrails = self.facts(relation).map_or(&[][..], |(_, facts)| &facts.guardrails);
+        (guardrails.iter().filter_map(|n| self.policies.get(*n)))
             .filter(|p| p.watches == watches)
             .filter(|p| match &p.rule {
                 Rule::Guardrail(guardrail) => !person.is(&guardrail.require),

@@ -5,12 +5,15 @@
 
 mod check;
 mod explain;
+mod held;
+mod holders;
 mod index;
 mod judge;
 mod mask;
 mod matching;
 pub mod model;
 pub mod predicate;
+mod resolved;
 mod shape;
 mod sqltext;
 #[cfg(test)]
@@ -26,9 +29,11 @@ pub use check::check;
 pub use explain::{ColumnExplanation, Explanation, RowsExplanation, explain};
 pub use judge::entitle;
 pub use model::Policy;
+pub use resolved::SnapshotIndex;
 pub use text::diagnostic::{Diagnostic, Severity};
 
 use crate::limits;
+use holders::Holders;
 use index::Index;
 use model::Place;
 use text::diagnostic::Problem;
@@ -53,6 +58,7 @@ struct Inner {
     policies: Vec<Policy>,
     files: Vec<(String, String)>,
     index: Index,
+    holders: Holders,
 }
 
 impl PolicySet {
@@ -73,7 +79,7 @@ impl PolicySet {
             }
         }
         let files = sources.iter().map(|s| (s.file.to_owned(), s.text.to_owned())).collect();
-        let inner = Inner { index: Index::of(&policies), policies, files };
+        let inner = Inner { index: Index::of(&policies), holders: Holders::of(&policies), policies, files };
         findings.extend(inner.duplicates());
         findings.truncate(limits::POLICY_DIAGNOSTICS_MAX);
         if findings.is_empty() { Ok(Self { inner: Arc::new(inner) }) } else { Err(findings) }
@@ -90,6 +96,10 @@ impl PolicySet {
 
     pub(crate) fn index(&self) -> &Index {
         &self.inner.index
+    }
+
+    pub(crate) fn holders(&self) -> &Holders {
+        &self.inner.holders
     }
 
     pub(crate) fn report(&self, severity: Severity, place: Place, problem: Problem) -> Diagnostic {
@@ -125,6 +135,11 @@ impl Inner {
         }
         findings
     }
+}
+
+/// Builds what [`entitle`] looks things up in, so that the first login does not wait for it.
+pub fn prepare(snapshot: &crate::snapshot::Snapshot) {
+    drop(SnapshotIndex::of(snapshot));
 }
 
 /// A policy as canonical text: `parse(print(p)) == p`.

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::held::merged;
 use super::judge::{NEW, Reason, Session};
 use super::mask::{self, Applied, Stricter};
 use super::matching::{Person, column_depth};
@@ -29,6 +30,18 @@ pub(crate) enum Say<'a> {
     All,
     None,
     Where(&'a Predicate),
+}
+
+/// Every branch of a row policy on a relation, in the order of [`predicates`].
+pub(crate) fn compile_rows(policy: &str, rows: &Rows, relation: &Relation) -> Result<Vec<Compiled>, Reason> {
+    predicates(rows)
+        .map(|one| {
+            compile(&one.expr, relation, &Values::Open).map_err(|problem| Reason::DoesNotCompile {
+                policy: policy.to_owned(),
+                problem: problem.message,
+            })
+        })
+        .collect()
 }
 
 /// Why a row policy says what it says.
@@ -103,45 +116,36 @@ impl<'a> Session<'a> {
     }
 
     pub(crate) fn rows(&self, relation: &'a Relation, subject: &Person<'a>) -> Result<Filter, Vec<Reason>> {
-        let candidates = self.policies.index().rows.candidates(relation);
+        let (number, facts) = self.facts(relation)?;
+        // Every branch must compile, also those for others: a table is right or denied.
+        let of = |number: &u32| Some((self.policies.get(*number)?, facts.rows.get(number)?.as_ref()));
+        let watched = |policy: &Policy| self.watched(policy, subject).is_some();
+        let broken: Vec<Reason> = (facts.broken.iter().filter_map(of))
+            .filter(|(policy, _)| watched(policy))
+            .filter_map(|(_, compiled)| compiled.err().cloned())
+            .collect();
+        if !broken.is_empty() {
+            return Err(broken);
+        }
         let mut parts: BTreeMap<&str, String> = BTreeMap::new();
         let mut reads: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        let mut broken = Vec::new();
-        for policy in self.lane(candidates, relation) {
+        let [of_subject, of_actor] = self.scoped(number, subject);
+        for (policy, compiled) in merged([&facts.open_rows, of_subject, of_actor]).iter().filter_map(of) {
             let (Rule::Rows(rows), Some(person)) = (&policy.rule, self.watched(policy, subject)) else {
                 continue;
-            };
-            // Every branch must compile, also those for others: a table is right or denied.
-            let compiled: Result<Vec<(&Predicate, Compiled)>, Reason> = predicates(rows)
-                .map(|one| match compile(&one.expr, relation, &Values::Open) {
-                    Ok(compiled) => Ok((one, compiled)),
-                    Err(problem) => {
-                        Err(Reason::DoesNotCompile { policy: policy.name.clone(), problem: problem.message })
-                    }
-                })
-                .collect();
-            let compiled = match compiled {
-                Ok(compiled) => compiled,
-                Err(reason) => {
-                    broken.push(reason);
-                    continue;
-                }
             };
             let part = match rows_say(rows, &person) {
                 Say::All => continue,
                 Say::None => "FALSE".to_owned(),
                 Say::Where(chosen) => {
-                    let found = compiled.into_iter().find(|(one, _)| std::ptr::eq(*one, chosen));
-                    match found {
-                        Some((_, compiled)) => self.close(compiled, &mut reads),
+                    let place = predicates(rows).position(|one| std::ptr::eq(one, chosen));
+                    match compiled.ok().zip(place).and_then(|(compiled, place)| compiled.get(place)) {
+                        Some(compiled) => self.close(compiled, &mut reads),
                         None => "FALSE".to_owned(),
                     }
                 }
             };
             parts.insert(&policy.name, part);
-        }
-        if !broken.is_empty() {
-            return Err(broken);
         }
         let condition = match parts.len() {
             0 => None,
@@ -188,7 +192,7 @@ impl<'a> Session<'a> {
     }
 
     /// An empty attribute makes the whole predicate FALSE; else its values are noted.
-    fn close(&self, compiled: Compiled, reads: &mut BTreeMap<String, BTreeSet<String>>) -> String {
+    fn close(&self, compiled: &Compiled, reads: &mut BTreeMap<String, BTreeSet<String>>) -> String {
         let mut values = Vec::with_capacity(compiled.reads.len());
         for (key, read) in &compiled.reads {
             let found = self.values(&read.attribute, read.as_type);
@@ -200,7 +204,27 @@ impl<'a> Session<'a> {
         for (key, found) in values {
             reads.entry(key).or_default().extend(found);
         }
-        compiled.sql
+        compiled.sql.clone()
+    }
+
+    /// Masks that mean a column, with how deeply, oldest first.
+    pub(crate) fn masks(
+        &self,
+        relation: &'a Relation,
+        column: &'a Column,
+        open: &[(u32, usize)],
+        scoped: [&[u32]; 2],
+    ) -> Vec<(u32, usize)> {
+        let mut found = open.to_vec();
+        for number in merged(scoped) {
+            if let Some(Rule::Mask(rule)) = self.policies.get(number).map(|p| &p.rule)
+                && let Some(depth) = column_depth(&rule.columns, relation, column)
+            {
+                found.push((number, depth));
+            }
+        }
+        found.sort_unstable();
+        found
     }
 
     /// The rule of one column, and the mask behind it.
@@ -209,7 +233,7 @@ impl<'a> Session<'a> {
         relation: &'a Relation,
         column: &'a Column,
         subject: &Person<'a>,
-        candidates: &BTreeSet<u32>,
+        candidates: &[(u32, usize)],
     ) -> (ColumnRule, Option<Applied>) {
         if column.tags.iter().any(|t| t.0 == NEW) && column.tags.len() == 1 {
             let policy = format!("tag {NEW}");
@@ -217,11 +241,8 @@ impl<'a> Session<'a> {
         }
         let mut winner: Option<(usize, &'a Policy, &'a MaskRule)> = None;
         let mut floors = Vec::new();
-        for policy in candidates.iter().filter_map(|n| self.policies.get(*n)) {
+        for (depth, policy) in candidates.iter().filter_map(|(n, depth)| Some((*depth, self.policies.get(*n)?))) {
             let Rule::Mask(rule) = &policy.rule else {
-                continue;
-            };
-            let Some(depth) = column_depth(&rule.columns, relation, column) else {
                 continue;
             };
             let Some(person) = self.watched(policy, subject) else {

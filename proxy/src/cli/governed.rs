@@ -5,7 +5,7 @@ use lanyard_adapters::warehouse::postgres::{Login, Secret, Warehouse};
 use lanyard_engine::catalog::Catalog;
 use lanyard_engine::names;
 use lanyard_engine::policy::{Diagnostic, PolicySet, Source};
-use lanyard_engine::snapshot::Snapshot;
+use lanyard_engine::snapshot::{Parts, Snapshot};
 
 use super::{CliError, block_on};
 use crate::config::{Config, Database};
@@ -27,13 +27,13 @@ pub(super) fn snapshot(
 ) -> Result<Snapshot, CliError> {
     let mut catalog = catalog(config, entry)?;
     governance.tags.apply(&mut catalog);
-    Ok(Snapshot {
+    Ok(Snapshot::new(Parts {
         version: 1,
         identities: governance.identities.clone(),
         tags: governance.tags.clone(),
         policies,
         catalog,
-    })
+    }))
 }
 
 fn catalog(config: &Config, entry: &Database) -> Result<Catalog, CliError> {

@@ -16,7 +16,7 @@ use crate::entitlement::{Access, ColumnRule, Entitlement, Operation};
 use crate::identity::{
     Agent, AgentId, Attributes, Combination, Identities, Principal, ShortId, User, UserId,
 };
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Parts, Snapshot};
 
 /// The six policies of policy.md §7, word for word.
 const SAMPLE: &str = r"policy finance_readers
@@ -208,13 +208,13 @@ fn parse(text: &str) -> PolicySet {
 }
 
 fn snapshot(text: &str) -> Snapshot {
-    Snapshot {
+    Snapshot::new(Parts {
         version: 1,
         identities: identities(),
         tags: Tags { definitions: definitions(), ..Tags::default() },
         policies: parse(text),
         catalog: catalog(),
-    }
+    })
 }
 
 /// `taylor`, `marketing-agent~taylor` or `marketing-agent~`.
