@@ -23,7 +23,7 @@ test: ## unit, property and whole-system tests against a PostgreSQL that they st
 test-long: ## the tests that take too long for every change
 	@scripts/setup.sh test
 	cargo build --workspace --bins --tests --features lanyard-tests/long
-	cargo test --workspace --features lanyard-tests/long
+	LANYARD_CASES=100000 cargo test --workspace --features lanyard-tests/long
 
 bench: ## pgbench against direct, PgBouncer, a bare forwarder and Lanyard; writes benches/results/latest.json
 	@scripts/setup.sh bench

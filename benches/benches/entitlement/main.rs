@@ -93,7 +93,8 @@ fn measure(criterion: &mut Criterion, varied: &'static str, size: Size) -> Line 
 fn report(lines: &[Line]) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let measured = |kind: &str, id: &str| -> Option<f64> {
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("../target"), PathBuf::from);
+        let target =
+            std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("../target"), PathBuf::from);
         let file = target.join("criterion/entitlement").join(kind).join(id).join("new/estimates.json");
         let estimates: Value = serde_json::from_str(&std::fs::read_to_string(file).ok()?).ok()?;
         Some(estimates["median"]["point_estimate"].as_f64()? / 1e3)

@@ -117,8 +117,14 @@ impl World {
             add(&mut text, format!("show rows of tables tagged Team.T{team} where region = @user.region"));
             let masks = ["hash", "partial(first 1, last 2)", "null"];
             let mask = masks[team % masks.len()];
-            add(&mut text, format!("mask columns tagged PII.K{team} with {mask} for everyone except users in group hr"));
-            add(&mut text, format!("mask columns tagged PII.K{team} with round(10) for users in group team_{team}"));
+            add(
+                &mut text,
+                format!("mask columns tagged PII.K{team} with {mask} for everyone except users in group hr"),
+            );
+            add(
+                &mut text,
+                format!("mask columns tagged PII.K{team} with round(10) for users in group team_{team}"),
+            );
             add(&mut text, format!("require users with training = 'privacy' on tables tagged Team.T{team}"));
         }
         let mut files = vec![std::mem::take(&mut text)];
@@ -127,7 +133,9 @@ impl World {
             let body = match n % 5 {
                 0 => format!("allow read on tables tagged Others.T{tag} to users in group strangers_{group}"),
                 1 => format!("allow read on tables tagged Team.T{team} to users in group strangers_{group}"),
-                2 => format!("mask columns tagged PII.K{team} with null for users in group strangers_{group}"),
+                2 => {
+                    format!("mask columns tagged PII.K{team} with null for users in group strangers_{group}")
+                }
                 3 => format!("show rows of tables tagged Others.T{tag} where region = @user.region"),
                 _ => format!("require users with training = 'privacy' on tables tagged Others.T{tag}"),
             };

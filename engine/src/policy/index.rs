@@ -43,7 +43,10 @@ impl Index {
                 (State::Draft | State::Staged | State::Disabled, _) => continue,
             };
             lane.add(policy, number);
-            if policy.state == State::Active && matches!(policy.rule, Rule::Mask(_)) && named(policy).is_none() {
+            if policy.state == State::Active
+                && matches!(policy.rule, Rule::Mask(_))
+                && named(policy).is_none()
+            {
                 index.open_masks.add(policy, number);
             }
         }

@@ -241,7 +241,9 @@ impl<'a> Session<'a> {
         }
         let mut winner: Option<(usize, &'a Policy, &'a MaskRule)> = None;
         let mut floors = Vec::new();
-        for (depth, policy) in candidates.iter().filter_map(|(n, depth)| Some((*depth, self.policies.get(*n)?))) {
+        for (depth, policy) in
+            candidates.iter().filter_map(|(n, depth)| Some((*depth, self.policies.get(*n)?)))
+        {
             let Rule::Mask(rule) = &policy.rule else {
                 continue;
             };

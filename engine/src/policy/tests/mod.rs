@@ -1,8 +1,10 @@
 //! Tests of policy as a whole: a small shop, its people, and what they may do.
 
 mod checks;
+mod differential;
 mod judging;
 mod masking;
+mod naive;
 mod predicates;
 mod properties;
 mod shapes;
