@@ -3,6 +3,7 @@
 //! Must never let a doubt pass: what does not compile, is unknown or is new denies. Called by the session (through `entitle`)
 //! and by `explain`.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -11,8 +12,11 @@ use super::PolicySet;
 use super::held::Held;
 use super::mask::Applied;
 use super::matching::{Person, is_table};
+use super::memo::Found;
 use super::model::{PartyKind, Policy, Rule, Watches};
+use super::predicate::compile::Read;
 use super::resolved::{Facts, Resolved, SnapshotIndex};
+use super::types::SqlType;
 use super::view::{self, Shown};
 use crate::catalog::{Relation, RelationKind, TagPath};
 use crate::entitlement::{Access, ColumnRule, Entitlement, Operation, RowRule};
@@ -29,19 +33,29 @@ pub(crate) const NEW: &str = "New";
 /// [`Code::NoIdentity`] for a user or agent the snapshot does not know.
 pub fn entitle(snapshot: &Snapshot, principal: &Principal) -> Result<Entitlement, Refusal> {
     let session = Session::of(snapshot, principal)?;
-    let mut relations: BTreeMap<String, BTreeMap<String, Access>> = BTreeMap::new();
+    let mut relations: BTreeMap<String, BTreeMap<String, Arc<Access>>> = BTreeMap::new();
     let mut session_attributes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for relation in session.reachable() {
-        let Ok(ruling) = session.judge(relation) else {
+    let mut noted: BTreeMap<String, Vec<SqlType>> = BTreeMap::new();
+    for (number, relation) in session.reachable() {
+        let ruled = session.ruled(number, relation);
+        let Some(access) = &ruled.access else {
             continue;
         };
-        for (key, values) in ruling.reads {
-            session_attributes.entry(key).or_default().extend(values);
+        for (key, read) in &ruled.reads {
+            // Texts of any length share one key.
+            let types = noted.entry(key.clone()).or_insert_with(Vec::new);
+            if !types.contains(&read.as_type) {
+                types.push(read.as_type);
+                let values = session.values(&read.attribute, read.as_type);
+                session_attributes.entry(key.clone()).or_default().extend(values);
+            }
         }
-        relations
-            .entry(relation.name.schema.clone())
-            .or_default()
-            .insert(relation.name.name.clone(), ruling.access);
+        if !relations.contains_key(&relation.name.schema) {
+            relations.insert(relation.name.schema.clone(), BTreeMap::new());
+        }
+        if let Some(of_schema) = relations.get_mut(&relation.name.schema) {
+            of_schema.insert(relation.name.name.clone(), Arc::clone(access));
+        }
     }
     Ok(Entitlement { fingerprint: view::fingerprint(&relations), relations, session_attributes })
 }
@@ -56,13 +70,14 @@ pub(crate) struct Session<'a> {
     resolved: Arc<Resolved>,
     of_user: Held,
     of_agent: Held,
+    pub(crate) found: RefCell<Found>,
 }
 
 /// A relation that may be used.
 pub(crate) struct Ruling {
     pub(crate) access: Access,
-    /// Key of `session_attribute` -> values.
-    pub(crate) reads: BTreeMap<String, BTreeSet<String>>,
+    /// Key of `session_attribute` -> what it holds.
+    pub(crate) reads: BTreeMap<String, Read>,
     /// Why a column's mask is not the one its policy says.
     pub(crate) notes: BTreeMap<String, String>,
     /// Is the agent the subject?
@@ -144,14 +159,38 @@ impl<'a> Session<'a> {
         let (user, agent) = (user.map(Person::user), agent.map(Person::agent));
         let of_user = user.as_ref().map(held).unwrap_or_default();
         let of_agent = agent.as_ref().map(held).unwrap_or_default();
-        Ok(Self { snapshot, policies, user, agent, combination, resolved, of_user, of_agent })
+        Ok(Self {
+            snapshot,
+            policies,
+            user,
+            agent,
+            combination,
+            resolved,
+            of_user,
+            of_agent,
+            found: RefCell::default(),
+        })
     }
 
     /// Relations that some grant of somebody in the session could mean: all others are refused.
-    fn reachable(&self) -> impl Iterator<Item = &'a Relation> {
+    fn reachable(&self) -> impl Iterator<Item = (u32, &'a Relation)> {
         let numbers: BTreeSet<u32> = self.of_user.relations().chain(self.of_agent.relations()).collect();
         let catalog = &self.snapshot.catalog;
-        numbers.into_iter().filter_map(|n| catalog.relations.get(self.resolved.name(n)?))
+        numbers.into_iter().filter_map(|n| Some((n, catalog.relations.get(self.resolved.name(n)?)?)))
+    }
+
+    pub(crate) fn all_held(&self) -> [&Held; 2] {
+        [&self.of_user, &self.of_agent]
+    }
+
+    /// Who is there, and how they combine: whatever a ruling reads of a session besides what policies say of its people.
+    pub(crate) fn mode(&self) -> u64 {
+        let combination = match self.combination {
+            Combination::Union => 0,
+            Combination::Guarded => 1,
+            Combination::Intersection => 2,
+        };
+        combination << 2 | u64::from(self.user.is_some()) << 1 | u64::from(self.agent.is_some())
     }
 
     fn held(&self, person: &Person<'a>) -> &Held {

@@ -11,6 +11,7 @@ mod index;
 mod judge;
 mod mask;
 mod matching;
+mod memo;
 pub mod model;
 pub mod predicate;
 mod resolved;

@@ -12,6 +12,7 @@ use super::PolicySet;
 use super::holders::named;
 use super::judge::Reason;
 use super::matching::{column_depth, is_like, is_table};
+use super::memo::Memo;
 use super::model::{ColumnMatch, Policy, Rule, State, TableMatch, Tables};
 use super::predicate::compile::Compiled;
 use super::shape::compile_rows;
@@ -62,6 +63,10 @@ pub(crate) struct Facts {
     pub(crate) open_rows: Vec<u32>,
     /// Masks that are not for somebody in particular, by place of the column: number and depth, oldest first.
     pub(crate) open_masks: Vec<Vec<(u32, usize)>>,
+    /// The same masks, whichever column they mean.
+    pub(crate) open_mask_policies: Vec<u32>,
+    /// Rulings made before.
+    pub(crate) memo: Memo,
 }
 
 impl Resolved {
@@ -197,6 +202,8 @@ impl Facts {
             broken: Vec::new(),
             open_rows: Vec::new(),
             open_masks: vec![Vec::new(); relation.columns.len()],
+            open_mask_policies: Vec::new(),
+            memo: Memo::default(),
         };
         for number in lanes.guardrails.candidates(relation) {
             if let Some(Rule::Guardrail(guardrail)) = policies.get(number).map(|p| &p.rule)
@@ -228,10 +235,15 @@ impl Facts {
             let Some(Rule::Mask(mask)) = policies.get(number).map(|p| &p.rule) else {
                 continue;
             };
+            let mut means = false;
             for (place, column) in relation.columns.iter().enumerate() {
                 if let Some(depth) = column_depth(&mask.columns, relation, column) {
                     facts.open_masks[place].push((number, depth));
+                    means = true;
                 }
+            }
+            if means {
+                facts.open_mask_policies.push(number);
             }
         }
         facts

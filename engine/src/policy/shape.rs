@@ -2,14 +2,14 @@
 //!
 //! Must never lift what a floor or an actor policy asks for, nor bake a principal's values into SQL. Called by the judge.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::held::merged;
 use super::judge::{NEW, Reason, Session};
 use super::mask::{self, Applied, Stricter};
 use super::matching::{Person, column_depth};
 use super::model::{Mask, MaskRule, Policy, Rows, RowsShown, Rule, Scope, Strength, Watches};
-use super::predicate::compile::{Compiled, Values, compile};
+use super::predicate::compile::{Compiled, Read, Values, compile};
 use super::predicate::{Attribute, Expr, Holder, Literal, Named, Predicate};
 use super::types::SqlType;
 use crate::catalog::{Column, Relation};
@@ -21,8 +21,8 @@ pub(crate) struct Filter {
     pub(crate) policies: Vec<String>,
     /// All of them; absent when every row is shown.
     pub(crate) condition: Option<String>,
-    /// Key of `session_attribute` -> values.
-    pub(crate) reads: BTreeMap<String, BTreeSet<String>>,
+    /// Key of `session_attribute` -> what it holds.
+    pub(crate) reads: BTreeMap<String, Read>,
 }
 
 /// One row policy's say.
@@ -128,7 +128,7 @@ impl<'a> Session<'a> {
             return Err(broken);
         }
         let mut parts: BTreeMap<&str, String> = BTreeMap::new();
-        let mut reads: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut reads: BTreeMap<String, Read> = BTreeMap::new();
         let [of_subject, of_actor] = self.scoped(number, subject);
         for (policy, compiled) in merged([&facts.open_rows, of_subject, of_actor]).iter().filter_map(of) {
             let (Rule::Rows(rows), Some(person)) = (&policy.rule, self.watched(policy, subject)) else {
@@ -191,19 +191,12 @@ impl<'a> Session<'a> {
         said
     }
 
-    /// An empty attribute makes the whole predicate FALSE; else its values are noted.
-    fn close(&self, compiled: &Compiled, reads: &mut BTreeMap<String, BTreeSet<String>>) -> String {
-        let mut values = Vec::with_capacity(compiled.reads.len());
-        for (key, read) in &compiled.reads {
-            let found = self.values(&read.attribute, read.as_type);
-            if found.is_empty() {
-                return "FALSE".to_owned();
-            }
-            values.push((key.clone(), found));
+    /// An empty attribute makes the whole predicate FALSE; else it is noted.
+    fn close(&self, compiled: &Compiled, reads: &mut BTreeMap<String, Read>) -> String {
+        if !compiled.reads.values().all(|read| self.has_values(read)) {
+            return "FALSE".to_owned();
         }
-        for (key, found) in values {
-            reads.entry(key).or_default().extend(found);
-        }
+        reads.extend(compiled.reads.iter().map(|(key, read)| (key.clone(), read.clone())));
         compiled.sql.clone()
     }
 

@@ -379,6 +379,9 @@ fn told_apart(one: &Mask, other: &Mask) -> bool {
 
 /// Of two masks of one kind: does the first surely show less?
 fn shows_less(one: &Mask, other: &Mask) -> bool {
+    if one == other {
+        return false;
+    }
     match (one, other) {
         // Any constant shows no value; one that also hides NULL shows less.
         (Mask::Constant { nulls, .. }, Mask::Constant { nulls: others, .. }) => {
