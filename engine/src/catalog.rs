@@ -94,6 +94,26 @@ pub struct Column {
     pub tags: BTreeSet<TagPath>,
 }
 
+/// Unique and foreign keys, as the warehouse enforces them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Keys {
+    /// Columns of each valid unique index over plain columns, without a condition.
+    pub unique: Vec<Vec<String>>,
+    /// Foreign keys.
+    pub foreign: Vec<ForeignKey>,
+}
+
+/// A foreign key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignKey {
+    /// Columns of the table.
+    pub columns: Vec<String>,
+    /// The parent.
+    pub parent: RelationName,
+    /// Its columns, in the same order.
+    pub parent_columns: Vec<String>,
+}
+
 /// A table, view or the like.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Relation {
@@ -107,6 +127,9 @@ pub struct Relation {
     pub columns: Vec<Column>,
     /// Names of the primary key's columns, empty without one.
     pub primary_key: Vec<String>,
+    /// What else its rows are told apart by, and where they point.
+    #[serde(default)]
+    pub keys: Keys,
     /// Does the table have row security of its own (`relrowsecurity`)? Such a table is refused.
     pub row_security: bool,
     /// Tags of this relation, with those of its schema.
@@ -118,6 +141,13 @@ impl Relation {
     #[must_use]
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|c| c.name == name)
+    }
+
+    /// Does the warehouse see to it that no two rows are equal in this column?
+    #[must_use]
+    pub fn is_unique(&self, column: &str) -> bool {
+        let alone = |key: &Vec<String>| key.len() == 1 && key[0] == column;
+        alone(&self.primary_key) || self.keys.unique.iter().any(alone)
     }
 }
 

@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::catalog::RelationName;
 
 /// SHA-256 (FIPS 180-4) over the canonical form of an entitlement, cut to 128 bits, printed as 32 hexadecimal digits.
@@ -19,12 +21,37 @@ impl fmt::Display for Fingerprint {
 }
 
 /// What may be done with a relation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Operation {
     /// SELECT, COPY TO.
     Read,
     /// INSERT, UPDATE, DELETE.
     Write,
+}
+
+/// What happens at the end of a lease to what is left in a workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Leftovers {
+    /// It is dropped.
+    #[default]
+    Dropped,
+    /// It is there again at the subject's next lease.
+    Kept,
+}
+
+/// What the judge of statements lets through beyond its own lists. Empty unless a policy says so.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Extras {
+    /// Temporary tables and one scratch schema of the subject's own.
+    pub workspace: Option<Leftovers>,
+    /// Functions, every one of that schema and name.
+    pub functions: BTreeSet<RelationName>,
+    /// Types.
+    pub types: BTreeSet<RelationName>,
+    /// Extensions, with everything that belongs to them.
+    pub extensions: BTreeSet<String>,
 }
 
 /// How a column comes out.
@@ -119,7 +146,9 @@ pub struct Entitlement {
     /// Schema -> table -> access. Two levels so that look-ups need no allocation.
     /// Principals with equal access share it.
     pub relations: BTreeMap<String, BTreeMap<String, Arc<Access>>>,
-    /// Equal for principals whose views and operations are equal; names the bundle role.
+    /// Beyond the lists of the judge of statements.
+    pub extras: Extras,
+    /// Equal for principals whose views, operations and extras are equal; names the bundle role.
     pub fingerprint: Fingerprint,
     /// What open references in the views read for this session: key (`user.region`) -> values.
     pub session_attributes: BTreeMap<String, BTreeSet<String>>,

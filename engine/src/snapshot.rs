@@ -2,11 +2,12 @@
 
 use std::ops::{Deref, DerefMut};
 
+use crate::approval::Approvals;
 use crate::catalog::{Catalog, Tags};
 use crate::identity::Identities;
 use crate::policy::{PolicySet, SnapshotIndex};
 
-/// What a snapshot is made of: identities, tags, policies and one database's catalog.
+/// What a snapshot is made of: identities, tags, policies, approvals and one database's catalog.
 #[derive(Debug, Clone)]
 pub struct Parts {
     /// Grows with every change; it is in every audit record.
@@ -19,6 +20,8 @@ pub struct Parts {
     pub policies: PolicySet,
     /// The database's relations, tags applied.
     pub catalog: Catalog,
+    /// Individual grants and approved requests, and what time it is.
+    pub approvals: Approvals,
 }
 
 /// The parts, and an index over them that is built when it is first needed.

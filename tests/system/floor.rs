@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use lanyard::demo::setting::DATABASE;
 use lanyard_adapters::store;
 use lanyard_adapters::warehouse::postgres::{Endpoint, Lease, Login, Secret, TlsMode, Warehouse};
+use lanyard_engine::approval::Approvals;
 use lanyard_engine::identity::{Principal, RoleName, SessionId, ShortId, UserId};
 use lanyard_engine::policy::{self, PolicySet, Source};
 use lanyard_engine::snapshot::{Parts, Snapshot};
@@ -57,8 +58,9 @@ async fn vend(governed: &Governed, user: &str, number: u32) -> Outcome<Vended> {
         tags: governance.tags.clone(),
         policies,
         catalog,
+        approvals: Approvals::default(),
     });
-    let principal = Principal::Direct { user: UserId::parse(user)? };
+    let principal = Principal::direct(UserId::parse(user)?);
     let entitlement = policy::entitle(&snapshot, &principal)?;
     let prepared = warehouse.prepare(&entitlement).await?;
     let role = RoleName::of(None, Some(ShortId::new(number)?), SessionId::from_u128(u128::from(number)));

@@ -6,18 +6,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::index::Lane;
+use super::kinds;
 use super::mask;
 use super::matching::{column_depth, is_table};
 use super::model::{
-    ColumnMatch, Columns, Party, PartyKind, Place, Policy, Question, Rows, Rule, Scope, State, TableMatch,
-    Tables, Tag, Watches, Who,
+    ColumnMatch, Columns, EventColumn, Mask, MaskRule, Masking, Party, PartyKind, Place, Policy, Question,
+    Rows, RowsShown, Rule, Scope, State, TableMatch, Tables, Tag, Watches, Who,
 };
-use super::predicate::compile::{Values, compile};
+use super::predicate::compile::{Ground, Values, compile_cells, formula};
 use super::predicate::{Attribute, Expr, Holder, Named, Predicate};
-use super::shape::predicates;
+use super::rows::is_skipped;
 use super::text::diagnostic::{Diagnostic, Problem, Severity, did_you_mean};
-use crate::catalog::{Relation, TagPath};
+use crate::catalog::{Column, Relation, TagPath};
 use crate::entitlement::Operation;
+use crate::identity::PurposeName;
 use crate::limits;
 use crate::snapshot::Snapshot;
 
@@ -124,6 +126,10 @@ fn means(policy: &Policy, relation: &Relation) -> bool {
         Rule::Mask(mask) => {
             relation.columns.iter().any(|c| column_depth(&mask.columns, relation, c).is_some())
         }
+        Rule::Reveal(reveal) => {
+            relation.columns.iter().any(|c| column_depth(&reveal.columns, relation, c).is_some())
+        }
+        Rule::Permit(_) | Rule::Purpose(_) => false,
     }
 }
 
@@ -169,12 +175,27 @@ impl<'a> Checker<'a> {
                     self.who(&branch.who, policy.watches);
                 }
                 self.scope(&rows.scope, policy.watches);
-                self.rows(rows, &relations);
+                self.rows(policy, rows, &relations);
             }
             Rule::Mask(mask) => {
                 self.columns(&mask.columns);
+                for branch in &mask.branches {
+                    self.who(&branch.who, policy.watches);
+                }
                 self.scope(&mask.scope, policy.watches);
-                self.masks(policy, &relations);
+                self.masks(policy, mask, &relations);
+            }
+            Rule::Reveal(reveal) => {
+                self.columns(&reveal.columns);
+                self.who(&reveal.to, policy.watches);
+            }
+            Rule::Permit(permit) => {
+                self.who(&permit.to, policy.watches);
+                return;
+            }
+            Rule::Purpose(purpose) => {
+                self.who(&purpose.to, policy.watches);
+                return;
             }
         }
         if relations.is_empty() {
@@ -200,8 +221,11 @@ impl<'a> Checker<'a> {
     }
 
     fn tables(&mut self, tables: &'a Tables) {
-        for one in &tables.any {
+        // The stack grows with the nesting, not the call depth.
+        let mut stack: Vec<&TableMatch> = tables.any.iter().rev().collect();
+        while let Some(one) = stack.pop() {
             match one {
+                TableMatch::AllOf(list) | TableMatch::AnyOf(list) => stack.extend(list.iter().rev()),
                 TableMatch::Tagged(tags) => self.tags_known(tags),
                 TableMatch::Named(names) => {
                     for name in names {
@@ -210,7 +234,7 @@ impl<'a> Checker<'a> {
                         }
                     }
                 }
-                TableMatch::Like(_) => {}
+                TableMatch::Like(_) | TableMatch::Matching(_) => {}
                 TableMatch::WithColumns(columns) => self.column_match(columns),
             }
         }
@@ -238,7 +262,7 @@ impl<'a> Checker<'a> {
     fn column_match(&mut self, one: &'a ColumnMatch) {
         match one {
             ColumnMatch::Tagged(tags) => self.tags_known(tags),
-            ColumnMatch::Like(_) => {}
+            ColumnMatch::Like(_) | ColumnMatch::Matching(_) => {}
             ColumnMatch::Named(names) => {
                 for name in names {
                     let catalog = &self.snapshot.catalog.relations;
@@ -276,7 +300,7 @@ impl<'a> Checker<'a> {
     fn who(&mut self, who: &Who, watches: Watches) {
         for party in &who.any {
             if watches == Watches::Actor && party.kind == PartyKind::Users {
-                let place = party.all.first().map(|t| t.place);
+                let place = party.condition.as_ref().and_then(|c| c.tests().next()).map(|t| t.place);
                 let problem =
                     Problem::new("this policy looks at the acting agent, which is never one of the users");
                 if let Some(place) = place {
@@ -288,7 +312,7 @@ impl<'a> Checker<'a> {
     }
 
     fn party(&mut self, party: &Party) {
-        for test in &party.all {
+        for test in party.condition.iter().flat_map(|c| c.tests()) {
             match &test.question {
                 Question::Attribute { name, .. } => {
                     let known =
@@ -307,8 +331,31 @@ impl<'a> Checker<'a> {
                     }
                 }
                 Question::Id(ids) => self.ids(party.kind, ids, test.place),
+                Question::Purpose(list) => {
+                    for purpose in list {
+                        self.purpose(purpose, test.place);
+                    }
+                }
             }
         }
+    }
+
+    /// A purpose is known when it, or one below it, is declared.
+    fn purpose(&mut self, purpose: &PurposeName, place: Place) {
+        let declared: Vec<&str> = self
+            .snapshot
+            .policies
+            .iter()
+            .filter(|p| matches!(p.rule, Rule::Purpose(_)) && p.state != State::Disabled)
+            .map(|p| p.name.as_str())
+            .collect();
+        let known = declared.iter().filter_map(|d| PurposeName::parse(d).ok()).any(|d| d.is_under(purpose));
+        if known {
+            return;
+        }
+        let hint = did_you_mean(purpose.as_str(), declared.iter().copied())
+            .unwrap_or_else(|| format!("declare it: purpose {purpose} 'what one acknowledges' to …"));
+        self.error(place, Problem::new(format!("the purpose '{purpose}' is not declared")).hint(hint));
     }
 
     fn ids(&mut self, kind: PartyKind, ids: &[String], place: Place) {
@@ -363,11 +410,19 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn rows(&mut self, rows: &'a Rows, relations: &[&'a Relation]) {
-        for predicate in predicates(rows) {
-            self.mentions(predicate);
-            let broken = relations.iter().filter_map(|relation| {
-                compile(&predicate.expr, relation, &Values::Open).err().map(|problem| (relation, problem))
+    fn rows(&mut self, policy: &'a Policy, rows: &'a Rows, relations: &[&'a Relation]) {
+        for lookup in &rows.lookups {
+            if !self.snapshot.catalog.relations.contains_key(&lookup.relation) {
+                self.no_table(&lookup.relation.to_string(), lookup.place);
+            }
+        }
+        for shown in rows.all_shown() {
+            let place = self.shown(policy, shown);
+            let catalog = &self.snapshot.catalog;
+            let broken = relations.iter().filter(|r| !is_skipped(rows, r)).filter_map(|relation| {
+                kinds::compile(shown, &Ground::of(catalog, relation), Holder::User, &Values::Open)
+                    .err()
+                    .map(|problem| (relation, problem))
             });
             let broken: Vec<_> = broken.collect();
             let count = broken.len();
@@ -383,70 +438,126 @@ impl<'a> Checker<'a> {
                     Some(hint) => told.hint(hint),
                     None => told,
                 };
-                self.error(predicate.place, told);
+                self.error(place, told);
             }
         }
     }
 
-    /// Tags and attributes of a predicate. The stack grows with the tree, not with the call depth.
+    /// Names in what is shown; gives back where it stands.
+    fn shown(&mut self, policy: &'a Policy, shown: &'a RowsShown) -> Place {
+        match shown {
+            RowsShown::All | RowsShown::None => policy.place,
+            RowsShown::Where(predicate) => {
+                self.mentions(predicate);
+                predicate.place
+            }
+            RowsShown::Whose(found) => {
+                self.tag(&found.tag.path, found.tag.place);
+                if let Named::Attribute(name) = &found.values {
+                    let known: Vec<&str> =
+                        self.known.user_attributes.union(&self.known.agent_attributes).copied().collect();
+                    self.attribute(name, &known, found.tag.place);
+                }
+                found.tag.place
+            }
+            RowsShown::Window(window) => {
+                self.event(Some(&window.by), window.place);
+                window.place
+            }
+            RowsShown::Share(share) => {
+                self.event(share.by.as_ref(), share.place);
+                share.place
+            }
+            RowsShown::Purpose(list) => {
+                for purpose in list {
+                    self.purpose(purpose, policy.place);
+                }
+                policy.place
+            }
+            RowsShown::Through(through) => {
+                self.shown(policy, &through.shown);
+                through.place
+            }
+        }
+    }
+
+    fn event(&mut self, by: Option<&EventColumn>, place: Place) {
+        if let Some(EventColumn::Tagged(tag)) = by {
+            self.tag(tag, place);
+        }
+    }
+
+    /// Tags and attributes of a predicate.
     fn mentions(&mut self, predicate: &'a Predicate) {
         let place = predicate.place;
-        let mut stack = vec![&predicate.expr];
-        while let Some(expr) = stack.pop() {
-            match expr {
-                Expr::And(terms) | Expr::Or(terms) => stack.extend(terms),
-                Expr::Not(one)
-                | Expr::Is { value: one, .. }
-                | Expr::Like { value: one, .. }
-                | Expr::Cast { value: one, .. } => stack.push(one),
-                Expr::Compare { left, right, .. } => stack.extend([&**left, &**right]),
-                Expr::In { value, items, .. } => {
-                    stack.push(value);
-                    stack.extend(items);
-                }
-                Expr::Between { value, low, high, .. } => {
-                    stack.extend([&**value, &**low, &**high]);
-                }
-                Expr::Call { arguments, .. } => stack.extend(arguments),
-                Expr::Tagged(path) => self.tag(path, place),
-                Expr::Attribute(Attribute { holder, name: Named::Attribute(name) }) => {
-                    let known = match holder {
-                        Holder::User => &self.known.user_attributes,
-                        Holder::Agent => &self.known.agent_attributes,
-                    };
-                    let known: Vec<&str> = known.iter().copied().collect();
-                    self.attribute(name, &known, place);
-                }
-                Expr::Attribute(Attribute { name: Named::Id | Named::Groups, .. })
-                | Expr::Column(_)
-                | Expr::Literal(_) => {}
+        for expr in predicate.expr.nodes() {
+            if let Expr::Tagged(path) = expr {
+                self.tag(path, place);
+            } else if let Expr::Attribute(Attribute { holder, name: Named::Attribute(name) }) = expr {
+                let known = match holder {
+                    Holder::User => &self.known.user_attributes,
+                    Holder::Agent => &self.known.agent_attributes,
+                    Holder::Session => continue,
+                };
+                let known: Vec<&str> = known.iter().copied().collect();
+                self.attribute(name, &known, place);
             }
         }
     }
 
-    fn masks(&mut self, policy: &'a Policy, relations: &[&'a Relation]) {
-        let Rule::Mask(rule) = &policy.rule else {
+    fn masks(&mut self, policy: &'a Policy, rule: &'a MaskRule, relations: &[&'a Relation]) {
+        for masking in rule.maskings() {
+            let Masking::With { mask, cells } = masking else {
+                continue;
+            };
+            if let Some(cells) = cells {
+                self.mentions(cells);
+            }
+            let mut told = 0;
+            for relation in relations {
+                let means = |c: &&Column| column_depth(&rule.columns, relation, c).is_some();
+                for column in relation.columns.iter().filter(means) {
+                    if told >= REPEATS_MAX {
+                        break;
+                    }
+                    let unfit = match mask {
+                        Mask::Custom { value } => formula(value, relation, column).err().map(|p| p.message),
+                        _ => None,
+                    };
+                    if let Some(reason) = unfit.or(mask::apply(mask, &relation.name, column).fallback) {
+                        told += 1;
+                        let problem = Problem::new(format!(
+                            "the mask '{}' becomes 'null' on '{}.{}' ({}): {reason}",
+                            mask.word(),
+                            relation.name,
+                            column.name,
+                            column.type_sql
+                        ));
+                        self.warning(policy.place, problem);
+                    }
+                }
+                self.cells(cells.as_ref(), relation, &mut told);
+            }
+        }
+    }
+
+    /// A cell mask whose predicate does not compile is in force in every row.
+    fn cells(&mut self, cells: Option<&'a Predicate>, relation: &Relation, told: &mut usize) {
+        let Some(cells) = cells else {
             return;
         };
-        let mut told = 0;
-        for relation in relations {
-            for column in &relation.columns {
-                if told >= REPEATS_MAX || column_depth(&rule.columns, relation, column).is_none() {
-                    continue;
-                }
-                let applied = mask::apply(&rule.mask, &relation.name, column);
-                if let Some(reason) = applied.fallback {
-                    told += 1;
-                    let problem = Problem::new(format!(
-                        "the mask '{}' becomes 'null' on '{}.{}' ({}): {reason}",
-                        rule.mask.word(),
-                        relation.name,
-                        column.name,
-                        column.type_sql
-                    ));
-                    self.warning(policy.place, problem);
-                }
-            }
+        let ground = Ground::of(&self.snapshot.catalog, relation);
+        if let Err(problem) = compile_cells(&cells.expr, &ground, &Values::Open)
+            && *told < REPEATS_MAX
+        {
+            *told += 1;
+            let message =
+                format!("in '{}' the mask is in force in every row: {}", relation.name, problem.message);
+            let problem = match problem.hint {
+                Some(hint) => Problem::new(message).hint(hint),
+                None => Problem::new(message),
+            };
+            self.error(cells.place, problem);
         }
     }
 

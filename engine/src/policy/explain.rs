@@ -10,7 +10,8 @@ use serde::Serialize;
 use super::judge::{Reason, Ruling, Session};
 use super::matching::{Person, column_depth, is_table};
 use super::model::{Policy, Rule};
-use super::shape::in_scope;
+use super::rows::in_scope;
+use super::shape::masking;
 use crate::catalog::{Relation, RelationName};
 use crate::entitlement::{ColumnRule, Operation, RowRule};
 use crate::identity::Principal;
@@ -177,8 +178,8 @@ fn shadows<'a>(session: &Session<'a>, relation: &'a Relation) -> Vec<String> {
         .into_iter()
         .filter_map(|n| session.policies.get(n))
         .filter_map(|policy| {
-            let person = session.watched(policy, &subject)?;
-            let what = would(policy, &person, relation)?;
+            let what =
+                session.watched(policy, &subject).find_map(|person| would(policy, &person, relation))?;
             Some(format!("'{}' would {what}", policy.name))
         })
         .collect()
@@ -204,9 +205,18 @@ fn would(policy: &Policy, person: &Person<'_>, relation: &Relation) -> Option<St
                 .filter(|c| column_depth(&mask.columns, relation, c).is_some())
                 .map(|c| c.name.as_str())
                 .collect();
+            let (with, cells) = masking(mask, person)?;
+            let cells = if cells.is_some() { " in some rows" } else { "" };
             (in_scope(&mask.scope, person) && !columns.is_empty())
-                .then(|| format!("mask {} with {}", columns.join(", "), mask.mask.word()))
+                .then(|| format!("mask {} with {}{cells}", columns.join(", "), with.word()))
         }
+        Rule::Reveal(reveal) => {
+            let means = |c: &&crate::catalog::Column| column_depth(&reveal.columns, relation, c).is_some();
+            let columns: Vec<&str> = relation.columns.iter().filter(means).map(|c| c.name.as_str()).collect();
+            (person.is(&reveal.to) && !columns.is_empty()).then(|| format!("reveal {}", columns.join(", ")))
+        }
+        // They name no table.
+        Rule::Permit(_) | Rule::Purpose(_) => None,
     }
 }
 

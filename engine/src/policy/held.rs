@@ -5,24 +5,33 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::PolicySet;
 use super::holders::named;
 use super::matching::Person;
 use super::model::Rule;
 use super::resolved::Resolved;
+use crate::approval::Approved;
+use crate::snapshot::Snapshot;
 
 /// Numbers of policies by number of relation, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     grants: HashMap<u32, Vec<u32>>,
-    /// Row and mask policies that are for this person among few.
+    /// Row, mask and reveal policies that are for this person among few.
     scoped: HashMap<u32, Vec<u32>>,
+    permits: Vec<u32>,
+    /// Relations an approval names.
+    approved: BTreeSet<u32>,
 }
 
 impl Held {
-    pub(crate) fn of(person: &Person<'_>, policies: &PolicySet, resolved: &Resolved) -> Self {
+    pub(crate) fn of(person: &Person<'_>, snapshot: &Snapshot, resolved: &Resolved) -> Self {
         let mut held = Self::default();
         let mut reached = Vec::new();
+        let policies = &snapshot.policies;
+        for approval in resolved.approvals(snapshot, person) {
+            let (Approved::Access { relation, .. } | Approved::Unmask { relation, .. }) = &approval.what;
+            held.approved.extend(resolved.number(relation));
+        }
         for number in policies.holders().candidates(person) {
             let Some(policy) = policies.get(number) else {
                 continue;
@@ -34,7 +43,12 @@ impl Held {
             resolved.reached(policy, &mut reached);
             let list = match policy.rule {
                 Rule::Grant(_) => &mut held.grants,
-                Rule::Rows(_) | Rule::Mask(_) | Rule::Guardrail(_) => &mut held.scoped,
+                Rule::Permit(_) => {
+                    held.permits.push(number);
+                    continue;
+                }
+                Rule::Rows(_) | Rule::Mask(_) | Rule::Reveal(_) => &mut held.scoped,
+                Rule::Guardrail(_) | Rule::Purpose(_) => continue,
             };
             for relation in &reached {
                 let numbers = list.entry(*relation).or_default();
@@ -46,9 +60,17 @@ impl Held {
         held
     }
 
-    /// Relations some grant reaches.
+    /// Relations some grant or approval reaches.
     pub(crate) fn relations(&self) -> impl Iterator<Item = u32> {
-        self.grants.keys().copied()
+        self.grants.keys().chain(&self.approved).copied()
+    }
+
+    pub(crate) fn is_approved(&self, relation: u32) -> bool {
+        self.approved.contains(&relation)
+    }
+
+    pub(crate) fn permits(&self) -> &[u32] {
+        &self.permits
     }
 
     pub(crate) fn grants(&self, relation: u32) -> &[u32] {

@@ -6,9 +6,9 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::matching::Person;
-use super::model::{Party, PartyKind, Policy, Question, Rule, Scope, Sense, State, Who};
+use super::model::{Condition, Party, PartyKind, Policy, Question, Rule, Scope, State, Who};
 
-/// Active policies by the person they name: grants, and row and mask policies that are `for` somebody.
+/// Active policies by the person they name: grants, permits, reveals, and row and mask policies that are `for` somebody.
 #[derive(Debug, Default)]
 pub(crate) struct Holders {
     by_group: HashMap<String, Vec<u32>>,
@@ -22,7 +22,9 @@ pub(crate) struct Holders {
 pub(crate) fn named(policy: &Policy) -> Option<&Who> {
     let scope = match &policy.rule {
         Rule::Grant(grant) => return Some(&grant.to),
-        Rule::Guardrail(_) => return None,
+        Rule::Permit(permit) => return Some(&permit.to),
+        Rule::Reveal(reveal) => return Some(&reveal.to),
+        Rule::Guardrail(_) | Rule::Purpose(_) => return None,
         Rule::Rows(rows) => &rows.scope,
         Rule::Mask(mask) => &mask.scope,
     };
@@ -43,33 +45,31 @@ impl Holders {
         holders
     }
 
-    /// Under one test that must hold: whoever passes it is offered the policy, and nobody else could be meant.
+    /// Under tests of which one must hold: whoever passes none of them cannot be meant.
     fn add(&mut self, party: &Party, number: u32) {
-        // An id names the fewest, then an attribute's value, then a group.
-        let rank = |question: &Question| match question {
-            Question::Id(_) => 0,
-            Question::Attribute { .. } => 1,
-            Question::Group(_) => 2,
+        let Some(questions) = party.condition.as_ref().and_then(needed) else {
+            if matches!(party.kind, PartyKind::Users | PartyKind::Everyone) {
+                self.any_user.push(number);
+            }
+            if matches!(party.kind, PartyKind::Agents | PartyKind::Everyone) {
+                self.any_agent.push(number);
+            }
+            return;
         };
-        let must = party.all.iter().filter(|test| test.sense == Sense::Is).map(|test| &test.question);
-        match must.min_by_key(|question| rank(question)) {
-            Some(Question::Group(groups)) => {
-                groups.iter().for_each(|group| note(self.by_group.entry(group.clone()), number));
-            }
-            Some(Question::Id(ids)) => {
-                ids.iter().for_each(|id| note(self.by_id.entry(id.clone()), number));
-            }
-            Some(Question::Attribute { name, values }) => {
-                let of_name = self.by_attribute.entry(name.clone()).or_default();
-                values.iter().for_each(|value| note(of_name.entry(value.clone()), number));
-            }
-            None => {
-                if matches!(party.kind, PartyKind::Users | PartyKind::Everyone) {
-                    self.any_user.push(number);
+        for question in questions {
+            match question {
+                Question::Group(groups) => {
+                    groups.iter().for_each(|group| note(self.by_group.entry(group.clone()), number));
                 }
-                if matches!(party.kind, PartyKind::Agents | PartyKind::Everyone) {
-                    self.any_agent.push(number);
+                Question::Id(ids) => {
+                    ids.iter().for_each(|id| note(self.by_id.entry(id.clone()), number));
                 }
+                Question::Attribute { name, values } => {
+                    let of_name = self.by_attribute.entry(name.clone()).or_default();
+                    values.iter().for_each(|value| note(of_name.entry(value.clone()), number));
+                }
+                // `needed` offers none: a session's purpose is no list to look things up in.
+                Question::Purpose(_) => {}
             }
         }
     }
@@ -93,6 +93,33 @@ impl Holders {
         }
         found
     }
+}
+
+/// Questions of which one must be answered with yes wherever the condition holds; `None` when there are none such. Recursion is
+/// bounded by the depth the parser keeps.
+fn needed(condition: &Condition) -> Option<Vec<&Question>> {
+    match condition {
+        Condition::All(terms) => terms.iter().filter_map(needed).min_by_key(|questions| breadth(questions)),
+        Condition::Any(terms) => {
+            let all: Option<Vec<Vec<&Question>>> = terms.iter().map(needed).collect();
+            all.map(|lists| lists.into_iter().flatten().collect())
+        }
+        Condition::Not(_) => None,
+        Condition::Test(test) => match &test.question {
+            Question::Purpose(_) => None,
+            Question::Group(_) | Question::Attribute { .. } | Question::Id(_) => Some(vec![&test.question]),
+        },
+    }
+}
+
+/// An id names the fewest, then an attribute's value, then a group.
+fn breadth(questions: &[&Question]) -> u32 {
+    let of = |question: &&Question| match question {
+        Question::Id(_) => 0,
+        Question::Attribute { .. } => 1,
+        Question::Group(_) | Question::Purpose(_) => 2,
+    };
+    questions.iter().map(of).max().unwrap_or(u32::MAX)
 }
 
 fn note(entry: std::collections::hash_map::Entry<'_, String, Vec<u32>>, number: u32) {

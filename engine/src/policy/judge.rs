@@ -9,18 +9,18 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::PolicySet;
-use super::held::Held;
-use super::mask::Applied;
+use super::held::{Held, merged};
 use super::matching::{Person, is_table};
 use super::memo::Found;
-use super::model::{PartyKind, Policy, Rule, Watches};
+use super::model::{PartyKind, Permitted, Policy, Rule, Watches};
 use super::predicate::compile::Read;
 use super::resolved::{Facts, Resolved, SnapshotIndex};
-use super::types::SqlType;
+use super::shape::Worn;
 use super::view::{self, Shown};
+use crate::approval::{Approval, Approved};
 use crate::catalog::{Relation, RelationKind, TagPath};
-use crate::entitlement::{Access, ColumnRule, Entitlement, Operation, RowRule};
-use crate::identity::{Combination, Principal};
+use crate::entitlement::{Access, ColumnRule, Entitlement, Extras, Operation, RowRule};
+use crate::identity::{Combination, Principal, PurposeName};
 use crate::refusal::{Code, Refusal};
 use crate::snapshot::Snapshot;
 
@@ -30,24 +30,22 @@ pub(crate) const NEW: &str = "New";
 /// What a principal may do, with every relation of the snapshot's catalog.
 ///
 /// # Errors
-/// [`Code::NoIdentity`] for a user or agent the snapshot does not know.
+/// [`Code::NoIdentity`] for a user or agent the snapshot does not know, and for a purpose that is not declared or not allowed to
+/// both.
 pub fn entitle(snapshot: &Snapshot, principal: &Principal) -> Result<Entitlement, Refusal> {
     let session = Session::of(snapshot, principal)?;
     let mut relations: BTreeMap<String, BTreeMap<String, Arc<Access>>> = BTreeMap::new();
     let mut session_attributes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let mut noted: BTreeMap<String, Vec<SqlType>> = BTreeMap::new();
     for (number, relation) in session.reachable() {
         let ruled = session.ruled(number, relation);
         let Some(access) = &ruled.access else {
             continue;
         };
         for (key, read) in &ruled.reads {
-            // Texts of any length share one key.
-            let types = noted.entry(key.clone()).or_insert_with(Vec::new);
-            if !types.contains(&read.as_type) {
-                types.push(read.as_type);
-                let values = session.values(&read.attribute, read.as_type);
-                session_attributes.entry(key.clone()).or_default().extend(values);
+            // Types that share a key take the same values.
+            if !session_attributes.contains_key(key) {
+                let values = session.values(&read.attribute, read.as_type).into_iter().collect();
+                session_attributes.insert(key.clone(), values);
             }
         }
         if !relations.contains_key(&relation.name.schema) {
@@ -57,19 +55,27 @@ pub fn entitle(snapshot: &Snapshot, principal: &Principal) -> Result<Entitlement
             of_schema.insert(relation.name.name.clone(), Arc::clone(access));
         }
     }
-    Ok(Entitlement { fingerprint: view::fingerprint(&relations), relations, session_attributes })
+    let extras = session.extras();
+    Ok(Entitlement {
+        fingerprint: view::fingerprint(&relations, &extras),
+        relations,
+        extras,
+        session_attributes,
+    })
 }
 
 /// The people of a session, and the policies that look at them.
 pub(crate) struct Session<'a> {
-    snapshot: &'a Snapshot,
+    pub(crate) snapshot: &'a Snapshot,
     pub(crate) policies: &'a PolicySet,
     pub(crate) user: Option<Person<'a>>,
     pub(crate) agent: Option<Person<'a>>,
     combination: Combination,
-    resolved: Arc<Resolved>,
-    of_user: Held,
-    of_agent: Held,
+    /// What it is for; declared, and allowed to subject and actor.
+    pub(crate) purpose: Option<&'a PurposeName>,
+    pub(crate) resolved: Arc<Resolved>,
+    pub(crate) of_user: Held,
+    pub(crate) of_agent: Held,
     pub(crate) found: RefCell<Found>,
 }
 
@@ -138,7 +144,7 @@ struct Reach<'a> {
 }
 
 impl<'a> Session<'a> {
-    pub(crate) fn of(snapshot: &'a Snapshot, principal: &Principal) -> Result<Self, Refusal> {
+    pub(crate) fn of(snapshot: &'a Snapshot, principal: &'a Principal) -> Result<Self, Refusal> {
         let unknown = |what: &str, id: &str| {
             Refusal::new(Code::NoIdentity, format!("{what} '{id}' is not known"))
                 .hint(format!("register the {what} first"))
@@ -152,38 +158,68 @@ impl<'a> Session<'a> {
             Some(id) => Some(identities.agents.get(id).ok_or_else(|| unknown("agent", id.as_str()))?),
             None => None,
         };
+        let purpose = principal.purpose.as_ref();
         let policies = &snapshot.policies;
-        let resolved = SnapshotIndex::of(snapshot);
-        let held = |person: &Person<'_>| Held::of(person, policies, &resolved);
         let combination = agent.map_or(Combination::Guarded, |a| a.combination);
-        let (user, agent) = (user.map(Person::user), agent.map(Person::agent));
+        let user = user.map(|u| Person::user(u).under(purpose));
+        let agent = agent.map(|a| Person::agent(a).under(purpose));
+        let resolved = SnapshotIndex::of(snapshot);
+        let held = |person: &Person<'_>| Held::of(person, snapshot, &resolved);
         let of_user = user.as_ref().map(held).unwrap_or_default();
         let of_agent = agent.as_ref().map(held).unwrap_or_default();
-        Ok(Self {
+        let found = RefCell::default();
+        let session = Self {
             snapshot,
             policies,
             user,
             agent,
             combination,
+            purpose,
             resolved,
             of_user,
             of_agent,
-            found: RefCell::default(),
-        })
+            found,
+        };
+        session.check_purpose()?;
+        Ok(session)
     }
 
-    /// Relations that some grant of somebody in the session could mean: all others are refused.
+    /// A purpose counts when it is declared, and allowed to subject and actor (policy.md §6).
+    fn check_purpose(&self) -> Result<(), Refusal> {
+        let Some(purpose) = self.purpose else {
+            return Ok(());
+        };
+        let declared = self.policies.index().purposes.get(purpose.as_str());
+        let declared = declared.and_then(|n| self.policies.get(*n)).map(|p| &p.rule);
+        let Some(Rule::Purpose(declared)) = declared else {
+            return Err(Refusal::new(Code::NoIdentity, format!("the purpose '{purpose}' is not declared"))
+                .hint("name a purpose that a policy declares, or none"));
+        };
+        for (whom, person) in [("user", &self.user), ("agent", &self.agent)] {
+            if person.as_ref().is_some_and(|p| !p.is(&declared.to)) {
+                return Err(Refusal::new(
+                    Code::NoIdentity,
+                    format!("the purpose '{purpose}' is not allowed to this {whom}"),
+                )
+                .hint("leave the purpose out, or ask whoever governs it"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Live approvals for a person.
+    pub(crate) fn approvals(&self, person: &Person<'a>) -> impl Iterator<Item = &'a Approval> + use<'a> {
+        self.resolved.approvals(self.snapshot, person)
+    }
+
+    /// Relations that a grant or an approval of somebody in the session could mean: all others are refused.
     fn reachable(&self) -> impl Iterator<Item = (u32, &'a Relation)> {
         let numbers: BTreeSet<u32> = self.of_user.relations().chain(self.of_agent.relations()).collect();
         let catalog = &self.snapshot.catalog;
         numbers.into_iter().filter_map(|n| Some((n, catalog.relations.get(self.resolved.name(n)?)?)))
     }
 
-    pub(crate) fn all_held(&self) -> [&Held; 2] {
-        [&self.of_user, &self.of_agent]
-    }
-
-    /// Who is there, and how they combine: whatever a ruling reads of a session besides what policies say of its people.
+    /// Who is there, and how they combine.
     pub(crate) fn mode(&self) -> u64 {
         let combination = match self.combination {
             Combination::Union => 0,
@@ -205,14 +241,53 @@ impl<'a> Session<'a> {
     pub(crate) fn facts(&self, relation: &Relation) -> Result<(u32, &Facts), Vec<Reason>> {
         let unknown = || vec![Reason::NoGrant("principal")];
         let number = self.resolved.number(&relation.name).ok_or_else(unknown)?;
-        let facts = self.resolved.facts(self.policies, number, relation).ok_or_else(unknown)?;
+        let facts = self.resolved.facts(self.snapshot, number, relation).ok_or_else(unknown)?;
         Ok((number, facts))
     }
 
-    /// Row and mask policies for somebody in particular that could be for the subject, or for the agent that acts.
+    /// Row, mask and reveal policies for somebody in particular that could be for the subject, or for the agent that acts.
     pub(crate) fn scoped(&self, relation: u32, subject: &Person<'a>) -> [&[u32]; 2] {
-        let actor = self.agent.as_ref().map_or(&[][..], |_| self.of_agent.scoped(relation));
-        [self.held(subject).scoped(relation), actor]
+        [self.held(subject).scoped(relation), self.of_agent.scoped(relation)]
+    }
+
+    /// What the permits give to a session: the subject's, and where access is an intersection, only what the agent has too.
+    fn extras(&self) -> Extras {
+        let of = |person: &Person<'a>| {
+            let mut extras = Extras::default();
+            let permits = self.held(person).permits();
+            for policy in permits.iter().filter_map(|n| self.policies.get(*n)) {
+                let Rule::Permit(permit) = &policy.rule else {
+                    continue;
+                };
+                if !self.watched(policy, person).all(|p| p.is(&permit.to)) {
+                    continue;
+                }
+                match &permit.what {
+                    Permitted::Workspace(leftovers) => {
+                        extras.workspace = extras.workspace.max(Some(*leftovers))
+                    }
+                    Permitted::Functions(list) => extras.functions.extend(list.iter().cloned()),
+                    Permitted::Types(list) => extras.types.extend(list.iter().cloned()),
+                    Permitted::Extensions(list) => extras.extensions.extend(list.iter().cloned()),
+                }
+            }
+            extras
+        };
+        match (&self.user, &self.agent) {
+            (None, None) => Extras::default(),
+            (Some(one), None) | (None, Some(one)) => of(one),
+            (Some(user), Some(agent)) => {
+                let mut extras = of(user);
+                if self.combination == Combination::Intersection {
+                    let other = of(agent);
+                    extras.workspace = extras.workspace.min(other.workspace);
+                    extras.functions.retain(|f| other.functions.contains(f));
+                    extras.types.retain(|t| other.types.contains(t));
+                    extras.extensions.retain(|e| other.extensions.contains(e));
+                }
+                extras
+            }
+        }
     }
 
     /// Judges one relation.
@@ -227,28 +302,30 @@ impl<'a> Session<'a> {
         let rows = self.rows(relation, &reach.subject)?;
         let mut shown = Vec::new();
         let mut columns = BTreeMap::new();
-        let mut keys = BTreeSet::new();
+        let mut keys = rows.keys;
         let mut notes = BTreeMap::new();
         let (number, facts) = self.facts(relation)?;
-        let scoped = self.scoped(number, &reach.subject);
-        for (place, column) in relation.columns.iter().enumerate() {
-            let open = facts.open_masks.get(place).map_or(&[][..], Vec::as_slice);
-            let candidates = self.masks(relation, column, open, scoped);
-            let (rule, applied) = self.column(relation, column, &reach.subject, &candidates);
+        let [of_subject, of_actor] = self.scoped(number, &reach.subject);
+        let candidates = merged([&facts.open_masks, of_subject, of_actor]);
+        let mut reads = rows.reads;
+        let reveals = self.reveals(relation, &reach.subject);
+        for column in &relation.columns {
+            let (rule, applied) = self.column(relation, column, &reach.subject, &candidates, &reveals);
             columns.insert(column.name.clone(), rule.clone());
-            if let Some(note) = applied.as_ref().and_then(|a| a.fallback.clone()) {
+            if let Some(note) = applied.as_ref().and_then(|a| a.note.clone()) {
                 notes.insert(column.name.clone(), note);
             }
             let masked = match rule {
                 ColumnRule::Denied { .. } => continue,
                 ColumnRule::Clear => None,
                 ColumnRule::Masked { .. } => match applied {
-                    Some(Applied { sql: Some(sql), keys: needed, .. }) => {
+                    Some(Worn { sql: Some(sql), keys: needed, reads: needs, .. }) => {
                         keys.extend(needed);
+                        reads.extend(needs);
                         Some(sql)
                     }
                     // A mask without an expression shows nothing.
-                    Some(Applied { sql: None, .. }) | None => continue,
+                    Some(Worn { sql: None, .. }) | None => continue,
                 },
             };
             shown.push(Shown { column, masked });
@@ -275,7 +352,7 @@ impl<'a> Session<'a> {
             granted_by: reach.grants.into_iter().map(str::to_owned).collect(),
             view,
         };
-        Ok(Ruling { access, reads: rows.reads, notes, as_agent: reach.as_agent, write_withheld })
+        Ok(Ruling { access, reads, notes, as_agent: reach.as_agent, write_withheld })
     }
 
     /// Policies among the candidates that mean the relation, oldest first.
@@ -289,20 +366,28 @@ impl<'a> Session<'a> {
             Rule::Grant(grant) => is_table(&grant.on, relation),
             Rule::Guardrail(guardrail) => is_table(&guardrail.on, relation),
             Rule::Rows(rows) => is_table(&rows.of, relation),
-            Rule::Mask(_) => true,
+            Rule::Mask(_) | Rule::Reveal(_) | Rule::Permit(_) | Rule::Purpose(_) => true,
         })
     }
 
     fn side(&self, person: &Person<'a>, relation: &'a Relation) -> Side<'a> {
-        let mut side = Side { operations: BTreeSet::new(), grants: Vec::new(), failed: Vec::new() };
         let number = self.resolved.number(&relation.name);
         let grants = number.map_or(&[][..], |number| self.held(person).grants(number));
+        let mut side = Side { operations: BTreeSet::new(), grants: Vec::new(), failed: Vec::new() };
         for policy in self.lane(grants.iter().copied(), relation) {
             if let Rule::Grant(grant) = &policy.rule
-                && person.is(&grant.to)
+                && self.watched(policy, person).all(|p| p.is(&grant.to))
             {
                 side.operations.extend(&grant.operations);
                 side.grants.push(&policy.name);
+            }
+        }
+        for approval in self.approvals(person) {
+            if let Approved::Access { relation: named, operations } = &approval.what
+                && *named == relation.name
+            {
+                side.operations.extend(operations);
+                side.grants.push(&approval.id);
             }
         }
         // Guardrails beat grants; without a grant they need no look.
@@ -315,10 +400,15 @@ impl<'a> Session<'a> {
     fn failed(&self, person: &Person<'a>, relation: &'a Relation, watches: Watches) -> Vec<&'a str> {
         let guardrails = self.facts(relation).map_or(&[][..], |(_, facts)| &facts.guardrails);
         (guardrails.iter().filter_map(|n| self.policies.get(*n)))
-            .filter(|p| p.watches == watches)
+            .filter(|p| p.watches == watches || p.watches == Watches::Both)
             .filter(|p| match &p.rule {
                 Rule::Guardrail(guardrail) => !person.is(&guardrail.require),
-                Rule::Grant(_) | Rule::Rows(_) | Rule::Mask(_) => false,
+                Rule::Grant(_)
+                | Rule::Rows(_)
+                | Rule::Mask(_)
+                | Rule::Reveal(_)
+                | Rule::Permit(_)
+                | Rule::Purpose(_) => false,
             })
             .map(|p| p.name.as_str())
             .collect()

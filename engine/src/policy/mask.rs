@@ -28,12 +28,17 @@ pub(crate) struct Applied {
 /// Strictness of policy.md §5, stricter is more.
 pub(crate) fn rank(mask: &Mask) -> u8 {
     match mask {
-        Mask::Deny => 7,
-        Mask::Null => 6,
-        Mask::Constant { .. } => 5,
-        Mask::Bucket(_) | Mask::Unit(_) => 4,
-        Mask::Hash { .. } => 3,
-        Mask::Partial { .. } | Mask::Regex { .. } => 2,
+        Mask::Deny => 12,
+        Mask::Null => 11,
+        Mask::Constant { .. } => 10,
+        Mask::KAnonymous { .. } => 9,
+        Mask::Randomized { .. } => 8,
+        Mask::Bucket(_) | Mask::Unit(_) => 7,
+        Mask::Hash { .. } => 6,
+        Mask::Token => 5,
+        Mask::Reversible { .. } | Mask::Fpe { .. } => 4,
+        Mask::Partial { .. } | Mask::Regex { .. } | Mask::Redact { .. } => 3,
+        Mask::Custom { .. } => 2,
     }
 }
 
@@ -98,6 +103,13 @@ pub(crate) fn apply(mask: &Mask, relation: &RelationName, column: &Column) -> Ap
         }),
         Mask::Bucket(bucket) => bucketed(bucket, &raw, found),
         Mask::Unit(unit) => truncated(*unit, &raw, found),
+        Mask::Reversible { .. }
+        | Mask::Fpe { .. }
+        | Mask::Randomized { .. }
+        | Mask::KAnonymous { .. }
+        | Mask::Token
+        | Mask::Redact { .. }
+        | Mask::Custom { .. } => Err("it is not put into force yet".to_owned()),
     };
     let (mask, sql, fallback) = match fitted {
         Ok(sql) => (mask.clone(), sql, None),

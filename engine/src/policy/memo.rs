@@ -12,6 +12,7 @@ use super::model::{Policy, Rule, Scope, Who};
 use super::predicate::compile::Read;
 use crate::catalog::Relation;
 use crate::entitlement::Access;
+use crate::identity::PurposeName;
 
 /// Most rulings kept for one relation; more are made anew each time.
 const RULINGS_MAX: usize = 256;
@@ -36,8 +37,8 @@ struct Asked {
     had: bool,
 }
 
-/// Policy, and what its phrases say of user and agent, a bit each.
-type Key = Vec<(u32, u64)>;
+/// Under which purpose; and policy, with what its phrases say of user and agent, a bit each.
+type Key = (Option<PurposeName>, Vec<(u32, u64)>);
 
 /// Rulings on one relation.
 #[derive(Debug, Default)]
@@ -89,17 +90,21 @@ impl<'a> Session<'a> {
     /// Where rulings on a relation are kept, and under which key; nowhere when the key would not say everything.
     fn memo(&self, number: u32, relation: &'a Relation) -> Option<(&Memo, Key)> {
         let (_, facts) = self.facts(relation).ok()?;
-        let [of_user, of_agent] = self.all_held();
+        let (of_user, of_agent) = (&self.of_user, &self.of_agent);
+        // An approval is one person's.
+        if of_user.is_approved(number) || of_agent.is_approved(number) {
+            return None;
+        }
         let lists = [
             of_user.grants(number),
             of_agent.grants(number),
             facts.guardrails.as_slice(),
             facts.open_rows.as_slice(),
-            facts.open_mask_policies.as_slice(),
+            facts.open_masks.as_slice(),
             of_user.scoped(number),
             of_agent.scoped(number),
         ];
-        let mut key: Key = Vec::with_capacity(lists.iter().map(|l| l.len()).sum::<usize>() + 1);
+        let mut key = Vec::with_capacity(lists.iter().map(|l| l.len()).sum::<usize>() + 1);
         // Of equal phrases an agent alone, a user alone and both are not alike, nor are the ways in which they combine.
         key.push((u32::MAX, self.mode()));
         let mut found = self.found.borrow_mut();
@@ -107,7 +112,7 @@ impl<'a> Session<'a> {
             let said = *found.phrases.entry(*policy).or_insert_with(|| self.phrases(*policy));
             key.push((*policy, said?));
         }
-        Some((&facts.memo, key))
+        Some((&facts.memo, (self.purpose.cloned(), key)))
     }
 
     /// What every phrase of a policy says of user and agent.
@@ -148,8 +153,11 @@ fn phrases(policy: &Policy) -> Vec<&Who> {
     };
     match &policy.rule {
         Rule::Grant(grant) => vec![&grant.to],
+        Rule::Permit(permit) => vec![&permit.to],
         Rule::Guardrail(guardrail) => vec![&guardrail.require],
         Rule::Rows(rows) => rows.branches.iter().map(|b| &b.who).chain(scoped(&rows.scope)).collect(),
-        Rule::Mask(mask) => scoped(&mask.scope).into_iter().collect(),
+        Rule::Mask(mask) => mask.branches.iter().map(|b| &b.who).chain(scoped(&mask.scope)).collect(),
+        Rule::Reveal(reveal) => vec![&reveal.to],
+        Rule::Purpose(purpose) => vec![&purpose.to],
     }
 }

@@ -9,12 +9,14 @@ mod held;
 mod holders;
 mod index;
 mod judge;
+mod kinds;
 mod mask;
 mod matching;
 mod memo;
 pub mod model;
 pub mod predicate;
 mod resolved;
+mod rows;
 mod shape;
 mod sqltext;
 #[cfg(test)]
@@ -70,16 +72,26 @@ impl PolicySet {
     pub fn parse(sources: &[Source<'_>]) -> Result<Self, Vec<Diagnostic>> {
         let mut policies = Vec::new();
         let mut findings = Vec::new();
+        let mut files = Vec::with_capacity(sources.len());
         for (number, source) in (0u32..).zip(sources) {
-            match text::parser::file(number, source.file, source.text) {
-                Ok(read) => policies.extend(read),
+            let read = if source.file.ends_with(".json") {
+                text::json::file(number, source.file, source.text)
+                    .map(|(read, as_text)| (read, format!("{} (as text)", source.file), as_text))
+            } else {
+                text::parser::file(number, source.file, source.text)
+                    .map(|read| (read, source.file.to_owned(), source.text.to_owned()))
+            };
+            match read {
+                Ok((read, file, text)) => {
+                    policies.extend(read);
+                    files.push((file, text));
+                }
                 Err(found) => findings.extend(found),
             }
             if findings.len() >= limits::POLICY_DIAGNOSTICS_MAX {
                 break;
             }
         }
-        let files = sources.iter().map(|s| (s.file.to_owned(), s.text.to_owned())).collect();
         let inner = Inner { index: Index::of(&policies), holders: Holders::of(&policies), policies, files };
         findings.extend(inner.duplicates());
         findings.truncate(limits::POLICY_DIAGNOSTICS_MAX);
@@ -117,13 +129,15 @@ impl Inner {
     }
 
     fn duplicates(&self) -> Vec<Diagnostic> {
-        let mut first: HashMap<&str, Place> = HashMap::new();
+        // A purpose may be called as a policy is.
+        let mut first: HashMap<(bool, &str), Place> = HashMap::new();
         let mut findings = Vec::new();
         for policy in &self.policies {
-            let Some(place) = first.insert(&policy.name, policy.place) else {
+            let key = (matches!(policy.rule, model::Rule::Purpose(_)), policy.name.as_str());
+            let Some(place) = first.insert(key, policy.place) else {
                 continue;
             };
-            first.insert(&policy.name, place);
+            first.insert(key, place);
             let earlier = self.report(Severity::Error, place, Problem::new(""));
             let problem = Problem::new(format!(
                 "the policy '{}' exists already, at {}:{}:{}",
@@ -147,4 +161,10 @@ pub fn prepare(snapshot: &crate::snapshot::Snapshot) {
 #[must_use]
 pub fn print(policy: &Policy) -> String {
     text::printer::policy(policy)
+}
+
+/// Policies as one JSON document, which [`PolicySet::parse`] reads from a file whose name ends in `.json`.
+#[must_use]
+pub fn to_json(policies: &[Policy]) -> String {
+    text::json::write(policies)
 }

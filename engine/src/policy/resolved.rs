@@ -8,14 +8,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use super::PolicySet;
 use super::holders::named;
 use super::judge::Reason;
-use super::matching::{column_depth, is_like, is_table};
+use super::matching::{Person, is_like, is_table};
 use super::memo::Memo;
-use super::model::{ColumnMatch, Policy, Rule, State, TableMatch, Tables};
-use super::predicate::compile::Compiled;
-use super::shape::compile_rows;
+use super::model::{ColumnMatch, NamePattern, PartyKind, Policy, Rule, State, TableMatch};
+use super::predicate::compile::Ground;
+use super::rows::{broken, is_skipped};
+use crate::approval::{Approval, Approvals, Grantee};
 use crate::catalog::{Catalog, Relation, RelationName, TagPath};
 use crate::snapshot::Snapshot;
 
@@ -48,6 +48,12 @@ pub(crate) struct Resolved {
     /// Pattern -> relations whose name, or one of whose columns, is LIKE it.
     like_table: HashMap<String, Vec<u32>>,
     like_column: HashMap<String, Vec<u32>>,
+    /// The same for regular expressions.
+    regex_table: HashMap<String, Vec<u32>>,
+    regex_column: HashMap<String, Vec<u32>>,
+    /// Live approvals, by place in the snapshot's list.
+    of_user: HashMap<String, Vec<usize>>,
+    of_agent: HashMap<String, Vec<usize>>,
     facts: Vec<OnceLock<Facts>>,
 }
 
@@ -55,16 +61,12 @@ pub(crate) struct Resolved {
 pub(crate) struct Facts {
     /// Guardrails that mean it, oldest first.
     pub(crate) guardrails: Vec<u32>,
-    /// Row policies that mean it, compiled (every branch, in order).
-    pub(crate) rows: BTreeMap<u32, Result<Vec<Compiled>, Reason>>,
-    /// Those of them that do not compile.
-    pub(crate) broken: Vec<u32>,
-    /// Those of them that are not for somebody in particular.
+    /// Row policies that mean it and do not compile there.
+    pub(crate) broken: Vec<(u32, Reason)>,
+    /// Row policies that mean it and are not for somebody in particular.
     pub(crate) open_rows: Vec<u32>,
-    /// Masks that are not for somebody in particular, by place of the column: number and depth, oldest first.
-    pub(crate) open_masks: Vec<Vec<(u32, usize)>>,
-    /// The same masks, whichever column they mean.
-    pub(crate) open_mask_policies: Vec<u32>,
+    /// Masks that could mean a column of it and are not for somebody in particular.
+    pub(crate) open_masks: Vec<u32>,
     /// Rulings made before.
     pub(crate) memo: Memo,
 }
@@ -80,6 +82,10 @@ impl Resolved {
             by_column: HashMap::new(),
             like_table: HashMap::new(),
             like_column: HashMap::new(),
+            regex_table: HashMap::new(),
+            regex_column: HashMap::new(),
+            of_user: HashMap::new(),
+            of_agent: HashMap::new(),
             facts: Vec::with_capacity(catalog.relations.len()),
         };
         for (number, relation) in (0u32..).zip(catalog.relations.values()) {
@@ -87,9 +93,14 @@ impl Resolved {
         }
         let mut patterns = Patterns::default();
         snapshot.policies.iter().filter(|p| p.state == State::Active).for_each(|p| patterns.of_policy(p));
-        resolved.like_table = resolved.matched(&patterns.tables, &resolved.tables_by_name(catalog));
+        let tables = tables_by_name(catalog);
         let columns = resolved.by_column.iter().map(|(name, numbers)| (name.clone(), numbers.clone()));
-        resolved.like_column = resolved.matched(&patterns.columns, &columns.collect());
+        let columns = columns.collect();
+        resolved.like_table = matched(&patterns.tables, &tables);
+        resolved.like_column = matched(&patterns.columns, &columns);
+        resolved.regex_table = found_in(&patterns.table_regexes, &tables);
+        resolved.regex_column = found_in(&patterns.column_regexes, &columns);
+        resolved.add_approvals(&snapshot.approvals);
         resolved
     }
 
@@ -108,28 +119,6 @@ impl Resolved {
         }
     }
 
-    fn tables_by_name(&self, catalog: &Catalog) -> BTreeMap<String, Vec<u32>> {
-        (0u32..).zip(catalog.relations.keys()).map(|(n, name)| (name.to_string(), vec![n])).collect()
-    }
-
-    /// Each pattern against the names that share the characters it starts with.
-    fn matched(&self, patterns: &[&str], names: &BTreeMap<String, Vec<u32>>) -> HashMap<String, Vec<u32>> {
-        let mut found: HashMap<String, Vec<u32>> = HashMap::new();
-        for pattern in patterns {
-            if found.contains_key(*pattern) {
-                continue;
-            }
-            let start = pattern.split(['%', '_', '\\']).next().unwrap_or_default();
-            let near = names.range(start.to_owned()..).take_while(|(name, _)| name.starts_with(start));
-            let mut numbers: Vec<u32> =
-                near.filter(|(name, _)| is_like(name, pattern)).flat_map(|(_, n)| n).copied().collect();
-            numbers.sort_unstable();
-            numbers.dedup();
-            found.insert((*pattern).to_owned(), numbers);
-        }
-        found
-    }
-
     pub(crate) fn number(&self, name: &RelationName) -> Option<u32> {
         self.numbers.get(name).copied()
     }
@@ -141,15 +130,18 @@ impl Resolved {
     /// Numbers of relations a policy could mean, in no order, perhaps twice.
     pub(crate) fn reached(&self, policy: &Policy, found: &mut Vec<u32>) {
         match &policy.rule {
-            Rule::Grant(grant) => self.tables(&grant.on, found),
-            Rule::Guardrail(guardrail) => self.tables(&guardrail.on, found),
-            Rule::Rows(rows) => self.tables(&rows.of, found),
+            Rule::Grant(grant) => self.tables(&grant.on.any, found),
+            Rule::Guardrail(guardrail) => self.tables(&guardrail.on.any, found),
+            Rule::Rows(rows) => self.tables(&rows.of.any, found),
             Rule::Mask(mask) => mask.columns.any.iter().for_each(|one| self.columns(one, found)),
+            Rule::Reveal(reveal) => reveal.columns.any.iter().for_each(|one| self.columns(one, found)),
+            Rule::Permit(_) | Rule::Purpose(_) => {}
         }
     }
 
-    fn tables(&self, tables: &Tables, found: &mut Vec<u32>) {
-        for one in &tables.any {
+    /// Recursion is bounded by the depth the parser keeps.
+    fn tables(&self, any: &[TableMatch], found: &mut Vec<u32>) {
+        for one in any {
             match one {
                 TableMatch::Tagged(tags) => {
                     tags.iter().for_each(|tag| extend(found, self.by_tag.get(&tag.path.0)));
@@ -161,6 +153,12 @@ impl Resolved {
                     patterns.iter().for_each(|pattern| extend(found, self.like_table.get(pattern)));
                 }
                 TableMatch::WithColumns(columns) => self.columns(columns, found),
+                TableMatch::Matching(patterns) => {
+                    patterns.iter().for_each(|p| extend(found, self.regex_table.get(p.as_str())));
+                }
+                // Where all must hold, the relations of any one will do; `matching` sees to the others.
+                TableMatch::AllOf(list) => self.tables(&list[..list.len().min(1)], found),
+                TableMatch::AnyOf(list) => self.tables(list, found),
             }
         }
     }
@@ -184,25 +182,52 @@ impl Resolved {
             ColumnMatch::Like(patterns) => {
                 patterns.iter().for_each(|pattern| extend(found, self.like_column.get(pattern)));
             }
+            ColumnMatch::Matching(patterns) => {
+                patterns.iter().for_each(|p| extend(found, self.regex_column.get(p.as_str())));
+            }
         }
     }
 
     /// What policies say about a relation, worked out once per snapshot.
-    pub(crate) fn facts(&self, policies: &PolicySet, number: u32, relation: &Relation) -> Option<&Facts> {
-        Some(self.facts.get(index(number))?.get_or_init(|| Facts::of(policies, relation)))
+    pub(crate) fn facts(&self, snapshot: &Snapshot, number: u32, relation: &Relation) -> Option<&Facts> {
+        Some(self.facts.get(index(number))?.get_or_init(|| Facts::of(snapshot, relation)))
+    }
+
+    fn add_approvals(&mut self, approvals: &Approvals) {
+        for (place, approval) in approvals.all.iter().enumerate() {
+            let (list, id) = match &approval.grantee {
+                Grantee::User(id) => (&mut self.of_user, id.as_str()),
+                Grantee::Agent(id) => (&mut self.of_agent, id.as_str()),
+            };
+            if approvals.is_live(approval) {
+                list.entry(id.to_owned()).or_default().push(place);
+            }
+        }
+    }
+
+    /// Live approvals for a person.
+    pub(crate) fn approvals<'s>(
+        &self,
+        snapshot: &'s Snapshot,
+        person: &Person<'_>,
+    ) -> impl Iterator<Item = &'s Approval> + use<'s> {
+        let list = match person.kind {
+            PartyKind::Agents => self.of_agent.get(person.id),
+            PartyKind::Users | PartyKind::Everyone => self.of_user.get(person.id),
+        };
+        let places = list.cloned().unwrap_or_default();
+        places.into_iter().filter_map(|place| snapshot.approvals.all.get(place))
     }
 }
 
 impl Facts {
-    fn of(policies: &PolicySet, relation: &Relation) -> Self {
-        let lanes = policies.index();
+    fn of(snapshot: &Snapshot, relation: &Relation) -> Self {
+        let (policies, lanes) = (&snapshot.policies, snapshot.policies.index());
         let mut facts = Self {
             guardrails: Vec::new(),
-            rows: BTreeMap::new(),
             broken: Vec::new(),
             open_rows: Vec::new(),
-            open_masks: vec![Vec::new(); relation.columns.len()],
-            open_mask_policies: Vec::new(),
+            open_masks: lanes.open_masks.candidates(relation).into_iter().collect(),
             memo: Memo::default(),
         };
         for number in lanes.guardrails.candidates(relation) {
@@ -212,6 +237,7 @@ impl Facts {
                 facts.guardrails.push(number);
             }
         }
+        let ground = Ground::of(&snapshot.catalog, relation);
         for number in lanes.rows.candidates(relation) {
             let Some(policy) = policies.get(number) else {
                 continue;
@@ -219,59 +245,47 @@ impl Facts {
             let Rule::Rows(rows) = &policy.rule else {
                 continue;
             };
-            if !is_table(&rows.of, relation) {
+            if !is_table(&rows.of, relation) || is_skipped(rows, relation) {
                 continue;
             }
-            let compiled = compile_rows(&policy.name, rows, relation);
-            if compiled.is_err() {
-                facts.broken.push(number);
-            }
+            facts.broken.extend(broken(&policy.name, rows, &ground).map(|reason| (number, reason)));
             if named(policy).is_none() {
                 facts.open_rows.push(number);
-            }
-            facts.rows.insert(number, compiled);
-        }
-        for number in lanes.open_masks.candidates(relation) {
-            let Some(Rule::Mask(mask)) = policies.get(number).map(|p| &p.rule) else {
-                continue;
-            };
-            let mut means = false;
-            for (place, column) in relation.columns.iter().enumerate() {
-                if let Some(depth) = column_depth(&mask.columns, relation, column) {
-                    facts.open_masks[place].push((number, depth));
-                    means = true;
-                }
-            }
-            if means {
-                facts.open_mask_policies.push(number);
             }
         }
         facts
     }
 }
 
-/// LIKE patterns of policies.
+/// Patterns of policies.
 #[derive(Default)]
 struct Patterns<'a> {
     tables: Vec<&'a str>,
     columns: Vec<&'a str>,
+    table_regexes: Vec<&'a NamePattern>,
+    column_regexes: Vec<&'a NamePattern>,
 }
 
 impl<'a> Patterns<'a> {
     fn of_policy(&mut self, policy: &'a Policy) {
         match &policy.rule {
-            Rule::Grant(grant) => self.of_tables(&grant.on),
-            Rule::Guardrail(guardrail) => self.of_tables(&guardrail.on),
-            Rule::Rows(rows) => self.of_tables(&rows.of),
+            Rule::Grant(grant) => self.of_tables(&grant.on.any),
+            Rule::Guardrail(guardrail) => self.of_tables(&guardrail.on.any),
+            Rule::Rows(rows) => self.of_tables(&rows.of.any),
             Rule::Mask(mask) => mask.columns.any.iter().for_each(|one| self.of_columns(one)),
+            Rule::Reveal(reveal) => reveal.columns.any.iter().for_each(|one| self.of_columns(one)),
+            Rule::Permit(_) | Rule::Purpose(_) => {}
         }
     }
 
-    fn of_tables(&mut self, tables: &'a Tables) {
-        for one in &tables.any {
+    /// Recursion is bounded by the depth the parser keeps.
+    fn of_tables(&mut self, any: &'a [TableMatch]) {
+        for one in any {
             match one {
                 TableMatch::Like(patterns) => self.tables.extend(patterns.iter().map(String::as_str)),
                 TableMatch::WithColumns(columns) => self.of_columns(columns),
+                TableMatch::Matching(patterns) => self.table_regexes.extend(patterns),
+                TableMatch::AllOf(list) | TableMatch::AnyOf(list) => self.of_tables(list),
                 TableMatch::Tagged(_) | TableMatch::Named(_) => {}
             }
         }
@@ -280,9 +294,48 @@ impl<'a> Patterns<'a> {
     fn of_columns(&mut self, one: &'a ColumnMatch) {
         match one {
             ColumnMatch::Like(patterns) => self.columns.extend(patterns.iter().map(String::as_str)),
+            ColumnMatch::Matching(patterns) => self.column_regexes.extend(patterns),
             ColumnMatch::Tagged(_) | ColumnMatch::Named(_) => {}
         }
     }
+}
+
+fn tables_by_name(catalog: &Catalog) -> BTreeMap<String, Vec<u32>> {
+    (0u32..).zip(catalog.relations.keys()).map(|(n, name)| (name.to_string(), vec![n])).collect()
+}
+
+/// Each pattern against the names that share the characters it starts with.
+fn matched(patterns: &[&str], names: &BTreeMap<String, Vec<u32>>) -> HashMap<String, Vec<u32>> {
+    let mut found: HashMap<String, Vec<u32>> = HashMap::new();
+    for pattern in patterns {
+        if found.contains_key(*pattern) {
+            continue;
+        }
+        let start = pattern.split(['%', '_', '\\']).next().unwrap_or_default();
+        let near = names.range(start.to_owned()..).take_while(|(name, _)| name.starts_with(start));
+        let numbers = near.filter(|(name, _)| is_like(name, pattern)).flat_map(|(_, n)| n);
+        found.insert((*pattern).to_owned(), sorted(numbers));
+    }
+    found
+}
+
+/// Each regular expression against every name: such a policy names no place to look.
+fn found_in(patterns: &[&NamePattern], names: &BTreeMap<String, Vec<u32>>) -> HashMap<String, Vec<u32>> {
+    let mut found: HashMap<String, Vec<u32>> = HashMap::new();
+    for pattern in patterns {
+        if !found.contains_key(pattern.as_str()) {
+            let numbers = names.iter().filter(|(name, _)| pattern.is_in(name)).flat_map(|(_, n)| n);
+            found.insert(pattern.as_str().to_owned(), sorted(numbers));
+        }
+    }
+    found
+}
+
+fn sorted<'n>(numbers: impl Iterator<Item = &'n u32>) -> Vec<u32> {
+    let mut numbers: Vec<u32> = numbers.copied().collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
 }
 
 fn index(number: u32) -> usize {

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::sqltext::ident;
 use crate::catalog::{Column, Relation};
-use crate::entitlement::{Access, Fingerprint, Operation, SecuredView, ViewColumn};
+use crate::entitlement::{Access, Extras, Fingerprint, Leftovers, Operation, SecuredView, ViewColumn};
 
 /// A column of the view.
 #[derive(Debug)]
@@ -104,8 +104,27 @@ fn name(relation: &Relation, select_sql: &str, barrier: bool) -> String {
 }
 
 /// The fingerprint over relations, views and operations, in order of name.
-pub(crate) fn fingerprint(relations: &BTreeMap<String, BTreeMap<String, Arc<Access>>>) -> Fingerprint {
+pub(crate) fn fingerprint(
+    relations: &BTreeMap<String, BTreeMap<String, Arc<Access>>>,
+    extras: &Extras,
+) -> Fingerprint {
     let mut digest = Digester(Sha256::new());
+    digest.field(match extras.workspace {
+        None => b"",
+        Some(Leftovers::Dropped) => b"workspace",
+        Some(Leftovers::Kept) => b"workspace kept",
+    });
+    for list in [&extras.functions, &extras.types] {
+        for name in list {
+            digest.field(name.schema.as_bytes());
+            digest.field(name.name.as_bytes());
+        }
+        digest.field(b"");
+    }
+    for extension in &extras.extensions {
+        digest.field(extension.as_bytes());
+    }
+    digest.field(b"");
     for access in relations.values().flat_map(BTreeMap::values) {
         digest.field(access.relation.schema.as_bytes());
         digest.field(access.relation.name.as_bytes());

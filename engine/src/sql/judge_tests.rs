@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::*;
 use crate::catalog::RelationName;
-use crate::entitlement::{Access, ColumnRule, Entitlement, Fingerprint, Operation, RowRule, SecuredView};
+use crate::entitlement::{
+    Access, ColumnRule, Entitlement, Extras, Fingerprint, Operation, RowRule, SecuredView,
+};
 use crate::record::Disposition;
 use crate::refusal::{Code, Refusal};
 use crate::released::RawSql;
@@ -49,7 +51,12 @@ fn entitlement() -> Entitlement {
             .or_default()
             .insert(name.into(), Arc::new(access(schema, name, view, write, shaped)));
     }
-    Entitlement { relations, fingerprint: Fingerprint([0; 16]), session_attributes: BTreeMap::new() }
+    Entitlement {
+        relations,
+        extras: Extras::default(),
+        fingerprint: Fingerprint([0; 16]),
+        session_attributes: BTreeMap::new(),
+    }
 }
 
 fn run(sql: &str) -> Result<Judged, Refusal> {

@@ -66,9 +66,9 @@ fn principal(args: &ExplainArgs, identities: &Identities) -> Result<Principal, C
         return Err(missing(Who::Agent(agent)));
     }
     match (args.user.clone(), args.via.clone()) {
-        (Some(user), Some(agent)) => Ok(Principal::OnBehalfOf { agent, user }),
-        (Some(user), None) => Ok(Principal::Direct { user }),
-        (None, Some(agent)) => Ok(Principal::Autonomous { agent }),
+        (Some(user), Some(agent)) => Ok(Principal::on_behalf_of(agent, user)),
+        (Some(user), None) => Ok(Principal::direct(user)),
+        (None, Some(agent)) => Ok(Principal::autonomous(agent)),
         (None, None) => Err(CliError::usage("explain as whom?").hint("add --as USER, --via AGENT, or both")),
     }
 }
@@ -101,6 +101,7 @@ mod tests {
                 kind: RelationKind::Table,
                 columns: Vec::new(),
                 primary_key: Vec::new(),
+                keys: Default::default(),
                 row_security: false,
                 tags: Default::default(),
             };

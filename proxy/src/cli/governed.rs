@@ -2,6 +2,7 @@
 
 use lanyard_adapters::store::Governance;
 use lanyard_adapters::warehouse::postgres::{Login, Secret, Warehouse};
+use lanyard_engine::approval::Approvals;
 use lanyard_engine::catalog::Catalog;
 use lanyard_engine::names;
 use lanyard_engine::policy::{Diagnostic, PolicySet, Source};
@@ -33,6 +34,7 @@ pub(super) fn snapshot(
         tags: governance.tags.clone(),
         policies,
         catalog,
+        approvals: Approvals::default(),
     }))
 }
 

@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use dashmap::DashMap;
 use lanyard_adapters::store::{Credentials, Governance};
 use lanyard_adapters::warehouse::postgres::{Warehouse, WarehouseError};
+use lanyard_engine::approval::Approvals;
 use lanyard_engine::catalog::Catalog;
 use lanyard_engine::entitlement::{Entitlement, Fingerprint};
 use lanyard_engine::identity::Principal;
@@ -202,6 +203,7 @@ fn snapshot(version: u64, governance: &Governance, catalog: Catalog) -> Result<S
         tags: governance.tags.clone(),
         policies,
         catalog,
+        approvals: Approvals::default(),
     });
     let errors: Vec<policy::Diagnostic> =
         policy::check(&snapshot).into_iter().filter(|d| d.severity == policy::Severity::Error).collect();

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio_postgres::{Client, IsolationLevel};
 
-use lanyard_engine::catalog::{Catalog, Column, Relation, RelationKind, RelationName};
+use lanyard_engine::catalog::{Catalog, Column, Keys, Relation, RelationKind, RelationName};
 use lanyard_engine::names;
 
 use super::error::WarehouseError;
@@ -82,6 +82,7 @@ fn relation(row: &tokio_postgres::Row) -> Result<Relation, tokio_postgres::Error
         kind,
         columns: Vec::new(),
         primary_key: row.try_get(5)?,
+        keys: Keys::default(),
         row_security: row.try_get(4)?,
         tags: BTreeSet::new(),
     })

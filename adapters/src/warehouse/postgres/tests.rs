@@ -20,7 +20,7 @@ use tokio_postgres::Client;
 
 use lanyard_engine::catalog::RelationName;
 use lanyard_engine::entitlement::{
-    Access, Entitlement, Fingerprint, Operation, RowRule, SecuredView, ViewColumn,
+    Access, Entitlement, Extras, Fingerprint, Operation, RowRule, SecuredView, ViewColumn,
 };
 use lanyard_engine::identity::{RoleName, SessionId, ShortId};
 
@@ -144,7 +144,12 @@ fn entitlement(seed: &str, accesses: Vec<Access>) -> Entitlement {
             .or_default()
             .insert(access.relation.name.clone(), Arc::new(access));
     }
-    Entitlement { relations, fingerprint: Fingerprint(hash), session_attributes: attributes(&["US-EAST"]) }
+    Entitlement {
+        relations,
+        extras: Extras::default(),
+        fingerprint: Fingerprint(hash),
+        session_attributes: attributes(&["US-EAST"]),
+    }
 }
 
 fn attributes(regions: &[&str]) -> BTreeMap<String, BTreeSet<String>> {

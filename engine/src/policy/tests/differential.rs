@@ -8,9 +8,10 @@ use std::fmt::Write as _;
 
 use super::naive::{self, Verdict};
 use super::{attributes, definitions, groups, parse, principal, relation, tags, user_id};
-use crate::catalog::{Catalog, Tags};
-use crate::entitlement::{Access, ColumnRule, RowRule};
-use crate::identity::{Agent, AgentId, Combination, Identities, ShortId, User};
+use crate::approval::{Approval, Approvals, Approved, Grantee};
+use crate::catalog::{Catalog, RelationName, Tags};
+use crate::entitlement::{Access, ColumnRule, Operation, RowRule};
+use crate::identity::{Agent, AgentId, Combination, Identities, Principal, PurposeName, ShortId, User};
 use crate::policy::entitle;
 use crate::snapshot::{Parts, Snapshot};
 
@@ -56,6 +57,7 @@ fn world(seed: u64) -> (Snapshot, String) {
         tags: Tags { definitions: definitions(), tables: assigned, ..Tags::default() },
         policies: parse(&text),
         catalog,
+        approvals: approvals(&mut dice),
     });
     (snapshot, text)
 }
@@ -126,18 +128,75 @@ fn identities(dice: &mut Dice) -> Identities {
     all
 }
 
-const WHO: [&str; 9] =
-    ["ann", "bob", "cyd", "wide~", "usual~", "wide~bob", "usual~ann", "usual~cyd", "narrow~ann"];
+/// Sometimes with what for.
+const WHO: [&str; 12] = [
+    "ann",
+    "bob",
+    "cyd",
+    "bob for Work",
+    "ann for Work.Night",
+    "wide~",
+    "usual~",
+    "wide~bob",
+    "usual~ann",
+    "usual~cyd for Work",
+    "usual~cyd",
+    "narrow~ann",
+];
+
+fn asked(who: &str) -> Principal {
+    match who.split_once(" for ") {
+        None => principal(who),
+        Some((who, purpose)) => principal(who).under(PurposeName::parse(purpose).expect("a purpose")),
+    }
+}
+
+/// Up to three approvals; one in three has ended.
+fn approvals(dice: &mut Dice) -> Approvals {
+    let all = (0..dice.roll(4)).map(|n| {
+        let (schema, name) = dice.one(&TABLES).split_once('.').expect("schema.table");
+        let relation = RelationName::new(schema, name);
+        let what = if dice.often(2) {
+            Approved::Access { relation, operations: BTreeSet::from([Operation::Read, Operation::Write]) }
+        } else {
+            Approved::Unmask { relation, column: dice.one(&["name", "amount", "region"]).to_owned() }
+        };
+        let grantee = match dice.roll(4) {
+            0 => Grantee::Agent(AgentId::parse("usual").expect("an id")),
+            1 => Grantee::User(user_id("bob")),
+            _ => Grantee::User(user_id("ann")),
+        };
+        let expires = [None, Some(200), Some(100)][dice.roll(3)];
+        Approval { id: format!("approval-{n}"), grantee, what, expires }
+    });
+    Approvals { now: 100, all: all.collect() }
+}
 
 /// One to fourteen policies, most of them active.
 fn policies(dice: &mut Dice) -> String {
     let mut text = String::new();
     for n in 0..=dice.roll(14) {
         let state = ["", "", "", "", "", "", "(shadow)", "(disabled)"][dice.roll(8)];
-        let body = match dice.roll(10) {
+        if dice.often(12) {
+            let (name, who) = (dice.one(&["Work", "Work.Night"]), who(dice));
+            // A purpose stands once.
+            if !text.contains(&format!("purpose {name} ")) {
+                writeln!(text, "purpose {name} {state} 'a reason' to {who}").expect("room");
+            }
+            continue;
+        }
+        let body = match dice.roll(12) {
+            10 => format!(
+                "{}reveal columns {} to {}",
+                dice.one(&["", "watches both "]),
+                columns(dice),
+                who(dice)
+            ),
+            11 => mask_in_branches(dice),
             0..=3 => {
                 let what = dice.one(&["read", "write", "read, write"]);
-                format!("allow {what} on {} to {}", tables(dice), who(dice))
+                let watches = dice.one(&["", "", "", "watches both "]);
+                format!("{watches}allow {what} on {} to {}", tables(dice), who(dice))
             }
             4 => format!("{}require {} on {}", actor(dice), who(dice), tables(dice)),
             5 | 6 => rows(dice),
@@ -149,7 +208,7 @@ fn policies(dice: &mut Dice) -> String {
 }
 
 fn actor(dice: &mut Dice) -> &'static str {
-    dice.one(&["", "", "when an agent acts "])
+    dice.one(&["", "", "", "when an agent acts ", "watches both "])
 }
 
 fn who(dice: &mut Dice) -> String {
@@ -161,7 +220,9 @@ fn party(dice: &mut Dice) -> String {
     let mut party = dice.one(&["users", "users", "agents", "everyone"]).to_owned();
     for n in 0..dice.roll(3) {
         let not = dice.one(&["", "", "not "]);
-        let test = match dice.roll(5) {
+        let test = match dice.roll(7) {
+            5 => format!("under purpose {}", dice.one(&["Work", "Work.Night"])),
+            6 => format!("(in group {} or with training = 'privacy')", dice.one(&GROUPS)),
             0 | 1 => format!("in group {}", dice.one(&GROUPS)),
             2 => format!("with region in ('{}', 'ASIA')", dice.one(&["EU", "US"])),
             3 => "with training = 'privacy'".to_owned(),
@@ -174,7 +235,10 @@ fn party(dice: &mut Dice) -> String {
 }
 
 fn tables(dice: &mut Dice) -> String {
-    let one = |dice: &mut Dice| match dice.roll(6) {
+    let one = |dice: &mut Dice| match dice.roll(9) {
+        6 => format!("tables matching '{}'", dice.one(&["^a\\.", "orders$", "o"])),
+        7 => format!("tables with all of (tagged {} and like '%.o%')", dice.one(&["Sales", "PII"])),
+        8 => format!("tables with any of (named a.tools or tagged {})", dice.one(&["Finance", "Agent"])),
         0..=2 => format!("tables tagged {}", dice.one(&["Sales", "Finance", "Agent", "Sales.EU", "PII"])),
         3 => format!("tables named {}", dice.one(&TABLES)),
         4 => format!("tables like '{}'", dice.one(&["a.%", "%.orders", "b.odd\\_name", "b._____", "%"])),
@@ -184,7 +248,8 @@ fn tables(dice: &mut Dice) -> String {
 }
 
 fn columns(dice: &mut Dice) -> String {
-    match dice.roll(5) {
+    match dice.roll(6) {
+        5 => format!("matching '{}'", dice.one(&["^re", "e$", "o"])),
         0..=2 => format!("tagged {}", dice.one(&["PII", "PII.Name", "Secret", "Region", "Sales"])),
         3 => format!("named {}", dice.one(&["name", "amount", "a.orders.region", "b.ledger.level"])),
         _ => format!("like '{}'", dice.one(&["%n%", "_d", "re%"])),
@@ -222,10 +287,35 @@ fn rows(dice: &mut Dice) -> String {
             "{acts}show rows of {tables} who {first} {all} who {second} where {shown} {otherwise}"
         );
     }
-    format!("{acts}show rows of {tables} where {}{}", predicate(dice), scope(dice))
+    let shown = match dice.roll(6) {
+        0 => format!("whose Region matches {}", dice.one(&["region", "groups", "id"])),
+        1 => format!("newer than 90 days by {}", dice.one(&["born", "@tagged(Region)", "level"])),
+        2 => format!("only 10 % by {}", dice.one(&["id", "@tagged(Region)"])),
+        3 => format!("only for purpose {}", dice.one(&["Work", "Work.Night"])),
+        _ => format!("where {}", predicate(dice)),
+    };
+    let missing = dice.one(&["", "", " on missing skip"]);
+    format!("{acts}show rows of {tables} {shown}{missing}{}", scope(dice))
 }
 
 fn mask(dice: &mut Dice) -> String {
+    let (with, floor) = (masking(dice), dice.one(&["", "", " floor"]));
+    let of = if dice.often(4) { format!(" of {}", tables(dice)) } else { String::new() };
+    format!("{}mask columns {}{of} {with}{floor}{}", actor(dice), columns(dice), scope(dice))
+}
+
+fn mask_in_branches(dice: &mut Dice) -> String {
+    let (first, second, last) =
+        (masking(dice), masking(dice), dice.one(&["with null", "clear", "with hash"]));
+    let (columns, one, other, floor) = (columns(dice), who(dice), who(dice), dice.one(&["", " floor"]));
+    format!(
+        "{}mask columns {columns} who {one} {first} who {other} {second} otherwise {last}{floor}{}",
+        actor(dice),
+        scope(dice)
+    )
+}
+
+fn masking(dice: &mut Dice) -> String {
     let mask = dice.one(&[
         "null",
         "constant('x')",
@@ -243,9 +333,10 @@ fn mask(dice: &mut Dice) -> String {
         "round('month')",
         "deny",
     ]);
-    let floor = dice.one(&["", "", " floor"]);
-    let of = if dice.often(4) { format!(" of {}", tables(dice)) } else { String::new() };
-    format!("{}mask columns {}{of} with {mask}{floor}{}", actor(dice), columns(dice), scope(dice))
+    if mask != "deny" && dice.often(6) {
+        return format!("with {mask} where region = 'EU' or level > 3");
+    }
+    format!("with {mask}")
 }
 
 /// The engine's answer in the naive evaluator's words.
@@ -279,10 +370,14 @@ fn the_naive_evaluator_finds_no_difference() {
     for seed in 0..cases().div_ceil(per_world) {
         let (snapshot, text) = world(seed);
         for who in WHO {
-            let asked = principal(who);
-            let entitlement = entitle(&snapshot, &asked).expect("known");
+            let asked = asked(who);
+            let entitlement = entitle(&snapshot, &asked);
+
             for relation in snapshot.catalog.relations.values() {
-                let says = entitlement.access(&relation.name.schema, &relation.name.name).map(told);
+                let found = entitlement.as_ref().ok();
+                let access = found.and_then(|e| e.access(&relation.name.schema, &relation.name.name));
+                let says = access.map(told);
+
                 let means = naive::verdict(&snapshot, &asked, relation);
                 assert_eq!(says, means, "world {seed}, {who}, {}\n{text}\n{relation:#?}", relation.name);
                 match &says {

@@ -5,6 +5,7 @@ mod differential;
 mod judging;
 mod masking;
 mod naive;
+mod naive_parts;
 mod predicates;
 mod properties;
 mod shapes;
@@ -13,7 +14,8 @@ mod texts;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{PolicySet, Source};
-use crate::catalog::{Catalog, Column, Relation, RelationKind, RelationName, TagPath, Tags};
+use crate::approval::Approvals;
+use crate::catalog::{Catalog, Column, Keys, Relation, RelationKind, RelationName, TagPath, Tags};
 use crate::entitlement::{Access, ColumnRule, Entitlement, Operation};
 use crate::identity::{
     Agent, AgentId, Attributes, Combination, Identities, Principal, ShortId, User, UserId,
@@ -82,6 +84,7 @@ fn relation(oid: u32, name: &str, own: &[&str], columns: &[&str]) -> Relation {
         kind: RelationKind::Table,
         columns: (1..).zip(columns).map(|(n, c)| column(n, c)).collect(),
         primary_key: Vec::new(),
+        keys: Keys::default(),
         row_security: false,
         tags: tags(own),
     }
@@ -216,15 +219,16 @@ fn snapshot(text: &str) -> Snapshot {
         tags: Tags { definitions: definitions(), ..Tags::default() },
         policies: parse(text),
         catalog: catalog(),
+        approvals: Approvals::default(),
     })
 }
 
 /// `taylor`, `marketing-agent~taylor` or `marketing-agent~`.
 fn principal(who: &str) -> Principal {
     match who.split_once('~') {
-        None => Principal::Direct { user: user_id(who) },
-        Some((agent, "")) => Principal::Autonomous { agent: agent_id(agent) },
-        Some((agent, user)) => Principal::OnBehalfOf { agent: agent_id(agent), user: user_id(user) },
+        None => Principal::direct(user_id(who)),
+        Some((agent, "")) => Principal::autonomous(agent_id(agent)),
+        Some((agent, user)) => Principal::on_behalf_of(agent_id(agent), user_id(user)),
     }
 }
 
