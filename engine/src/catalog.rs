@@ -97,7 +97,7 @@ pub struct Column {
 /// Unique and foreign keys, as the warehouse enforces them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Keys {
-    /// Columns of each valid unique index over plain columns, without a condition.
+    /// Columns of each valid unique index over plain columns, without a condition; the primary key's too.
     pub unique: Vec<Vec<String>>,
     /// Foreign keys.
     pub foreign: Vec<ForeignKey>,
@@ -146,8 +146,7 @@ impl Relation {
     /// Does the warehouse see to it that no two rows are equal in this column?
     #[must_use]
     pub fn is_unique(&self, column: &str) -> bool {
-        let alone = |key: &Vec<String>| key.len() == 1 && key[0] == column;
-        alone(&self.primary_key) || self.keys.unique.iter().any(alone)
+        self.keys.unique.iter().any(|key| matches!(key.as_slice(), [one] if one == column))
     }
 }
 

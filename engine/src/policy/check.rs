@@ -536,7 +536,7 @@ impl<'a> Checker<'a> {
                         self.warning(policy.place, problem);
                     }
                 }
-                self.cells(cells.as_ref(), relation, &mut told);
+                self.cells(cells.as_deref(), relation, &mut told);
             }
         }
     }

@@ -218,7 +218,7 @@ pub enum Masking {
         mask: Mask,
         /// In the rows where this is not FALSE; in every row without. Never with `deny`.
         #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
-        cells: Option<Predicate>,
+        cells: Option<Box<Predicate>>,
     },
 }
 

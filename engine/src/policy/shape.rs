@@ -48,7 +48,7 @@ pub(crate) fn masking<'a>(
     let branch = rule.branches.iter().find(|b| person.is(&b.who));
     match branch.map_or(&rule.otherwise, |b| &b.masking) {
         Masking::Clear => None,
-        Masking::With { mask, cells } => Some((mask, cells.as_ref())),
+        Masking::With { mask, cells } => Some((mask, cells.as_deref())),
     }
 }
 

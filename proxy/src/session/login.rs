@@ -158,6 +158,7 @@ fn facts(wish: &Wish, id: SessionId, peer: SocketAddr, governor: &Governor) -> S
         client_address: peer.to_string(),
         client_application: wish.application.clone(),
         database: wish.database.clone(),
+        purpose: wish.principal.purpose.as_ref().map(ToString::to_string),
         task: wish.task.clone(),
         expires: 0,
     }

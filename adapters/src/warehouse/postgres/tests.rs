@@ -5,6 +5,7 @@ mod doctor;
 mod floor;
 mod login;
 mod roles;
+mod rows;
 mod server;
 mod views;
 

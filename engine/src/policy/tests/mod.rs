@@ -3,6 +3,7 @@
 mod checks;
 mod differential;
 mod judging;
+mod language;
 mod masking;
 mod naive;
 mod naive_parts;

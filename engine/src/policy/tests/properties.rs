@@ -342,7 +342,7 @@ fn mask() -> BoxedStrategy<Mask> {
 fn masking_with() -> BoxedStrategy<Masking> {
     prop_oneof![
         1 => Just(Masking::With { mask: Mask::Deny, cells: None }),
-        5 => (mask(), option::of(cells())).prop_map(|(mask, cells)| Masking::With { mask, cells }),
+        5 => (mask(), option::of(cells().prop_map(Box::new))).prop_map(|(mask, cells)| Masking::With { mask, cells }),
     ]
     .boxed()
 }

@@ -461,13 +461,13 @@ impl<'t> Parser<'t> {
     fn masked(&mut self) -> Parsed<Masking> {
         let mask = self.mask()?;
         let start = self.offset();
-        let cells = if self.accept("where") { Some(self.predicate()?) } else { None };
+        let cells = if self.accept("where") { Some(Box::new(self.predicate()?)) } else { None };
         if mask == Mask::Deny && cells.is_some() {
             let problem = Problem::new("a column that does not exist cannot depend on the row");
             return Err((start, problem.hint("use 'null' for some rows")));
         }
         let looks_up = |p: &Predicate| p.expr.nodes().any(|e| matches!(e, Expr::Lookup { .. }));
-        if cells.as_ref().is_some_and(looks_up) {
+        if cells.as_deref().is_some_and(looks_up) {
             let problem = Problem::new("a mask looks at its own row only, not into another table");
             return Err((start, problem.hint("compare columns of the same table")));
         }

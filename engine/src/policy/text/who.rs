@@ -47,7 +47,7 @@ impl Parser<'_> {
         if PARTIES.iter().any(|w| self.sees(w)) {
             return self.parties(follows);
         }
-        let condition = Some(self.condition(follows, 0)?);
+        let condition = Some(self.condition(0)?);
         let mut any = vec![Party { kind: PartyKind::Everyone, condition }];
         while self.or() {
             any.push(self.party(follows)?);
@@ -67,7 +67,7 @@ impl Parser<'_> {
         };
         let described = self.accept("who");
         let condition =
-            if described || self.sees_condition(follows) { Some(self.condition(follows, 0)?) } else { None };
+            if described || self.sees_condition(follows) { Some(self.condition(0)?) } else { None };
         Ok(Party { kind, condition })
     }
 
@@ -83,12 +83,12 @@ impl Parser<'_> {
     }
 
     /// `a or b`, where `and` binds tighter.
-    fn condition(&mut self, follows: Follows, depth: usize) -> Parsed<Condition> {
-        let mut terms = vec![self.conjunction(follows, depth)?];
+    fn condition(&mut self, depth: usize) -> Parsed<Condition> {
+        let mut terms = vec![self.conjunction(depth)?];
         // `or users …` is another party.
         while self.sees("or") && !PARTIES.iter().any(|w| self.sees_at(1, w)) {
             self.advance();
-            terms.push(self.conjunction(follows, depth)?);
+            terms.push(self.conjunction(depth)?);
         }
         Ok(flat(terms, Condition::Any, |c| match c {
             Condition::Any(inner) => Ok(inner),
@@ -96,10 +96,10 @@ impl Parser<'_> {
         }))
     }
 
-    fn conjunction(&mut self, follows: Follows, depth: usize) -> Parsed<Condition> {
-        let mut terms = vec![self.negation(follows, depth)?];
+    fn conjunction(&mut self, depth: usize) -> Parsed<Condition> {
+        let mut terms = vec![self.negation(depth)?];
         while self.accept("and") {
-            terms.push(self.negation(follows, depth)?);
+            terms.push(self.negation(depth)?);
         }
         Ok(flat(terms, Condition::All, |c| match c {
             Condition::All(inner) => Ok(inner),
@@ -107,17 +107,16 @@ impl Parser<'_> {
         }))
     }
 
-    fn negation(&mut self, follows: Follows, depth: usize) -> Parsed<Condition> {
+    fn negation(&mut self, depth: usize) -> Parsed<Condition> {
         if depth >= limits::POLICY_DEPTH_MAX {
             return Err((self.offset(), Problem::new("this condition nests too deep")));
         }
         self.accept("is");
         if self.accept("not") {
-            return Ok(Condition::Not(Box::new(self.negation(follows, depth + 1)?)));
+            return Ok(Condition::Not(Box::new(self.negation(depth + 1)?)));
         }
         if self.accept_symbol("(") {
-            // Inside parentheses no mask can follow.
-            let inner = self.condition(Follows::NoMask, depth + 1)?;
+            let inner = self.condition(depth + 1)?;
             if !self.accept_symbol(")") {
                 return self.expected(&["and", "or", ")"]);
             }
