@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use lanyard_engine::catalog::{Catalog, Column, Relation, RelationKind, RelationName, TagPath, Tags};
+use lanyard_engine::approval::Approvals;
+use lanyard_engine::catalog::{Catalog, Column, Keys, Relation, RelationKind, RelationName, TagPath, Tags};
 use lanyard_engine::identity::{Identities, Principal, ShortId, User, UserId};
 use lanyard_engine::policy::{PolicySet, Source};
 use lanyard_engine::snapshot::{Parts, Snapshot};
@@ -46,7 +47,7 @@ impl World {
     }
 
     pub(crate) fn principal(&self, number: usize) -> Principal {
-        Principal::Direct { user: user_id(number) }
+        Principal::direct(user_id(number))
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
@@ -60,6 +61,7 @@ impl World {
             tags: Tags::default(),
             policies,
             catalog: self.catalog(),
+            approvals: Approvals::default(),
         })
     }
 
@@ -96,6 +98,7 @@ impl World {
                 kind: RelationKind::Table,
                 columns: (0..WIDTH).map(|c| column(n, c)).collect(),
                 primary_key: Vec::new(),
+                keys: Keys::default(),
                 row_security: false,
                 tags: BTreeSet::from([TagPath(tag)]),
             };

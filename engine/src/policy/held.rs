@@ -3,7 +3,7 @@
 //! Must never decide: a relation or policy offered too much changes nothing, one left out would. Made once per session, used by
 //! the judge.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use super::holders::named;
 use super::matching::Person;
@@ -12,57 +12,86 @@ use super::resolved::Resolved;
 use crate::approval::Approved;
 use crate::snapshot::Snapshot;
 
-/// Numbers of policies by number of relation, oldest first.
+/// See the module's words.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
-    grants: HashMap<u32, Vec<u32>>,
+    grants: ByRelation,
     /// Row, mask and reveal policies that are for this person among few.
-    scoped: HashMap<u32, Vec<u32>>,
+    scoped: ByRelation,
     permits: Vec<u32>,
     /// Relations an approval names.
     approved: BTreeSet<u32>,
 }
 
+/// Numbers of policies by number of relation, oldest first. Three lists instead of a map of lists: this is built at every
+/// login.
+#[derive(Debug, Default)]
+struct ByRelation {
+    relations: Vec<u32>,
+    /// Where the policies of the relation at the same place begin; they end where the next one's begin.
+    starts: Vec<usize>,
+    policies: Vec<u32>,
+}
+
+impl ByRelation {
+    fn of(mut pairs: Vec<(u32, u32)>) -> Self {
+        pairs.sort_unstable();
+        pairs.dedup();
+        let mut by = Self { policies: Vec::with_capacity(pairs.len()), ..Self::default() };
+        for (relation, policy) in pairs {
+            if by.relations.last() != Some(&relation) {
+                by.relations.push(relation);
+                by.starts.push(by.policies.len());
+            }
+            by.policies.push(policy);
+        }
+        by
+    }
+
+    fn get(&self, relation: u32) -> &[u32] {
+        let Ok(place) = self.relations.binary_search(&relation) else {
+            return &[];
+        };
+        let end = self.starts.get(place + 1).copied().unwrap_or(self.policies.len());
+        &self.policies[self.starts[place]..end]
+    }
+}
+
 impl Held {
     pub(crate) fn of(person: &Person<'_>, snapshot: &Snapshot, resolved: &Resolved) -> Self {
-        let mut held = Self::default();
+        let (mut grants, mut scoped, mut permits) = (Vec::new(), Vec::new(), Vec::new());
         let mut reached = Vec::new();
-        let policies = &snapshot.policies;
-        for approval in resolved.approvals(snapshot, person) {
-            let (Approved::Access { relation, .. } | Approved::Unmask { relation, .. }) = &approval.what;
-            held.approved.extend(resolved.number(relation));
-        }
-        for number in policies.holders().candidates(person) {
-            let Some(policy) = policies.get(number) else {
+        for number in snapshot.policies.holders().candidates(person) {
+            let Some(policy) = snapshot.policies.get(number) else {
                 continue;
             };
             if !named(policy).is_some_and(|who| person.is(who)) {
                 continue;
             }
-            reached.clear();
-            resolved.reached(policy, &mut reached);
             let list = match policy.rule {
-                Rule::Grant(_) => &mut held.grants,
+                Rule::Grant(_) => &mut grants,
                 Rule::Permit(_) => {
-                    held.permits.push(number);
+                    permits.push(number);
                     continue;
                 }
-                Rule::Rows(_) | Rule::Mask(_) | Rule::Reveal(_) => &mut held.scoped,
+                Rule::Rows(_) | Rule::Mask(_) | Rule::Reveal(_) => &mut scoped,
                 Rule::Guardrail(_) | Rule::Purpose(_) => continue,
             };
-            for relation in &reached {
-                let numbers = list.entry(*relation).or_default();
-                if numbers.last() != Some(&number) {
-                    numbers.push(number);
-                }
-            }
+            reached.clear();
+            resolved.reached(policy, &mut reached);
+            list.extend(reached.iter().map(|relation| (*relation, number)));
         }
-        held
+        let approved = resolved.approvals(snapshot, person).filter_map(|approval| {
+            let (Approved::Access { relation, .. } | Approved::Unmask { relation, .. }) = &approval.what;
+            resolved.number(relation)
+        });
+        let approved = approved.collect();
+        Self { grants: ByRelation::of(grants), scoped: ByRelation::of(scoped), permits, approved }
     }
 
     /// Relations some grant or approval reaches.
     pub(crate) fn relations(&self) -> impl Iterator<Item = u32> {
-        self.grants.keys().chain(&self.approved).copied()
+        self.grants.relations.iter().chain(&self.approved).copied()
     }
 
     pub(crate) fn is_approved(&self, relation: u32) -> bool {
@@ -74,11 +103,11 @@ impl Held {
     }
 
     pub(crate) fn grants(&self, relation: u32) -> &[u32] {
-        self.grants.get(&relation).map_or(&[], Vec::as_slice)
+        self.grants.get(relation)
     }
 
     pub(crate) fn scoped(&self, relation: u32) -> &[u32] {
-        self.scoped.get(&relation).map_or(&[], Vec::as_slice)
+        self.scoped.get(relation)
     }
 }
 

@@ -34,6 +34,23 @@ pub(crate) fn named(policy: &Policy) -> Option<&Who> {
     }
 }
 
+/// Every phrase by which a policy means somebody.
+pub(crate) fn whos(policy: &Policy) -> Vec<&Who> {
+    let scoped = |scope| match scope {
+        &Scope::Everyone => None,
+        Scope::Except(who) | Scope::Only(who) => Some(who),
+    };
+    match &policy.rule {
+        Rule::Grant(grant) => vec![&grant.to],
+        Rule::Permit(permit) => vec![&permit.to],
+        Rule::Guardrail(guardrail) => vec![&guardrail.require],
+        Rule::Rows(rows) => rows.branches.iter().map(|b| &b.who).chain(scoped(&rows.scope)).collect(),
+        Rule::Mask(mask) => mask.branches.iter().map(|b| &b.who).chain(scoped(&mask.scope)).collect(),
+        Rule::Reveal(reveal) => vec![&reveal.to],
+        Rule::Purpose(purpose) => vec![&purpose.to],
+    }
+}
+
 impl Holders {
     pub(crate) fn of(policies: &[Policy]) -> Self {
         let mut holders = Self::default();

@@ -18,7 +18,7 @@ use super::resolved::{Facts, Resolved, SnapshotIndex};
 use super::shape::Worn;
 use super::view::{self, Shown};
 use crate::approval::{Approval, Approved};
-use crate::catalog::{Relation, RelationKind, TagPath};
+use crate::catalog::{Relation, RelationKind, RelationName, TagPath};
 use crate::entitlement::{Access, ColumnRule, Entitlement, Extras, Operation, RowRule};
 use crate::identity::{Combination, Principal, PurposeName};
 use crate::refusal::{Code, Refusal};
@@ -34,10 +34,11 @@ pub(crate) const NEW: &str = "New";
 /// both.
 pub fn entitle(snapshot: &Snapshot, principal: &Principal) -> Result<Entitlement, Refusal> {
     let session = Session::of(snapshot, principal)?;
-    let mut relations: BTreeMap<String, BTreeMap<String, Arc<Access>>> = BTreeMap::new();
+    // In order of schema, then name.
+    let mut by_schema: Vec<(String, Vec<(String, Arc<Access>)>)> = Vec::new();
     let mut session_attributes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (number, relation) in session.reachable() {
-        let ruled = session.ruled(number, relation);
+    for number in session.reachable() {
+        let ruled = session.ruled(number);
         let Some(access) = &ruled.access else {
             continue;
         };
@@ -48,13 +49,15 @@ pub fn entitle(snapshot: &Snapshot, principal: &Principal) -> Result<Entitlement
                 session_attributes.insert(key.clone(), values);
             }
         }
-        if !relations.contains_key(&relation.name.schema) {
-            relations.insert(relation.name.schema.clone(), BTreeMap::new());
-        }
-        if let Some(of_schema) = relations.get_mut(&relation.name.schema) {
-            of_schema.insert(relation.name.name.clone(), Arc::clone(access));
+        let RelationName { schema, name } = &access.relation;
+        let entry = (name.clone(), Arc::clone(access));
+        match by_schema.last_mut() {
+            Some((last, tables)) if last == schema => tables.push(entry),
+            Some(_) | None => by_schema.push((schema.clone(), vec![entry])),
         }
     }
+    let relations: BTreeMap<String, BTreeMap<String, Arc<Access>>> =
+        by_schema.into_iter().map(|(schema, tables)| (schema, tables.into_iter().collect())).collect();
     let extras = session.extras();
     Ok(Entitlement {
         fingerprint: view::fingerprint(&relations, &extras),
@@ -90,6 +93,10 @@ pub(crate) struct Ruling {
     pub(crate) as_agent: bool,
     /// Write was granted and is not given.
     pub(crate) write_withheld: bool,
+    /// Conditions on rows that are ANDed.
+    pub(crate) parts: Vec<String>,
+    /// Masked columns: expression, and whether the rule's mask is in force in every row.
+    pub(crate) masked: BTreeMap<String, (String, bool)>,
 }
 
 /// Why a relation may not be used.
@@ -213,10 +220,15 @@ impl<'a> Session<'a> {
     }
 
     /// Relations that a grant or an approval of somebody in the session could mean: all others are refused.
-    fn reachable(&self) -> impl Iterator<Item = (u32, &'a Relation)> {
-        let numbers: BTreeSet<u32> = self.of_user.relations().chain(self.of_agent.relations()).collect();
-        let catalog = &self.snapshot.catalog;
-        numbers.into_iter().filter_map(|n| Some((n, catalog.relations.get(self.resolved.name(n)?)?)))
+    fn reachable(&self) -> Vec<u32> {
+        let mut numbers: Vec<u32> = self.of_user.relations().chain(self.of_agent.relations()).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers
+    }
+
+    pub(crate) fn relation(&self, number: u32) -> Option<&'a Relation> {
+        self.snapshot.catalog.relations.get(self.resolved.name(number)?)
     }
 
     /// Who is there, and how they combine.
@@ -241,7 +253,7 @@ impl<'a> Session<'a> {
     pub(crate) fn facts(&self, relation: &Relation) -> Result<(u32, &Facts), Vec<Reason>> {
         let unknown = || vec![Reason::NoGrant("principal")];
         let number = self.resolved.number(&relation.name).ok_or_else(unknown)?;
-        let facts = self.resolved.facts(self.snapshot, number, relation).ok_or_else(unknown)?;
+        let facts = self.resolved.facts(self.snapshot, number).ok_or_else(unknown)?;
         Ok((number, facts))
     }
 
@@ -304,6 +316,7 @@ impl<'a> Session<'a> {
         let mut columns = BTreeMap::new();
         let mut keys = rows.keys;
         let mut notes = BTreeMap::new();
+        let mut masks = BTreeMap::new();
         let (number, facts) = self.facts(relation)?;
         let [of_subject, of_actor] = self.scoped(number, &reach.subject);
         let candidates = merged([&facts.open_masks, of_subject, of_actor]);
@@ -319,7 +332,8 @@ impl<'a> Session<'a> {
                 ColumnRule::Denied { .. } => continue,
                 ColumnRule::Clear => None,
                 ColumnRule::Masked { .. } => match applied {
-                    Some(Worn { sql: Some(sql), keys: needed, reads: needs, .. }) => {
+                    Some(Worn { sql: Some(sql), keys: needed, reads: needs, whole, .. }) => {
+                        masks.insert(column.name.clone(), (sql.clone(), whole));
                         keys.extend(needed);
                         reads.extend(needs);
                         Some(sql)
@@ -352,7 +366,8 @@ impl<'a> Session<'a> {
             granted_by: reach.grants.into_iter().map(str::to_owned).collect(),
             view,
         };
-        Ok(Ruling { access, reads, notes, as_agent: reach.as_agent, write_withheld })
+        let (as_agent, parts) = (reach.as_agent, rows.parts);
+        Ok(Ruling { access, reads, notes, as_agent, write_withheld, parts, masked: masks })
     }
 
     /// Policies among the candidates that mean the relation, oldest first.

@@ -7,10 +7,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::judge::{Reason, Ruling, Session};
-use super::model::{Policy, Rule, Scope, Who};
+use super::holders::whos;
+use super::judge::{Ruling, Session};
 use super::predicate::compile::Read;
-use crate::catalog::Relation;
 use crate::entitlement::Access;
 use crate::identity::PurposeName;
 
@@ -55,9 +54,9 @@ pub(crate) struct Found {
 
 impl<'a> Session<'a> {
     /// Judges a relation, or remembers how it was judged for somebody alike.
-    pub(crate) fn ruled(&self, number: u32, relation: &'a Relation) -> Arc<Remembered> {
-        let Some((memo, key)) = self.memo(number, relation) else {
-            return Arc::new(self.remembered(relation));
+    pub(crate) fn ruled(&self, number: u32) -> Arc<Remembered> {
+        let Some((memo, key)) = self.memo(number) else {
+            return Arc::new(self.remembered(number));
         };
         {
             let known = memo.0.read().unwrap_or_else(PoisonError::into_inner);
@@ -66,7 +65,7 @@ impl<'a> Session<'a> {
                 return Arc::clone(found);
             }
         }
-        let made = Arc::new(self.remembered(relation));
+        let made = Arc::new(self.remembered(number));
         let mut known = memo.0.write().unwrap_or_else(PoisonError::into_inner);
         if known.len() < RULINGS_MAX {
             let list = known.entry(key).or_default();
@@ -77,19 +76,19 @@ impl<'a> Session<'a> {
         made
     }
 
-    fn remembered(&self, relation: &'a Relation) -> Remembered {
+    fn remembered(&self, number: u32) -> Remembered {
         self.found.borrow_mut().asked.clear();
-        let ruling: Result<Ruling, Vec<Reason>> = self.judge(relation);
+        let ruling = self.relation(number).and_then(|relation| self.judge(relation).ok());
         let asked = std::mem::take(&mut self.found.borrow_mut().asked);
         match ruling {
-            Ok(Ruling { access, reads, .. }) => Remembered { access: Some(Arc::new(access)), reads, asked },
-            Err(_) => Remembered { access: None, reads: BTreeMap::new(), asked },
+            Some(Ruling { access, reads, .. }) => Remembered { access: Some(Arc::new(access)), reads, asked },
+            None => Remembered { access: None, reads: BTreeMap::new(), asked },
         }
     }
 
     /// Where rulings on a relation are kept, and under which key; nowhere when the key would not say everything.
-    fn memo(&self, number: u32, relation: &'a Relation) -> Option<(&Memo, Key)> {
-        let (_, facts) = self.facts(relation).ok()?;
+    fn memo(&self, number: u32) -> Option<(&Memo, Key)> {
+        let facts = self.resolved.facts(self.snapshot, number)?;
         let (of_user, of_agent) = (&self.of_user, &self.of_agent);
         // An approval is one person's.
         if of_user.is_approved(number) || of_agent.is_approved(number) {
@@ -117,7 +116,7 @@ impl<'a> Session<'a> {
 
     /// What every phrase of a policy says of user and agent.
     fn phrases(&self, policy: u32) -> Option<u64> {
-        let phrases = phrases(self.policies.get(policy)?);
+        let phrases = whos(self.policies.get(policy)?);
         if phrases.len() > PHRASES_MAX {
             return None;
         }
@@ -142,22 +141,5 @@ impl<'a> Session<'a> {
         let has = !self.values(&read.attribute, read.as_type).is_empty();
         found.values.insert(Arc::clone(name), has);
         has
-    }
-}
-
-/// Every phrase by which a policy means somebody.
-fn phrases(policy: &Policy) -> Vec<&Who> {
-    let scoped = |scope| match scope {
-        &Scope::Everyone => None,
-        Scope::Except(who) | Scope::Only(who) => Some(who),
-    };
-    match &policy.rule {
-        Rule::Grant(grant) => vec![&grant.to],
-        Rule::Permit(permit) => vec![&permit.to],
-        Rule::Guardrail(guardrail) => vec![&guardrail.require],
-        Rule::Rows(rows) => rows.branches.iter().map(|b| &b.who).chain(scoped(&rows.scope)).collect(),
-        Rule::Mask(mask) => mask.branches.iter().map(|b| &b.who).chain(scoped(&mask.scope)).collect(),
-        Rule::Reveal(reveal) => vec![&reveal.to],
-        Rule::Purpose(purpose) => vec![&purpose.to],
     }
 }

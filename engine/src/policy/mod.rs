@@ -4,6 +4,7 @@
 //! (parse), the command line (check, explain) and the session (entitle).
 
 mod check;
+mod diff;
 mod explain;
 mod held;
 mod holders;
@@ -29,6 +30,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use check::check;
+pub use diff::{Change, Changed, diff};
 pub use explain::{ColumnExplanation, Explanation, RowsExplanation, explain};
 pub use judge::entitle;
 pub use model::Policy;

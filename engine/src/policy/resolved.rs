@@ -189,8 +189,13 @@ impl Resolved {
     }
 
     /// What policies say about a relation, worked out once per snapshot.
-    pub(crate) fn facts(&self, snapshot: &Snapshot, number: u32, relation: &Relation) -> Option<&Facts> {
-        Some(self.facts.get(index(number))?.get_or_init(|| Facts::of(snapshot, relation)))
+    pub(crate) fn facts(&self, snapshot: &Snapshot, number: u32) -> Option<&Facts> {
+        let facts = self.facts.get(index(number))?;
+        if let Some(known) = facts.get() {
+            return Some(known);
+        }
+        let relation = snapshot.catalog.relations.get(self.name(number)?)?;
+        Some(facts.get_or_init(|| Facts::of(snapshot, relation)))
     }
 
     fn add_approvals(&mut self, approvals: &Approvals) {

@@ -25,6 +25,8 @@ pub(crate) struct Filter {
     pub(crate) reads: BTreeMap<String, Read>,
     /// Ids in `mask_key`.
     pub(crate) keys: BTreeSet<String>,
+    /// The conditions that are ANDed.
+    pub(crate) parts: Vec<String>,
 }
 
 /// What a row policy says to one person.
@@ -108,8 +110,13 @@ impl<'a> Session<'a> {
         let candidates = merged([&facts.open_rows, of_subject, of_actor]);
         let ground = Ground::of(&self.snapshot.catalog, relation);
         let mut policies = BTreeSet::new();
-        let mut filter =
-            Filter { policies: Vec::new(), condition: None, reads: BTreeMap::new(), keys: BTreeSet::new() };
+        let mut filter = Filter {
+            policies: Vec::new(),
+            condition: None,
+            reads: BTreeMap::new(),
+            keys: BTreeSet::new(),
+            parts: Vec::new(),
+        };
         let mut parts: BTreeSet<(&str, String)> = BTreeSet::new();
         for policy in self.lane(candidates, relation) {
             let Rule::Rows(rows) = &policy.rule else {
@@ -131,6 +138,7 @@ impl<'a> Session<'a> {
             [one] => Some(one.clone()),
             many => Some(many.iter().map(|p| format!("({p})")).collect::<Vec<_>>().join(" AND ")),
         };
+        filter.parts = parts;
         filter.policies = policies.into_iter().map(str::to_owned).collect();
         Ok(filter)
     }

@@ -27,6 +27,8 @@ pub(crate) struct Worn {
     pub(crate) reads: BTreeMap<String, Read>,
     /// Why it is not what the policy says, or when it is in force.
     pub(crate) note: Option<String>,
+    /// Is the rule's mask in force in every row?
+    pub(crate) whole: bool,
 }
 
 /// What would be in force on a column, and by which policy.
@@ -170,6 +172,7 @@ impl<'a> Session<'a> {
             keys: BTreeSet::new(),
             reads: BTreeMap::new(),
             note: first.applied.fallback.clone(),
+            whole: first.cells.is_none(),
         };
         let ground = Ground::of(&self.snapshot.catalog, relation);
         let mut cases = String::new();

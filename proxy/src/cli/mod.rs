@@ -8,6 +8,7 @@ mod audit;
 mod bootstrap;
 mod check;
 mod demo;
+mod diff;
 mod doctor;
 mod error;
 mod explain;
@@ -58,6 +59,7 @@ Examples:
   lanyard bootstrap --dba-url postgres://dba@db/shop --grant-schema public
   lanyard check                                     do the policies compile against the warehouse?
   lanyard explain --as taylor --via marketing-agent --table public.customer_orders
+  lanyard diff main/governance branch/governance    who gains, who loses what?
   lanyard serve                                     start the proxy
   lanyard whois LANYARD_VENDED_1_2_018f…            who was this role in the database's log?
 
@@ -84,6 +86,8 @@ enum Command {
     Check(check::CheckArgs),
     /// What may somebody see of a table, by which policy, and which SQL would run?
     Explain(explain::ExplainArgs),
+    /// Who gains and who loses what between two governance folders?
+    Diff(diff::DiffArgs),
     /// Who, for whom, when and why: from a vended role's name as a database log shows it.
     Whois(whois::WhoisArgs),
     /// Add, list and remove agents, and give them keys.
@@ -204,6 +208,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -
         Command::Bootstrap(args) => bootstrap::run(args, out),
         Command::Check(args) => check::run(args, out),
         Command::Explain(args) => explain::run(args, out),
+        Command::Diff(args) => diff::run(args, out),
         Command::Whois(args) => whois::run(args, out),
         Command::Agent(command) => agent::run(command, out),
         Command::User(command) => user::run(command, &mut io::stdin(), out),

@@ -2,6 +2,7 @@
 
 mod checks;
 mod differential;
+mod diffs;
 mod judging;
 mod language;
 mod masking;
