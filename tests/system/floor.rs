@@ -27,7 +27,8 @@ struct Vended {
     views: BTreeMap<String, String>,
 }
 
-async fn vend(governed: &Governed, user: &str, number: u32) -> Outcome<Vended> {
+/// The warehouse behind the proxy, as the proxy sees it.
+pub(crate) async fn warehouse(governed: &Governed, node: &str) -> Outcome<Warehouse> {
     let setting = governed.setting();
     let login = |role: &str, file: &str| -> Outcome<Login> {
         Ok(Login::new(role, Secret::new(std::fs::read_to_string(setting.folder.join(file))?)))
@@ -38,14 +39,19 @@ async fn vend(governed: &Governed, user: &str, number: u32) -> Outcome<Vended> {
         database: DATABASE.to_owned(),
         tls: TlsMode::Disable,
     };
-    let warehouse = Warehouse::connect(
+    Ok(Warehouse::connect(
         endpoint,
         login("lanyard_builder", "builder.password")?,
         login("lanyard_vendor", "vendor.password")?,
         vec!["public".into()],
-        format!("floor-{number}"),
+        node.to_owned(),
     )
-    .await?;
+    .await?)
+}
+
+async fn vend(governed: &Governed, user: &str, number: u32) -> Outcome<Vended> {
+    let setting = governed.setting();
+    let warehouse = warehouse(governed, &format!("floor-{number}")).await?;
     let governance = store::load(&setting.governance)?;
     let mut catalog = warehouse.catalog().await?;
     governance.tags.apply(&mut catalog);

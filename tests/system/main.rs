@@ -6,6 +6,7 @@ mod demo;
 mod drivers;
 mod floor;
 mod frames;
+mod matrix;
 mod pipeline;
 mod promises;
 mod scenario;

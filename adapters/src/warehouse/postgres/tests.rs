@@ -1,6 +1,7 @@
 //! The adapter against a real PostgreSQL, started here.
 
 mod bootstrap;
+mod by_hand;
 mod doctor;
 mod floor;
 mod login;
