@@ -17,7 +17,7 @@ use super::predicate::compile::Read;
 use super::resolved::{Facts, Resolved, SnapshotIndex};
 use super::shape::Worn;
 use super::view::{self, Shown};
-use crate::approval::{Approval, Approved};
+use crate::approval::{Approval, Approved, Grantee};
 use crate::catalog::{Relation, RelationKind, RelationName, TagPath};
 use crate::entitlement::{Access, ColumnRule, Entitlement, Extras, Operation, RowRule};
 use crate::identity::{Combination, Principal, PurposeName};
@@ -80,6 +80,7 @@ pub(crate) struct Session<'a> {
     pub(crate) of_user: Held,
     pub(crate) of_agent: Held,
     pub(crate) found: RefCell<Found>,
+    supposed: &'a [Approval],
 }
 
 /// A relation that may be used.
@@ -152,6 +153,15 @@ struct Reach<'a> {
 
 impl<'a> Session<'a> {
     pub(crate) fn of(snapshot: &'a Snapshot, principal: &'a Principal) -> Result<Self, Refusal> {
+        Self::supposing(snapshot, principal, &[])
+    }
+
+    /// The same with approvals that nobody gave, to find out what they would do.
+    pub(crate) fn supposing(
+        snapshot: &'a Snapshot,
+        principal: &'a Principal,
+        supposed: &'a [Approval],
+    ) -> Result<Self, Refusal> {
         let unknown = |what: &str, id: &str| {
             Refusal::new(Code::NoIdentity, format!("{what} '{id}' is not known"))
                 .hint(format!("register the {what} first"))
@@ -186,6 +196,7 @@ impl<'a> Session<'a> {
             of_user,
             of_agent,
             found,
+            supposed,
         };
         session.check_purpose()?;
         Ok(session)
@@ -216,7 +227,14 @@ impl<'a> Session<'a> {
 
     /// Live approvals for a person.
     pub(crate) fn approvals(&self, person: &Person<'a>) -> impl Iterator<Item = &'a Approval> + use<'a> {
-        self.resolved.approvals(self.snapshot, person)
+        let supposed = self.supposed.iter().filter({
+            let person = *person;
+            move |approval| match &approval.grantee {
+                Grantee::User(id) => person.kind == PartyKind::Users && id.as_str() == person.id,
+                Grantee::Agent(id) => person.kind == PartyKind::Agents && id.as_str() == person.id,
+            }
+        });
+        self.resolved.approvals(self.snapshot, person).chain(supposed)
     }
 
     /// Relations that a grant or an approval of somebody in the session could mean: all others are refused.

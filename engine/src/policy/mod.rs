@@ -11,6 +11,7 @@ mod holders;
 mod index;
 mod judge;
 mod kinds;
+mod losers;
 mod mask;
 mod matching;
 mod memo;
@@ -25,6 +26,7 @@ mod tests;
 mod text;
 mod types;
 mod view;
+mod why_not;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -36,6 +38,7 @@ pub use judge::entitle;
 pub use model::Policy;
 pub use resolved::SnapshotIndex;
 pub use text::diagnostic::{Diagnostic, Severity};
+pub use why_not::WhyNot;
 
 use crate::limits;
 use holders::Holders;

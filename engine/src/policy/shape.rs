@@ -42,6 +42,12 @@ struct Chosen<'a> {
 /// Columns that a reveal policy or an approved request opens to one subject.
 pub(crate) struct Reveals(BTreeSet<String>);
 
+impl Reveals {
+    pub(crate) fn opens(&self, column: &Column) -> bool {
+        self.0.contains(&column.name)
+    }
+}
+
 /// How a rule masks one person; `None` when it does not.
 pub(crate) fn masking<'a>(
     rule: &'a MaskRule,

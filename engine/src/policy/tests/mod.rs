@@ -3,6 +3,7 @@
 mod checks;
 mod differential;
 mod diffs;
+mod explaining;
 mod judging;
 mod language;
 mod masking;
