@@ -38,6 +38,8 @@ pub const MASK_ENDS_CHARS_MAX: u32 = 1_000;
 pub const POLICY_REGEX_BYTES_MAX: usize = 500;
 /// Largest program a regular expression over names may become, in bytes.
 pub const POLICY_REGEX_PROGRAM_BYTES_MAX: usize = 64 << 10;
+/// Most regular expressions over names in one policy file.
+pub const POLICY_REGEXES_MAX: usize = 1_000;
 /// Deepest nesting of a regular expression over names.
 pub const POLICY_REGEX_DEPTH_MAX: u32 = 32;
 /// Most foreign keys a row policy goes through.

@@ -3,6 +3,9 @@
 //! Never carries parameters or rows. Written as two JSON lines joined by the ruling id: `attempt` before the statement
 //! is sent, `outcome` after.
 
+use std::ops::Deref;
+use std::sync::Arc;
+
 use serde::Serialize;
 
 /// Joins the lines of one attempt; the client sees it in DETAIL. A UUID v7 made by the caller.
@@ -17,7 +20,12 @@ impl std::fmt::Display for RulingId {
 
 impl Serialize for RulingId {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [0; 32];
+        for (at, digit) in text.iter_mut().enumerate() {
+            *digit = DIGITS[usize::try_from(self.0 >> (124 - 4 * at) & 0xf).unwrap_or_default()];
+        }
+        serializer.serialize_str(std::str::from_utf8(&text).unwrap_or_default())
     }
 }
 
@@ -73,6 +81,34 @@ pub struct SessionFacts {
     pub expires: u64,
 }
 
+/// The part of every record of a session that does not change, written out once.
+#[derive(Debug, Clone)]
+pub struct SessionPart(Arc<str>);
+
+impl SessionPart {
+    /// Writes it out: the proxy's name and the session, as members of a JSON object without its braces.
+    #[must_use]
+    pub fn new(node: &str, session: &SessionFacts) -> Self {
+        #[derive(Serialize)]
+        struct Part<'a> {
+            node: &'a str,
+            #[serde(flatten)]
+            session: &'a SessionFacts,
+        }
+        Self(members(&Part { node, session }).into())
+    }
+}
+
+/// A value as JSON. Our own records have string keys only and no maps, so there is nothing to fail.
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+fn members(object: &impl Serialize) -> String {
+    let text = json(object);
+    text.strip_prefix('{').and_then(|t| t.strip_suffix('}')).unwrap_or_default().to_owned()
+}
+
 /// A relation that a statement touches.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ObjectUse {
@@ -88,45 +124,103 @@ pub struct ObjectUse {
     pub masks: Vec<String>,
 }
 
+/// All that a statement touches, written out once however often it runs. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Objects(Arc<(Vec<ObjectUse>, String)>);
+
+impl Objects {
+    /// Writes them out.
+    #[must_use]
+    pub fn new(uses: Vec<ObjectUse>) -> Self {
+        let text = json(&uses);
+        Self(Arc::new((uses, text)))
+    }
+}
+
+impl Default for Objects {
+    fn default() -> Self {
+        Self::new(Vec::new())
+    }
+}
+
+impl Deref for Objects {
+    type Target = [ObjectUse];
+
+    fn deref(&self) -> &[ObjectUse] {
+        &self.0.0
+    }
+}
+
 /// What is written before a statement is sent.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct Attempt<'a> {
-    /// Always `attempt`.
-    pub event: &'static str,
-    /// Schema version of this line.
-    pub v: u32,
     /// Joins the two lines.
     pub ruling: RulingId,
     /// Microseconds since 1970, UTC.
     pub time_us: u64,
-    /// The proxy's name.
-    pub node: &'a str,
-    /// The session.
-    #[serde(flatten)]
-    pub session: &'a SessionFacts,
+    /// The proxy and the session.
+    pub session: &'a SessionPart,
     /// `simple`, `extended`, `login`.
     pub protocol: &'static str,
     /// Statement kinds, `SELECT`, in order.
     pub operation: &'a str,
     /// The client's text, or what stands for it.
     pub statement: &'a str,
-    /// The text sent to the warehouse, stamp included; absent when refused.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The text sent to the warehouse; absent when refused.
     pub sent: Option<&'a str>,
     /// What it touches.
-    pub objects: &'a [ObjectUse],
+    pub objects: &'a Objects,
     /// Ruling.
     pub disposition: Disposition,
     /// SQLSTATE of a refusal.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub sqlstate: Option<&'a str>,
     /// Message of a refusal.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'a str>,
     /// Version of the snapshot that ruled.
     pub snapshot: u64,
     /// Time spent judging, microseconds.
     pub judge_us: u64,
+}
+
+impl Attempt<'_> {
+    /// Appends the line, its newline included. By hand, because it stands in the way of every statement: what does not
+    /// change between statements is copied, not written out again.
+    ///
+    /// # Errors
+    /// [`serde_json::Error`], which a `Vec` never causes.
+    pub fn write_line(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
+        fn member(out: &mut Vec<u8>, name: &str, value: impl Serialize) -> serde_json::Result<()> {
+            out.extend_from_slice(b",\"");
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b"\":");
+            serde_json::to_writer(out, &value)
+        }
+        out.extend_from_slice(b"{\"event\":\"attempt\"");
+        member(out, "v", VERSION)?;
+        member(out, "ruling", self.ruling)?;
+        member(out, "time_us", self.time_us)?;
+        out.push(b',');
+        out.extend_from_slice(self.session.0.as_bytes());
+        member(out, "protocol", self.protocol)?;
+        member(out, "operation", self.operation)?;
+        member(out, "statement", self.statement)?;
+        if let Some(sent) = self.sent {
+            member(out, "sent", sent)?;
+        }
+        out.extend_from_slice(b",\"objects\":");
+        out.extend_from_slice(self.objects.0.1.as_bytes());
+        member(out, "disposition", self.disposition)?;
+        if let Some(sqlstate) = self.sqlstate {
+            member(out, "sqlstate", sqlstate)?;
+        }
+        if let Some(reason) = self.reason {
+            member(out, "reason", reason)?;
+        }
+        member(out, "snapshot", self.snapshot)?;
+        member(out, "judge_us", self.judge_us)?;
+        out.extend_from_slice(b"}\n");
+        Ok(())
+    }
 }
 
 /// How an attempt ended.

@@ -93,7 +93,7 @@ impl Shared {
 #[derive(Debug, Error)]
 pub enum StartError {
     /// The configuration names files that cannot be used.
-    #[error("{0}")]
+    #[error(transparent)]
     Config(#[from] ConfigErrors),
     /// The governance folder cannot be read.
     #[error("cannot read governance")]
@@ -252,6 +252,9 @@ impl Server {
             clean = timeout(LAST_WORDS, self.alive.recv()).await.is_ok();
         }
         self.tasks.shutdown().await;
+        for governor in self.shared.governors.values() {
+            governor.warehouse().close().await;
+        }
         self.shared.ledger.flush();
         clean
     }
@@ -368,7 +371,11 @@ async fn flush(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
     let mut tick = tokio::time::interval(LEDGER_FLUSH);
     loop {
         tokio::select! {
-            _ = tick.tick() => shared.ledger.flush(),
+            _ = tick.tick() => {
+                shared.ledger.flush();
+                let lost = shared.ledger.outcomes_lost();
+                shared.metrics.outcomes_lost.set(i64::try_from(lost).unwrap_or(i64::MAX));
+            }
             _ = stopped.wait_for(|stopped| *stopped) => return,
         }
     }
@@ -397,7 +404,8 @@ async fn reload(
             }
         };
         let changed = now != seen;
-        if !changed && looked.elapsed() < CATALOG_POLL {
+        let due = shared.governors.values().any(|governor| governor.is_due());
+        if !changed && !due && looked.elapsed() < CATALOG_POLL {
             continue;
         }
         if changed || governance.is_none() {

@@ -298,7 +298,7 @@ impl Shard {
     /// Takes how an attempt ended. Written with the next attempt, with [`FileLedger::flush`], or when a handle is
     /// dropped; lost by a crash before, in which case the next start writes `unknown`.
     pub fn complete(&mut self, outcome: &Outcome<'_>) {
-        if self.encode(outcome).is_ok() {
+        if self.encode(|line| serde_json::to_writer(&mut *line, outcome).map(|()| line.push(b'\n'))).is_ok() {
             lock(&self.state).keep(outcome.ruling, &self.line);
         }
     }
@@ -309,18 +309,19 @@ impl Shard {
         lock(&self.state).pending.clear();
     }
 
-    fn encode(&mut self, record: &impl serde::Serialize) -> Result<(), LedgerFull> {
+    fn encode(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>) -> serde_json::Result<()>,
+    ) -> Result<(), LedgerFull> {
         self.line.clear();
         self.line.shrink_to(PENDING_BYTES_SOFT);
-        serde_json::to_writer(&mut self.line, record).map_err(|_| LedgerFull)?;
-        self.line.push(b'\n');
-        Ok(())
+        write(&mut self.line).map_err(|_| LedgerFull)
     }
 }
 
 impl Ledger for Shard {
     fn file(&mut self, attempt: &Attempt<'_>) -> Result<Filed, LedgerFull> {
-        self.encode(attempt)?;
+        self.encode(|line| attempt.write_line(line))?;
         let mut state = lock(&self.state);
         state.append(&self.line)?;
         match attempt.disposition {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use lanyard_engine::record::{Disposition, ObjectUse, RulingId, SessionFacts, Status, VERSION};
+use lanyard_engine::record::{Disposition, Objects, RulingId, SessionFacts, SessionPart, Status, VERSION};
 
 use super::super::{Filter, query, recover, search};
 use super::*;
@@ -36,8 +36,8 @@ impl Drop for Folder {
     }
 }
 
-pub(crate) fn facts(agent: &str, user: &str) -> SessionFacts {
-    SessionFacts {
+pub(crate) fn facts(agent: &str, user: &str) -> SessionPart {
+    let facts = SessionFacts {
         session: "0".repeat(32),
         role: format!("LANYARD_VENDED_2_1_{}", "0".repeat(32)),
         mode: "on_behalf_of",
@@ -52,23 +52,21 @@ pub(crate) fn facts(agent: &str, user: &str) -> SessionFacts {
         task: None,
         database: "shop".into(),
         expires: 2_000_000_000,
-    }
+    };
+    SessionPart::new("test-1", &facts)
 }
 
 pub(crate) fn attempt<'a>(
     ruling: u128,
-    session: &'a SessionFacts,
+    session: &'a SessionPart,
     statement: &'a str,
-    objects: &'a [ObjectUse],
+    objects: &'a Objects,
     disposition: Disposition,
 ) -> Attempt<'a> {
     let refused = disposition == Disposition::Refused;
     Attempt {
-        event: "attempt",
-        v: VERSION,
         ruling: RulingId(ruling),
         time_us: 1_000_000 + u64::try_from(ruling).unwrap_or(0),
-        node: "test-1",
         session,
         protocol: "simple",
         operation: "SELECT",
@@ -160,7 +158,8 @@ fn scripted(script: Script, sync: Sync) -> (Shard, Arc<Mutex<Script>>) {
 
 fn file_one(shard: &mut Shard, ruling: u128, text: &str) -> Result<(), LedgerFull> {
     let facts = facts("a", "u");
-    let Filed { .. } = shard.file(&attempt(ruling, &facts, text, &[], Disposition::Allowed))?;
+    let Filed { .. } =
+        shard.file(&attempt(ruling, &facts, text, &Objects::default(), Disposition::Allowed))?;
     Ok(())
 }
 

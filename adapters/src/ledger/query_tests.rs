@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use lanyard_engine::record::{Disposition, ObjectUse};
+use lanyard_engine::record::{Disposition, ObjectUse, Objects};
 use lanyard_engine::released::{Filed, Ledger as _};
 
 use super::super::file::tests::{Folder, attempt, facts, outcome};
@@ -18,12 +18,12 @@ fn put(
     table: &str,
     disposition: Disposition,
 ) -> TestResult {
-    let objects = [ObjectUse {
+    let objects = Objects::new(vec![ObjectUse {
         relation: table.into(),
         operation: "read",
         filters: vec!["own_region".into()],
         masks: vec![],
-    }];
+    }]);
     let facts = facts(who.0, who.1);
     let Filed { .. } = shard.file(&attempt(ruling, &facts, "select", &objects, disposition))?;
     Ok(())

@@ -1,4 +1,5 @@
-//! The governance folder: `identities.json`, `credentials.json`, `tags.json` and `*.policy` files.
+//! The governance folder: `identities.json`, `credentials.json`, `tags.json`, `approvals.json`, and policies in `*.policy` and
+//! `*.policy.json` files.
 //!
 //! Must never hold a key or a password, only verifiers, and never half-read a change: a load sees one state of the
 //! folder. Policy text is carried, not understood. Called by the proxy (`load`, `stamp`) and the command line (`edit`).
@@ -11,6 +12,7 @@ mod verifier;
 use std::path::PathBuf;
 use std::{fmt, io};
 
+use lanyard_engine::approval::Approval;
 use lanyard_engine::catalog::Tags;
 use lanyard_engine::identity::{AgentId, Identities, UserId};
 use thiserror::Error;
@@ -30,6 +32,8 @@ pub const PASSWORD_BYTES_MAX: usize = 1024;
 pub const IDENTITIES: &str = "identities.json";
 /// File of verifiers; mode 0600.
 pub const CREDENTIALS: &str = "credentials.json";
+/// File of individual grants and approved requests.
+pub const APPROVALS: &str = "approvals.json";
 /// File of tag definitions and assignments.
 pub const TAGS: &str = "tags.json";
 
@@ -44,6 +48,8 @@ pub struct Governance {
     pub tags: Tags,
     /// Path and text of each policy file, in order of name.
     pub policies: Vec<(String, String)>,
+    /// Individual grants and approved requests, ended ones included.
+    pub approvals: Vec<Approval>,
 }
 
 /// An agent or a person.

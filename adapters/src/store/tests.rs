@@ -213,16 +213,53 @@ fn policies_come_in_order_of_name_and_hidden_files_do_not() -> TestResult {
     assert!(load(&folder.0).is_err_and(|e| e.hint().is_some_and(|h| h.contains("user add"))));
     assert!(load(&folder.0.join("missing")).is_err_and(|e| e.hint().is_some()));
     add_user(&folder.0, user("taylor")?)?;
-    for name in ["b.policy", "a.policy", ".#a.policy", "c.policy~", "d.txt"] {
+    for name in [
+        "b.policy",
+        "a.policy",
+        "c.policy.json",
+        ".#a.policy",
+        ".x.policy.json",
+        "c.policy~",
+        "d.txt",
+        "d.json",
+    ] {
         folder.put(name, name)?;
     }
     let names: Vec<_> = load(&folder.0)?.policies.into_iter().map(|(_, text)| text).collect();
-    assert_eq!(names, ["a.policy", "b.policy"]);
+    assert_eq!(names, ["a.policy", "b.policy", "c.policy.json"]);
     std::fs::write(folder.0.join("e.policy"), b"one\ntwo \xff")?;
     let error = load(&folder.0).err().ok_or("loaded")?;
     assert!(error.to_string().ends_with("e.policy:2:5: not UTF-8"), "{error}");
     std::fs::write(folder.0.join("e.policy"), vec![b'x'; (1 << 20) + 1])?;
     assert!(load(&folder.0).is_err_and(|e| e.to_string().contains("longer than")));
+    Ok(())
+}
+
+#[test]
+fn approvals_are_read_strictly() -> TestResult {
+    let folder = Folder::new()?;
+    add_user(&folder.0, user("taylor")?)?;
+    let before = stamp(&folder.0)?;
+    assert!(load(&folder.0)?.approvals.is_empty());
+    let access = "\"what\":{\"access\":{\"relation\":{\"schema\":\"public\",\"name\":\"t\"},\"operations\":[\"read\"]}}";
+    let one = format!("{{\"id\":\"r1\",\"for\":{{\"user\":\"taylor\"}},{access},\"expires\":7}}");
+    folder.put(APPROVALS, &format!("[{one}]"))?;
+    assert_ne!(stamp(&folder.0)?, before);
+    let read = load(&folder.0)?.approvals;
+    assert_eq!((read.len(), read[0].id.as_str(), read[0].expires), (1, "r1", Some(7)));
+    for bad in [
+        format!("[{one},{one}]"),
+        one.clone(),
+        format!("[{}]", one.replace("r1", "")),
+        format!("[{}]", one.replace("\"expires\":7", "\"expires\":-7")),
+        format!("[{}]", one.replace("\"expires\"", "\"expire\"")),
+        format!("[{}]", one.replace("\"user\":\"taylor\"", "\"user\":\"tay'lor\"")),
+        format!("[{}]", one.replace("read", "all")),
+        format!("[{}]", one.replace("access", "everything")),
+    ] {
+        folder.put(APPROVALS, &bad)?;
+        assert!(load(&folder.0).is_err(), "{bad}");
+    }
     Ok(())
 }
 

@@ -3,23 +3,23 @@
 //! Must never decide access: it only reports what the judge would do. Called by `lanyard check` and before a snapshot is
 //! published.
 
+mod conflicts;
+mod names;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use self::names::Known;
 use super::index::Lane;
 use super::kinds;
 use super::mask;
 use super::matching::{column_depth, is_table};
-use super::model::{
-    ColumnMatch, Columns, EventColumn, Mask, MaskRule, Masking, Party, PartyKind, Place, Policy, Question,
-    Rows, RowsShown, Rule, Scope, State, TableMatch, Tables, Tag, Watches, Who,
-};
+use super::model::{EventColumn, Mask, MaskRule, Masking, Place, Policy, Rows, RowsShown, Rule, State};
 use super::predicate::compile::{Ground, Values, compile_cells, formula};
 use super::predicate::{Attribute, Expr, Holder, Named, Predicate};
 use super::rows::is_skipped;
-use super::text::diagnostic::{Diagnostic, Problem, Severity, did_you_mean};
-use crate::catalog::{Column, Relation, TagPath};
+use super::text::diagnostic::{Diagnostic, Problem, Severity};
+use crate::catalog::{Column, Relation};
 use crate::entitlement::Operation;
-use crate::identity::PurposeName;
 use crate::limits;
 use crate::snapshot::Snapshot;
 
@@ -50,50 +50,11 @@ pub fn check(snapshot: &Snapshot) -> Vec<Diagnostic> {
         };
         checker.policy(number, policy);
     }
+    checker.ties();
+    checker.approvals();
     checker.tags();
     checker.findings.truncate(limits::POLICY_DIAGNOSTICS_MAX);
     checker.findings
-}
-
-/// Names that exist.
-struct Known<'a> {
-    tags: BTreeSet<&'a str>,
-    user_attributes: BTreeSet<&'a str>,
-    agent_attributes: BTreeSet<&'a str>,
-    user_groups: BTreeSet<&'a str>,
-    agent_groups: BTreeSet<&'a str>,
-}
-
-impl<'a> Known<'a> {
-    fn of(snapshot: &'a Snapshot) -> Self {
-        let mut tags = BTreeSet::from([TagPath::AGENT_TOOL, "Agent", super::judge::NEW]);
-        for tag in &snapshot.tags.definitions {
-            // A tag makes the paths above it known.
-            let ends = tag.0.match_indices('.').map(|(n, _)| n);
-            tags.extend(ends.chain([tag.0.len()]).filter_map(|end| tag.0.get(..end)));
-        }
-        let users = || snapshot.identities.users.values();
-        let agents = || snapshot.identities.agents.values();
-        Self {
-            tags,
-            user_attributes: users().flat_map(|u| u.attributes.keys()).map(String::as_str).collect(),
-            agent_attributes: agents().flat_map(|a| a.attributes.keys()).map(String::as_str).collect(),
-            user_groups: users().flat_map(|u| &u.groups).map(String::as_str).collect(),
-            agent_groups: agents().flat_map(|a| &a.groups).map(String::as_str).collect(),
-        }
-    }
-
-    fn of_kind<'s>(
-        kind: PartyKind,
-        users: &'s BTreeSet<&'a str>,
-        agents: &'s BTreeSet<&'a str>,
-    ) -> Box<dyn Iterator<Item = &'a str> + 's> {
-        match kind {
-            PartyKind::Users => Box::new(users.iter().copied()),
-            PartyKind::Agents => Box::new(agents.iter().copied()),
-            PartyKind::Everyone => Box::new(users.union(agents).copied()),
-        }
-    }
 }
 
 /// Policy -> relations it means, or means a column of.
@@ -174,7 +135,9 @@ impl<'a> Checker<'a> {
                 for branch in &rows.branches {
                     self.who(&branch.who, policy.watches);
                 }
+                self.branches(policy, rows.branches.iter().map(|b| &b.who));
                 self.scope(&rows.scope, policy.watches);
+                self.scope_is_empty(policy, &rows.scope);
                 self.rows(policy, rows, &relations);
             }
             Rule::Mask(mask) => {
@@ -182,7 +145,10 @@ impl<'a> Checker<'a> {
                 for branch in &mask.branches {
                     self.who(&branch.who, policy.watches);
                 }
+                self.branches(policy, mask.branches.iter().map(|b| &b.who));
                 self.scope(&mask.scope, policy.watches);
+                self.scope_is_empty(policy, &mask.scope);
+                self.idle_matches(policy, mask, &relations);
                 self.masks(policy, mask, &relations);
             }
             Rule::Reveal(reveal) => {
@@ -199,189 +165,15 @@ impl<'a> Checker<'a> {
             }
         }
         if relations.is_empty() {
-            let problem = Problem::new(format!("the policy '{}' matches nothing", policy.name));
-            let hint = "no table or column of the warehouse carries what it names";
+            let (what, hint) = match policy.rule {
+                Rule::Mask(_) | Rule::Reveal(_) => {
+                    ("column", "no column of the warehouse carries what it names")
+                }
+                _ => ("table", "no table of the warehouse carries what it names"),
+            };
+            let problem = Problem::new(format!("the policy '{}' matches no {what}", policy.name));
             self.warning(policy.place, problem.hint(hint));
         }
-    }
-
-    fn tags_known(&mut self, tags: &[Tag]) {
-        for tag in tags {
-            self.tag(&tag.path, tag.place);
-        }
-    }
-
-    fn tag(&mut self, path: &TagPath, place: Place) {
-        if self.known.tags.contains(path.0.as_str()) {
-            return;
-        }
-        let hint = did_you_mean(&path.0, self.known.tags.iter().copied())
-            .unwrap_or_else(|| "define the tag first".to_owned());
-        self.error(place, Problem::new(format!("the tag '{path}' is not defined")).hint(hint));
-    }
-
-    fn tables(&mut self, tables: &'a Tables) {
-        // The stack grows with the nesting, not the call depth.
-        let mut stack: Vec<&TableMatch> = tables.any.iter().rev().collect();
-        while let Some(one) = stack.pop() {
-            match one {
-                TableMatch::AllOf(list) | TableMatch::AnyOf(list) => stack.extend(list.iter().rev()),
-                TableMatch::Tagged(tags) => self.tags_known(tags),
-                TableMatch::Named(names) => {
-                    for name in names {
-                        if !self.snapshot.catalog.relations.contains_key(&name.relation) {
-                            self.no_table(&name.relation.to_string(), name.place);
-                        }
-                    }
-                }
-                TableMatch::Like(_) | TableMatch::Matching(_) => {}
-                TableMatch::WithColumns(columns) => self.column_match(columns),
-            }
-        }
-    }
-
-    fn no_table(&mut self, table: &str, place: Place) {
-        let names: Vec<String> = self.snapshot.catalog.relations.keys().map(ToString::to_string).collect();
-        let problem = Problem::new(format!("the warehouse has no table '{table}'"));
-        let problem = match did_you_mean(table, names.iter().map(String::as_str)) {
-            Some(hint) => problem.hint(hint),
-            None => problem,
-        };
-        self.warning(place, problem);
-    }
-
-    fn columns(&mut self, columns: &'a Columns) {
-        for one in &columns.any {
-            self.column_match(one);
-        }
-        if let Some(of) = &columns.of {
-            self.tables(of);
-        }
-    }
-
-    fn column_match(&mut self, one: &'a ColumnMatch) {
-        match one {
-            ColumnMatch::Tagged(tags) => self.tags_known(tags),
-            ColumnMatch::Like(_) | ColumnMatch::Matching(_) => {}
-            ColumnMatch::Named(names) => {
-                for name in names {
-                    let catalog = &self.snapshot.catalog.relations;
-                    let Some(table) = &name.relation else {
-                        let any = catalog.values().any(|r| r.column(&name.column).is_some());
-                        if !any {
-                            let problem = format!("no table has a column '{}'", name.column);
-                            self.error(name.place, Problem::new(problem));
-                        }
-                        continue;
-                    };
-                    match catalog.get(table) {
-                        None => self.no_table(&table.to_string(), name.place),
-                        Some(relation) if relation.column(&name.column).is_none() => {
-                            let problem = format!("'{table}' has no column '{}'", name.column);
-                            let columns = relation.columns.iter().map(|c| c.name.as_str());
-                            let hint = did_you_mean(&name.column, columns)
-                                .unwrap_or_else(|| "name a column it has".to_owned());
-                            self.error(name.place, Problem::new(problem).hint(hint));
-                        }
-                        Some(_) => {}
-                    }
-                }
-            }
-        }
-    }
-
-    fn scope(&mut self, scope: &Scope, watches: Watches) {
-        match scope {
-            Scope::Everyone => {}
-            Scope::Except(who) | Scope::Only(who) => self.who(who, watches),
-        }
-    }
-
-    fn who(&mut self, who: &Who, watches: Watches) {
-        for party in &who.any {
-            if watches == Watches::Actor && party.kind == PartyKind::Users {
-                let place = party.condition.as_ref().and_then(|c| c.tests().next()).map(|t| t.place);
-                let problem =
-                    Problem::new("this policy looks at the acting agent, which is never one of the users");
-                if let Some(place) = place {
-                    self.warning(place, problem.hint("name agents here, or leave 'when an agent acts' out"));
-                }
-            }
-            self.party(party);
-        }
-    }
-
-    fn party(&mut self, party: &Party) {
-        for test in party.condition.iter().flat_map(|c| c.tests()) {
-            match &test.question {
-                Question::Attribute { name, .. } => {
-                    let known =
-                        Known::of_kind(party.kind, &self.known.user_attributes, &self.known.agent_attributes);
-                    let known: Vec<&str> = known.collect();
-                    self.attribute(name, &known, test.place);
-                }
-                Question::Group(groups) => {
-                    let known = Known::of_kind(party.kind, &self.known.user_groups, &self.known.agent_groups);
-                    let known: Vec<&str> = known.collect();
-                    for group in groups.iter().filter(|g| !known.contains(&g.as_str())) {
-                        let hint = did_you_mean(group, known.iter().copied())
-                            .unwrap_or_else(|| "put someone into it, or correct the name".to_owned());
-                        let problem = Problem::new(format!("nobody is in the group '{group}'"));
-                        self.warning(test.place, problem.hint(hint));
-                    }
-                }
-                Question::Id(ids) => self.ids(party.kind, ids, test.place),
-                Question::Purpose(list) => {
-                    for purpose in list {
-                        self.purpose(purpose, test.place);
-                    }
-                }
-            }
-        }
-    }
-
-    /// A purpose is known when it, or one below it, is declared.
-    fn purpose(&mut self, purpose: &PurposeName, place: Place) {
-        let declared: Vec<&str> = self
-            .snapshot
-            .policies
-            .iter()
-            .filter(|p| matches!(p.rule, Rule::Purpose(_)) && p.state != State::Disabled)
-            .map(|p| p.name.as_str())
-            .collect();
-        let known = declared.iter().filter_map(|d| PurposeName::parse(d).ok()).any(|d| d.is_under(purpose));
-        if known {
-            return;
-        }
-        let hint = did_you_mean(purpose.as_str(), declared.iter().copied())
-            .unwrap_or_else(|| format!("declare it: purpose {purpose} 'what one acknowledges' to …"));
-        self.error(place, Problem::new(format!("the purpose '{purpose}' is not declared")).hint(hint));
-    }
-
-    fn ids(&mut self, kind: PartyKind, ids: &[String], place: Place) {
-        let identities = &self.snapshot.identities;
-        for id in ids {
-            let user = identities.users.keys().any(|u| u.as_str() == id);
-            let agent = identities.agents.keys().any(|a| a.as_str() == id);
-            let known = match kind {
-                PartyKind::Users => user,
-                PartyKind::Agents => agent,
-                PartyKind::Everyone => user || agent,
-            };
-            if !known {
-                self.warning(place, Problem::new(format!("nobody is called '{id}'")));
-            }
-        }
-    }
-
-    fn attribute(&mut self, name: &str, known: &[&str], place: Place) {
-        if known.contains(&name) {
-            return;
-        }
-        let hint = did_you_mean(name, known.iter().copied())
-            .unwrap_or_else(|| "give it to someone, or correct the name".to_owned());
-        let problem = Problem::new(format!("nobody has the attribute '{name}'"));
-        self.error(place, problem.hint(hint));
     }
 
     fn grant(&mut self, policy: &Policy, operations: &BTreeSet<Operation>, relations: &[&'a Relation]) {

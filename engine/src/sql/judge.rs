@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use crate::entitlement::Entitlement;
 use crate::limits;
-use crate::record::{Disposition, ObjectUse};
+use crate::record::{Disposition, ObjectUse, Objects};
 use crate::refusal::{Code, Refusal};
 use crate::released::{Enforced, RawSql};
 
 use super::edit::{self, Edit};
-use super::statement::Walk;
+use super::statement::{Change, Plan, Walk};
 use super::{parse, resolve, scan, verify};
 
 /// What the names of prepared statements and portals that the session makes in the warehouse begin with. No cursor may be
@@ -51,15 +51,19 @@ pub struct Judged {
     /// How it differs from the client's text, in order of position.
     pub edits: Vec<Edit>,
     /// Statement kinds in order, comma-separated: `SELECT`, `BEGIN,SELECT`.
-    pub operation: String,
+    pub operation: Arc<str>,
     /// How many statements the message has; 0 for an empty query.
     pub statements: usize,
     /// Governed relations it touches.
-    pub objects: Vec<ObjectUse>,
+    pub objects: Objects,
     /// The ruling.
     pub disposition: Disposition,
     /// What it does to the session.
     pub effects: Vec<Effect>,
+    /// What the client is told of how policy shaped the result, where it did.
+    pub notice: Option<Arc<str>>,
+    /// The ruling is the same whatever whole numbers stand in it (see [`super::template`]).
+    pub numbers_are_data: bool,
 }
 
 /// Judges one message (a simple Query or the text of a Parse).
@@ -104,10 +108,12 @@ fn judge_text(text: &str, context: &Context<'_>) -> Result<Judged, Refusal> {
     Ok(Judged {
         enforced: Enforced::new(Arc::from(spliced)),
         edits,
-        operation: plan.operation,
+        numbers_are_data: numbers_are_data(&plan, tree.len()),
+        operation: plan.operation.into(),
         statements: tree.len(),
         disposition: disposition(&plan.objects),
-        objects: plan.objects,
+        notice: completeness(&plan.objects),
+        objects: Objects::new(plan.objects),
         effects: plan.effects,
     })
 }
@@ -116,6 +122,37 @@ fn judge_text(text: &str, context: &Context<'_>) -> Result<Judged, Refusal> {
 pub(super) fn not_spliced() -> Refusal {
     Refusal::new(Code::Unsupported, "this spelling cannot be enforced")
         .hint("write relation and function names plainly, without U&\"…\" escapes or a trailing *")
+}
+
+/// One statement that reads or writes rows, spliced where names stand. In others numbers may be options, and literals and
+/// arguments that were looked at may hold them.
+fn numbers_are_data(plan: &Plan, statements: usize) -> bool {
+    let spliced_names = plan.changes.iter().all(|change| match change {
+        Change::Relation { .. } | Change::Function { .. } | Change::Column { .. } => true,
+        Change::Through { .. }
+        | Change::Literal { .. }
+        | Change::CopyQuery { .. }
+        | Change::Statement { .. } => false,
+    });
+    statements == 1
+        && matches!(plan.operation.as_str(), "SELECT" | "INSERT" | "UPDATE" | "DELETE")
+        && plan.effects.is_empty()
+        && spliced_names
+}
+
+/// The words of the completeness notice (wire.md, "To an agent").
+fn completeness(objects: &[ObjectUse]) -> Option<Arc<str>> {
+    let mut said: Vec<String> = Vec::new();
+    for object in objects {
+        for policy in &object.filters {
+            said.push(format!("rows of {} limited by policy {policy}", object.relation));
+        }
+        for mask in &object.masks {
+            let (column, by) = mask.split_once(": ").unwrap_or((mask, ""));
+            said.push(format!("column {column} of {} masked: {by}", object.relation));
+        }
+    }
+    (!said.is_empty()).then(|| said.join("; ").into())
 }
 
 fn disposition(objects: &[ObjectUse]) -> Disposition {

@@ -59,7 +59,7 @@ fn entitlement() -> Entitlement {
     }
 }
 
-fn run(sql: &str) -> Result<Judged, Refusal> {
+pub(super) fn run(sql: &str) -> Result<Judged, Refusal> {
     let entitlement = entitlement();
     let path = ["public".to_owned()];
     judge(RawSql::new(sql), &Context { entitlement: &entitlement, search_path: &path, database: "shop" })
@@ -361,9 +361,9 @@ fn a_ruling_says_what_it_touched() {
     let judged = run("SELECT * FROM customers JOIN orders USING (id)").expect("allowed");
     assert_eq!(judged.disposition, Disposition::Masked);
     assert_eq!(judged.objects.len(), 2);
-    assert_eq!(judged.operation, "SELECT");
+    assert_eq!(&*judged.operation, "SELECT");
     let batch = run("BEGIN; DELETE FROM orders; COMMIT").expect("allowed");
-    assert_eq!((batch.operation.as_str(), batch.statements), ("BEGIN,DELETE,COMMIT", 3));
+    assert_eq!((&*batch.operation, batch.statements), ("BEGIN,DELETE,COMMIT", 3));
     assert_eq!(batch.disposition, Disposition::Allowed);
     assert_eq!(run("DEALLOCATE \"A\"").expect("allowed").effects, [Effect::Deallocate("A".into())]);
     assert_eq!(run("DISCARD ALL").expect("allowed").effects, [Effect::DeallocateAll]);

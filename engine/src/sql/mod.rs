@@ -8,7 +8,7 @@ mod edit;
 mod functions;
 mod judge;
 #[cfg(test)]
-mod judge_tests;
+pub(crate) mod judge_tests;
 mod parse;
 mod reference;
 mod resolve;
@@ -16,6 +16,7 @@ mod scan;
 mod settings;
 mod stamp;
 mod statement;
+pub mod template;
 mod utility;
 mod verify;
 pub mod virtual_catalog;

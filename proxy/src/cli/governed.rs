@@ -11,6 +11,7 @@ use lanyard_engine::snapshot::{Parts, Snapshot};
 use super::{CliError, block_on};
 use crate::config::{Config, Database};
 use crate::server;
+use crate::vend;
 
 /// Compiles the policy files.
 pub(super) fn policies(governance: &Governance) -> Result<PolicySet, Vec<Diagnostic>> {
@@ -34,7 +35,7 @@ pub(super) fn snapshot(
         tags: governance.tags.clone(),
         policies,
         catalog,
-        approvals: Approvals::default(),
+        approvals: Approvals { now: vend::now(), all: governance.approvals.clone() },
     }))
 }
 

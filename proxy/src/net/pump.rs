@@ -6,7 +6,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
@@ -44,6 +44,8 @@ pub struct Pump<C, U> {
     pub upstream_in: BytesMut,
     /// Bytes for the warehouse, not yet written.
     pub upstream_out: BytesMut,
+    /// Bytes written to the warehouse that nobody has counted yet.
+    pub upstream_written: u64,
     /// Most bytes of `client_in` while a frame is not whole.
     client_in_bytes_max: usize,
     unflushed: Unflushed,
@@ -75,6 +77,7 @@ where
             client_out: BytesMut::new(),
             upstream_in,
             upstream_out: BytesMut::new(),
+            upstream_written: 0,
             client_in_bytes_max: frame_bytes_max + READ_BYTES,
             unflushed: Unflushed::default(),
         }
@@ -86,6 +89,17 @@ where
     /// The first I/O error of either side.
     pub async fn next(&mut self) -> io::Result<Event> {
         poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// Writes what can be written without waiting; the rest leaves with the next call of [`Self::next`].
+    ///
+    /// # Errors
+    /// The first I/O error of either side.
+    pub fn write_ready(&mut self) -> io::Result<()> {
+        match self.poll_write(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(written) => written,
+            Poll::Pending => Ok(()),
+        }
     }
 
     /// Writes all that waits for the client. Cancel-safe.
@@ -117,16 +131,20 @@ where
         self.client
     }
 
+    /// Both ways, each as far as it goes: that one side is full does not hold up the other.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let waiting = self.upstream_out.len();
+        let upstream = write(&mut self.upstream, &mut self.upstream_out, &mut self.unflushed.upstream, cx)?;
+        self.upstream_written += (waiting - self.upstream_out.len()) as u64;
+        let client = write(&mut self.client, &mut self.client_out, &mut self.unflushed.client, cx)?;
+        ready!(upstream);
+        ready!(client);
+        Poll::Ready(Ok(()))
+    }
+
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Event>> {
-        // Pending here only means that this side is full; the other direction goes on.
-        if let Poll::Ready(Err(error)) =
-            write(&mut self.upstream, &mut self.upstream_out, &mut self.unflushed.upstream, cx)
-        {
-            return Poll::Ready(Err(error));
-        }
-        if let Poll::Ready(Err(error)) =
-            write(&mut self.client, &mut self.client_out, &mut self.unflushed.client, cx)
-        {
+        // Pending here only means that a side is full; the other direction goes on.
+        if let Poll::Ready(Err(error)) = self.poll_write(cx) {
             return Poll::Ready(Err(error));
         }
         if self.client_out.len() < OUT_BYTES_HIGH {

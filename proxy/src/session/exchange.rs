@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use lanyard_adapters::ledger::Shard;
-use lanyard_engine::record::{Attempt, Disposition, Outcome, RulingId, SessionFacts, Status, VERSION};
+use lanyard_engine::record::{
+    Attempt, Disposition, Objects, Outcome, RulingId, SessionPart, Status, VERSION,
+};
 use lanyard_engine::refusal::{Code, Refusal};
 use lanyard_engine::released::{Enforced, Ledger as _, LedgerFull, RawSql, Released};
 use lanyard_engine::sql::{self, Judged};
@@ -92,9 +94,8 @@ pub(super) const IDLE: u8 = b'I';
 /// See the module's words.
 pub(super) struct Exchange {
     pub(super) granted: Arc<Granted>,
-    pub(super) facts: Arc<SessionFacts>,
+    pub(super) facts: SessionPart,
     pub(super) stamp: String,
-    pub(super) node: Arc<str>,
     pub(super) shard: Shard,
     pub(super) metrics: Arc<Metrics>,
     pub(super) record_text: RecordText,
@@ -114,6 +115,8 @@ pub(super) struct Exchange {
     pub(super) noticed: HashSet<String>,
     /// Bytes of a pass-through message that have not come yet.
     pub(super) passing: usize,
+    /// Outcomes to put on record once what the client waits for is on its way.
+    ended: Vec<(Run, Status, Duration)>,
     count: u64,
     rulings: Rulings,
 }
@@ -128,12 +131,10 @@ pub enum RecordText {
 }
 
 impl Exchange {
-    #[expect(clippy::too_many_arguments, reason = "made in one place, named fields")]
     pub(super) fn new(
         granted: Arc<Granted>,
-        facts: Arc<SessionFacts>,
+        facts: SessionPart,
         stamp: String,
-        node: Arc<str>,
         shard: Shard,
         metrics: Arc<Metrics>,
         record_text: RecordText,
@@ -143,7 +144,6 @@ impl Exchange {
             granted,
             facts,
             stamp,
-            node,
             shard,
             metrics,
             record_text,
@@ -157,6 +157,7 @@ impl Exchange {
             transaction: IDLE,
             noticed: HashSet::new(),
             passing: 0,
+            ended: Vec::new(),
             count: 0,
             rulings: Rulings { random, counter: 0 },
         }
@@ -199,11 +200,8 @@ impl Exchange {
         let shown = self.record_text.of(text);
         let sent = self.record_text.of(enforced.for_record());
         let attempt = Attempt {
-            event: "attempt",
-            v: VERSION,
             ruling,
             time_us: now_us(),
-            node: &self.node,
             session: &self.facts,
             protocol,
             operation: &judged.operation,
@@ -245,17 +243,14 @@ impl Exchange {
         let ruling = self.rulings.next();
         let shown = self.record_text.of(text);
         let attempt = Attempt {
-            event: "attempt",
-            v: VERSION,
             ruling,
             time_us: now_us(),
-            node: &self.node,
             session: &self.facts,
             protocol,
             operation: "",
             statement: &shown,
             sent: None,
-            objects: &[],
+            objects: &Objects::default(),
             disposition: Disposition::Refused,
             sqlstate: Some(refusal.code.sqlstate()),
             reason: Some(&refusal.message),
@@ -274,8 +269,23 @@ impl Exchange {
         }
     }
 
-    /// Closes the record of a run.
-    pub(super) fn complete(&mut self, run: &Run, status: Status) {
+    /// A run is over. Its record is closed by [`Self::settle`].
+    pub(super) fn complete(&mut self, run: Run, status: Status) {
+        let took = run.sent.elapsed();
+        self.ended.push((run, status, took));
+    }
+
+    /// Closes the records of the runs that are over. Called when the answers to them have been written.
+    pub(super) fn settle(&mut self) {
+        let mut ended = std::mem::take(&mut self.ended);
+        for (run, status, took) in ended.drain(..) {
+            self.file_outcome(&run, status, took);
+        }
+        // Its memory serves the next one.
+        self.ended = ended;
+    }
+
+    fn file_outcome(&mut self, run: &Run, status: Status, took: Duration) {
         let outcome = Outcome {
             event: "outcome",
             v: VERSION,
@@ -285,7 +295,7 @@ impl Exchange {
             sqlstate: run.failed.as_deref(),
             rows: run.rows,
             bytes: run.bytes,
-            warehouse_us: micros(run.sent),
+            warehouse_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         };
         self.shard.complete(&outcome);
         self.metrics.relayed(Direction::ToClient, run.bytes);
@@ -296,9 +306,10 @@ impl Exchange {
         let pending = std::mem::take(&mut self.pending);
         for one in pending {
             if let Pending::Query(run) | Pending::Execute(run) = one {
-                self.complete(&run, Status::Unknown);
+                self.complete(run, Status::Unknown);
             }
         }
+        self.settle();
     }
 
     /// The run whose answer is coming now.

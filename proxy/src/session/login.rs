@@ -12,7 +12,9 @@ use bytes::{BufMut, BytesMut};
 use lanyard_adapters::store::Who;
 use lanyard_adapters::warehouse::postgres::{Login, Upstream, Warehouse, WarehouseError};
 use lanyard_engine::identity::{Parties, Principal, RoleName, SessionId, ShortId};
-use lanyard_engine::record::{Attempt, Disposition, Outcome, RulingId, SessionFacts, Status, VERSION};
+use lanyard_engine::record::{
+    Attempt, Disposition, Objects, Outcome, RulingId, SessionFacts, SessionPart, Status, VERSION,
+};
 use lanyard_engine::refusal::{Code, Refusal};
 use lanyard_engine::released::{Filed, Ledger as _, LedgerFull};
 use lanyard_engine::sql;
@@ -118,9 +120,8 @@ async fn try_login(
     let shard = shared.ledger.shard(shared.next_shard.fetch_add(1, Ordering::Relaxed));
     let exchange = Exchange::new(
         opened.granted,
-        Arc::new(facts),
+        SessionPart::new(&shared.node, &facts),
         stamp,
-        Arc::clone(&shared.node),
         shard,
         Arc::clone(&shared.metrics),
         shared.record_text,
@@ -421,17 +422,14 @@ fn record_login(shared: &Shared, facts: &SessionFacts, refusal: Option<&Refusal>
     let mut shard = shared.ledger.shard(0);
     let ruling = RulingId(uuid::Uuid::now_v7().as_u128());
     let attempt = Attempt {
-        event: "attempt",
-        v: VERSION,
         ruling,
         time_us: now_us(),
-        node: &shared.node,
-        session: facts,
+        session: &SessionPart::new(&shared.node, facts),
         protocol: "login",
         operation: "LOGIN",
         statement: "",
         sent: None,
-        objects: &[],
+        objects: &Objects::default(),
         disposition: if refusal.is_some() { Disposition::Refused } else { Disposition::Allowed },
         sqlstate: refusal.map(|r| r.code.sqlstate()),
         reason: refusal.map(|r| r.message.as_str()),

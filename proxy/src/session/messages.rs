@@ -1,8 +1,10 @@
 //! Errors and notices on their way to the client: values, positions and names of ours are taken out or put right.
 
+use std::borrow::Cow;
+
 use bytes::{BufMut, BytesMut};
 use lanyard_engine::entitlement::Entitlement;
-use lanyard_engine::record::{Disposition, ObjectUse};
+use lanyard_engine::record::Disposition;
 use lanyard_engine::refusal::Code;
 use lanyard_engine::sql::{Judged, original_offset};
 
@@ -113,26 +115,14 @@ fn position(about: &About<'_>, sent: &str) -> Option<usize> {
     Some(about.text.get(..original)?.chars().count() + 1)
 }
 
-/// The words of the completeness notice ("To an agent"), where policy shaped a result. `rows` is `None` for commands that
-/// return none, as DECLARE: nothing is known of their rows yet.
-pub(super) fn completeness(objects: &[ObjectUse], rows: Option<u64>) -> Option<String> {
-    let mut said: Vec<String> = Vec::new();
-    for object in objects {
-        for policy in &object.filters {
-            said.push(format!("rows of {} limited by policy {policy}", object.relation));
-        }
-        for mask in &object.masks {
-            let (column, by) = mask.split_once(": ").unwrap_or((mask, ""));
-            said.push(format!("column {column} of {} masked: {by}", object.relation));
-        }
+/// The completeness notice, where policy shaped a result. `rows` is `None` for commands that return none, as DECLARE:
+/// nothing is known of their rows yet.
+pub(super) fn completeness(judged: &Judged, rows: Option<u64>) -> Option<Cow<'_, str>> {
+    let said = judged.notice.as_deref()?;
+    if rows == Some(0) && judged.objects.iter().any(|o| !o.filters.is_empty()) {
+        return Some(format!("{said}; rows may exist that you cannot see").into());
     }
-    if said.is_empty() {
-        return None;
-    }
-    if rows == Some(0) && objects.iter().any(|o| !o.filters.is_empty()) {
-        said.push("rows may exist that you cannot see".into());
-    }
-    Some(said.join("; "))
+    Some(said.into())
 }
 
 /// A NoticeResponse of class 01L01.

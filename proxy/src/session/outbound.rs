@@ -148,14 +148,14 @@ impl Exchange {
 
     fn command_complete(&mut self, body: &[u8], out: &mut BytesMut) {
         let rows = backend::tag_rows(body);
-        let notice = self.current_run().and_then(|run| {
+        if let Some(Pending::Query(run) | Pending::Execute(run)) = self.pending.front_mut() {
             run.rows += rows.unwrap_or(0);
-            messages::completeness(&run.judged.objects, rows)
-        });
-        if let Some(text) = notice
-            && self.noticed.insert(text.clone())
-        {
-            messages::notice(out, &text);
+            if let Some(text) = messages::completeness(&run.judged, rows)
+                && !self.noticed.contains(&*text)
+            {
+                messages::notice(out, &text);
+                self.noticed.insert(text.into_owned());
+            }
         }
         self.finish_execute(Status::Ok);
     }
@@ -169,7 +169,7 @@ impl Exchange {
             if status == Status::Ok {
                 self.follow(&run);
             }
-            self.complete(&run, status);
+            self.complete(run, status);
         }
     }
 
@@ -181,7 +181,7 @@ impl Exchange {
                 if status == Status::Ok {
                     self.follow(&run);
                 }
-                self.complete(&run, status);
+                self.complete(run, status);
             }
             Some(Pending::Refused { in_query: true, .. } | Pending::Sync) => {}
             Some(_) | None => return Err(out_of_step()),
@@ -240,7 +240,7 @@ impl Exchange {
                     self.skipping = true;
                     break;
                 }
-                Some(Pending::Execute(run) | Pending::Query(run)) => self.complete(&run, Status::Skipped),
+                Some(Pending::Execute(run) | Pending::Query(run)) => self.complete(run, Status::Skipped),
                 Some(Pending::Parse { name, statement }) => {
                     self.settled = statement.number;
                     if self.statements.get(&name).is_some_and(|s| s.number == statement.number) {

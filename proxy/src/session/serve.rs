@@ -14,6 +14,7 @@ use tokio::time::{sleep_until, timeout};
 
 use crate::net::pump::{Event, Pump};
 use crate::net::stream::ClientStream;
+use crate::observe::Direction;
 use crate::server::Shared;
 use crate::vend::Ending;
 use crate::wire::backend::{self, Severity};
@@ -84,6 +85,12 @@ async fn run(
                     Ok(Event::ClientClosed) | Err(_) => Some(End::Client),
                     Ok(Event::UpstreamClosed) => Some(End::Warehouse),
                 };
+                // What either side waits for leaves before the books are kept.
+                if pump.write_ready().is_err() {
+                    return End::Client;
+                }
+                exchange.settle();
+                exchange.metrics.relayed(Direction::ToWarehouse, std::mem::take(&mut pump.upstream_written));
                 if let Some(ended) = ended {
                     return ended;
                 }

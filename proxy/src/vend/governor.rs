@@ -4,6 +4,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use dashmap::DashMap;
 use lanyard_adapters::store::{Credentials, Governance};
@@ -108,7 +109,7 @@ impl Governor {
     pub async fn refresh(&self, governance: &Governance, changed: bool) -> Result<bool, GovernorError> {
         let catalog = read(&self.warehouse, &self.name, governance).await?;
         let old = self.state();
-        if !changed && catalog == old.snapshot.catalog {
+        if !changed && !self.is_due() && catalog == old.snapshot.catalog {
             return Ok(false);
         }
         let new = snapshot(old.snapshot.version + 1, governance, catalog)?;
@@ -116,6 +117,12 @@ impl Governor {
             State { snapshot: new, credentials: governance.credentials.clone(), granted: DashMap::new() };
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
         Ok(true)
+    }
+
+    /// Has an approval of the current snapshot ended?
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        self.state().snapshot.approvals.next_end().is_some_and(|end| end <= now())
     }
 
     /// What a principal may do under the current snapshot, without touching the warehouse.
@@ -169,6 +176,11 @@ impl Governor {
     }
 }
 
+/// Seconds since 1970; with a clock before that every approval with an end has ended.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(u64::MAX, |d| d.as_secs())
+}
+
 /// An error and its causes, for logs.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -203,7 +215,7 @@ fn snapshot(version: u64, governance: &Governance, catalog: Catalog) -> Result<S
         tags: governance.tags.clone(),
         policies,
         catalog,
-        approvals: Approvals::default(),
+        approvals: Approvals { now: now(), all: governance.approvals.clone() },
     });
     let errors: Vec<policy::Diagnostic> =
         policy::check(&snapshot).into_iter().filter(|d| d.severity == policy::Severity::Error).collect();

@@ -16,6 +16,7 @@ mod roles;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod unix;
 mod upstream;
 mod views;
 mod virtual_catalog;
@@ -147,6 +148,13 @@ impl Warehouse {
         };
         warehouse.ping().await?;
         Ok(warehouse)
+    }
+
+    /// Ends the logins that are kept open, and waits until they are closed.
+    pub async fn close(&self) {
+        self.inner.builder.close().await;
+        self.inner.vendor.close().await;
+        self.inner.ender.close().await;
     }
 
     /// Relations the owner role may read, system's and Lanyard's left out; no tags. Cancel-safe.

@@ -22,12 +22,13 @@ use tokio_rustls::client::TlsStream;
 
 use super::endpoint::{Endpoint, TlsMode};
 use super::error::WarehouseError;
+use super::unix::UnixUpstream;
 
 /// The bytes between us and a warehouse.
 #[derive(Debug)]
 pub enum UpstreamStream {
     /// Unix socket.
-    Unix(UnixStream),
+    Unix(UnixUpstream),
     /// TCP in plain text, TCP_NODELAY set.
     Tcp(TcpStream),
     /// TLS over TCP, TCP_NODELAY set.
@@ -110,7 +111,7 @@ impl Connector {
             |source| WarehouseError::Unreachable { endpoint: self.endpoint.to_string(), source };
         if self.endpoint.is_unix() {
             let stream = UnixStream::connect(self.endpoint.socket_path()).await.map_err(unreachable)?;
-            return Ok(UpstreamStream::Unix(stream));
+            return Ok(UpstreamStream::Unix(UnixUpstream::new(stream).map_err(unreachable)?));
         }
         let stream = TcpStream::connect((self.endpoint.host.as_str(), self.endpoint.port))
             .await

@@ -409,10 +409,9 @@ impl<'a> Compiler<'a> {
         let Some(column) = relation.column(name) else {
             let known = relation.columns.iter().map(|c| c.name.as_str());
             let problem = Problem::new(format!("'{}' has no column '{name}'", relation.name));
-            return Err(match did_you_mean(name, known) {
-                Some(hint) => problem.hint(hint),
-                None => problem,
-            });
+            return Err(problem.hint(did_you_mean(name, known).unwrap_or_else(|| {
+                format!("name one of its columns; a string stands in single quotes: '{name}'")
+            })));
         };
         Ok(self.typed(column))
     }

@@ -122,7 +122,32 @@ pub(super) struct Reader<'a> {
 pub(super) type Read<T> = Result<T, Located>;
 
 impl Reader<'_> {
+    /// SQL that people expect here, and what the language has for it.
+    fn taught(&self, number: usize, token: &Token) -> Option<Problem> {
+        let Kind::Word(word) = &token.kind else {
+            return None;
+        };
+        let word = word.to_ascii_lowercase();
+        let next = self.tokens.get(number + 1).map(|t| &t.kind);
+        match (word.as_str(), next) {
+            ("user" | "agent", Some(Kind::Symbol("."))) => Some(
+                Problem::new(format!("'{word}.' is not known here"))
+                    .hint(format!("attributes are written with '@', as in @{word}.region")),
+            ),
+            ("now", Some(Kind::Symbol("(")))
+            | ("interval", Some(Kind::Text(_)))
+            | ("current_date" | "current_timestamp", _) => Some(
+                Problem::new("predicates do not know what time it is")
+                    .hint("a time window is a rule of its own, as in: newer than 90 days by created_at"),
+            ),
+            _ => None,
+        }
+    }
+
     fn sql_token(&self, number: usize, token: &Token) -> Read<SqlToken> {
+        if let Some(problem) = self.taught(number, token) {
+            return Err((token.start, problem));
+        }
         let refuse = |what: String| Err((token.start, Problem::new(what)));
         Ok(match &token.kind {
             Kind::Word(word) if word.contains('-') => {

@@ -3,7 +3,10 @@
 mod checks;
 mod differential;
 mod diffs;
+mod errors;
 mod explaining;
+mod generators;
+mod json;
 mod judging;
 mod language;
 mod masking;

@@ -228,7 +228,7 @@ fn what_is_not_the_grammar_is_refused_where_it_is() {
             1,
             49,
             "'@usr' is not known",
-            "did you mean 'user'?",
+            "did you mean @user?",
         ),
         ("policy a allow read on tables tagged A to users; drop table x", 1, 48, "';'", ""),
         ("policy a allow read on tables tagged A to users $", 1, 49, "unexpected character '$'", ""),

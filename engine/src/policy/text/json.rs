@@ -4,11 +4,14 @@
 //! `PolicySet::parse` for files whose name ends in `.json`, and by the API.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::diagnostic::{Diagnostic, Located, Problem, Severity};
 use super::{parser, printer};
 use crate::limits;
 use crate::policy::model::Policy;
+
+const SCHEMA: &str = "docs/reference/policy.schema.json says what a policy looks like";
 
 /// A JSON file: `{"policies": [ … ]}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,11 +43,12 @@ pub(crate) fn file(number: u32, name: &str, text: &str) -> Result<(Vec<Policy>, 
         let message = error.to_string();
         let what = message.rsplit_once(" at line ").map_or(message.as_str(), |(what, _)| what);
         let problem = Problem::new(format!("this is not a policy in JSON: {what}"));
-        vec![report((
-            offset,
-            problem.hint("docs/reference/policy.schema.json says what a policy looks like"),
-        ))]
+        vec![report((offset, problem.hint(SCHEMA)))]
     })?;
+    if let Some(at) = written_otherwise(text, &file) {
+        let problem = Problem::new(format!("this is not written as the schema says: {at}"));
+        return Err(vec![report((0, problem.hint(SCHEMA)))]);
+    }
     let mut policies = Vec::with_capacity(file.policies.len());
     let mut problems = Vec::new();
     let mut whole = String::new();
@@ -65,6 +69,42 @@ pub(crate) fn file(number: u32, name: &str, text: &str) -> Result<(Vec<Policy>, 
         }
     }
     if problems.is_empty() { Ok((policies, whole)) } else { Err(problems) }
+}
+
+/// Where the text has another shape than what was read of it is written in: the reader takes a list for an object, too.
+fn written_otherwise(text: &str, file: &File) -> Option<String> {
+    let given: Value = serde_json::from_str(text).ok()?;
+    differs(&given, &serde_json::to_value(file).ok()?)
+}
+
+/// Recursion is bounded by serde_json's own.
+fn differs(given: &Value, written: &Value) -> Option<String> {
+    match (given, written) {
+        (Value::Object(given), Value::Object(written)) => given.iter().find_map(|(name, inner)| {
+            let inside = match written.get(name) {
+                Some(other) => differs(inner, other),
+                // What is left out when it is empty may be written empty.
+                None if inner.as_array().is_some_and(Vec::is_empty) => None,
+                None => Some(String::new()),
+            };
+            inside.map(|rest| format!("{name}/{rest}"))
+        }),
+        (Value::Array(given), Value::Array(written)) if given.len() != written.len() => Some(String::new()),
+        (Value::Array(given), Value::Array(written)) => given
+            .iter()
+            .enumerate()
+            .find(|(n, inner)| {
+                let same = |other: &Value| differs(inner, other).is_none();
+                // Sets are written in their own order.
+                !(written.get(*n).is_some_and(same) || inner.is_string() && written.iter().any(same))
+            })
+            .map(|(n, inner)| {
+                let rest = written.get(n).and_then(|other| differs(inner, other)).unwrap_or_default();
+                format!("{n}/{rest}")
+            }),
+        (given, written) if given == written => None,
+        _ => Some(String::new()),
+    }
 }
 
 /// The policy as read from its own text, when that says the same. `before` bytes stand before it in its file.

@@ -249,8 +249,8 @@ impl<'a> Lexer<'a> {
             _ => {
                 let known = ["user", "agent", "tagged", "purpose", "column"];
                 let problem = Problem::new(format!("'@{word}' is not known"));
-                let hint = did_you_mean(word, known).unwrap_or_else(|| {
-                    "known are @user.<attribute>, @user.id, @user.groups, the same for @agent, @purpose, @tagged(<tag>), and @column in a mask".to_owned()
+                let hint = did_you_mean(word, known).map(|h| h.replace('\'', "").replace("mean ", "mean @")).unwrap_or_else(|| {
+                    "an attribute belongs to someone, as in @user.region; known are @user.<attribute>, @user.id, @user.groups, the same for @agent, @purpose, @tagged(<tag>), and @column in a mask".to_owned()
                 });
                 Err((start, problem.hint(hint)))
             }

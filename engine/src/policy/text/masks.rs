@@ -88,7 +88,11 @@ impl Parser<'_> {
             Kind::Word(_) if self.sees("true") && !minus => Literal::Truth(true),
             Kind::Word(_) if self.sees("false") && !minus => Literal::Truth(false),
             _ => {
-                return self.wanted("a string, a number, 'true' or 'false'", "as in constant('REDACTED')");
+                let hint = match self.kind() {
+                    Kind::Word(word) | Kind::Quoted(word) => format!("as in constant('{word}')"),
+                    _ => "as in constant('REDACTED')".to_owned(),
+                };
+                return self.wanted("a string, a number, 'true' or 'false'", &hint);
             }
         };
         self.advance();

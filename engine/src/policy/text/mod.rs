@@ -4,6 +4,7 @@
 
 pub(crate) mod diagnostic;
 pub(crate) mod json;
+mod lessons;
 pub(crate) mod lexer;
 mod masks;
 pub(crate) mod parser;

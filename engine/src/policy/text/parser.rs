@@ -6,7 +6,7 @@
 use super::diagnostic::{Diagnostic, Located, Problem, Severity, did_you_mean};
 use super::lexer::{self, Kind, Token};
 use super::who::Follows;
-use super::words;
+use super::{lessons, words};
 use crate::entitlement::{Leftovers, Operation};
 use crate::limits;
 use crate::policy::model::{
@@ -25,6 +25,8 @@ pub(crate) struct Parser<'t> {
     file: u32,
     /// Bytes of the file before the text.
     before: usize,
+    /// Regular expressions compiled so far.
+    pub(super) patterns: usize,
 }
 
 /// Reads one file.
@@ -52,7 +54,7 @@ pub(super) fn policies(
         return Err(vec![report((0, problem.hint("split it into several files")))]);
     }
     let tokens = lexer::tokens(text).map_err(|found| found.into_iter().map(report).collect::<Vec<_>>())?;
-    let mut parser = Parser { tokens: &tokens, at: 0, file: number, before };
+    let mut parser = Parser { tokens: &tokens, at: 0, file: number, before, patterns: 0 };
     let mut policies = Vec::new();
     let mut problems = Vec::new();
     while *parser.kind() != Kind::End {
@@ -136,10 +138,13 @@ impl<'t> Parser<'t> {
             None => String::new(),
         };
         let problem = Problem::new(format!("expected {list}, found {}", self.found()));
-        let hint = match self.kind() {
+        let near = match self.kind() {
             Kind::Word(word) => did_you_mean(word, words.iter().copied()),
             _ => None,
         };
+        // A lesson knows what was meant where a near word would only be alike: `is` is no `in`.
+        let lesson = || lessons::hint(words, self.kind());
+        let hint = if words.contains(&"=") { lesson().or(near) } else { near.or_else(lesson) };
         let problem = match hint {
             Some(hint) => problem.hint(hint),
             None => problem,
@@ -169,6 +174,11 @@ impl<'t> Parser<'t> {
                 return Err((self.offset(), problem.hint(format!("write \"{word}\" if that is its name"))));
             }
             Kind::Word(word) | Kind::Quoted(word) => word.clone(),
+            Kind::Text(text) => {
+                let hint =
+                    format!("a name stands without quotes, or as \"{text}\"; single quotes make a string");
+                return self.wanted(what, &hint);
+            }
             _ => return self.wanted(what, "a word, or anything in double quotes"),
         };
         self.advance();
@@ -177,7 +187,11 @@ impl<'t> Parser<'t> {
 
     pub(crate) fn string(&mut self, what: &str) -> Parsed<String> {
         let Kind::Text(text) = self.kind() else {
-            return self.wanted(what, "strings stand in single quotes");
+            let hint = match self.kind() {
+                Kind::Word(word) | Kind::Quoted(word) => format!("strings stand in single quotes: '{word}'"),
+                _ => "strings stand in single quotes".to_owned(),
+            };
+            return self.wanted(what, &hint);
         };
         self.advance();
         Ok(text.clone())
@@ -198,7 +212,9 @@ impl<'t> Parser<'t> {
 
     /// `purpose A.B '…'` or `purpose A.B (state)`; a purpose that is only named is followed by neither.
     fn starts_purpose(&self, mut places: usize) -> bool {
-        while matches!(self.ahead(places), Kind::Word(_) | Kind::Quoted(_))
+        let most = places + limits::POLICY_NAME_BYTES_MAX;
+        while places < most
+            && matches!(self.ahead(places), Kind::Word(_) | Kind::Quoted(_))
             && matches!(self.ahead(places + 1), Kind::Symbol("."))
         {
             places += 2;
@@ -275,6 +291,9 @@ impl<'t> Parser<'t> {
 
     /// What could have followed where a policy neither goes on nor ends.
     fn after_rule<T>(&self, rule: &Rule) -> Parsed<T> {
+        if ["in", "with", "has", "named", "under", "not"].iter().any(|w| self.sees(w)) {
+            return self.wanted("'and' before another test", "tests are joined by 'and' or 'or'");
+        }
         match rule {
             Rule::Grant(_) | Rule::Permit(_) | Rule::Reveal(_) | Rule::Purpose(_) => {
                 self.expected(&["and", "or", "policy", "guardrail"])

@@ -86,7 +86,9 @@ impl Parser<'_> {
             self.expect("any")?;
         }
         self.expect("of")?;
-        self.expect_symbol("(")?;
+        if !self.accept_symbol("(") {
+            return self.wanted("'('", "as in: with all of (tagged Sales and with columns tagged PII)");
+        }
         let mut list = vec![self.table_match(depth + 1)?];
         while self.or() || (all && self.accept("and")) {
             list.push(self.table_match(depth + 1)?);
@@ -98,6 +100,12 @@ impl Parser<'_> {
     fn name_pattern(&mut self) -> Parsed<NamePattern> {
         let start = self.offset();
         let text = self.string("a regular expression")?;
+        self.patterns += 1;
+        if self.patterns > limits::POLICY_REGEXES_MAX {
+            let most = limits::POLICY_REGEXES_MAX;
+            let problem = Problem::new(format!("a file has at most {most} regular expressions"));
+            return Err((start, problem.hint("join some with '|', or use tags")));
+        }
         NamePattern::parse(&text).map_err(|what| {
             let hint = "it is searched for in the name; '^' and '$' tie it to the ends";
             (start, Problem::new(what.replace('\n', " ")).hint(hint))

@@ -324,7 +324,7 @@ fn columns(columns: &Columns) -> String {
     format!("columns {}{of}", any.join(" or "))
 }
 
-fn column_match(one: &ColumnMatch) -> String {
+pub(crate) fn column_match(one: &ColumnMatch) -> String {
     match one {
         ColumnMatch::Tagged(list) => tags(list),
         ColumnMatch::Like(list) => patterns(list),

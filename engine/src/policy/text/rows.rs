@@ -19,7 +19,9 @@ const SHOWN: [&str; 8] = ["where", "whose", "newer", "older", "only", "through",
 impl Parser<'_> {
     pub(super) fn rows(&mut self) -> Parsed<Rule> {
         self.expect("rows")?;
-        self.expect("of")?;
+        if !self.accept("of") {
+            return self.wanted("'of' and the tables", "as in: show rows of tables tagged Sales where …");
+        }
         let of = self.tables()?;
         let lookups = if self.accept("using") { self.lookups()? } else { Vec::new() };
         let mut branches = Vec::new();
