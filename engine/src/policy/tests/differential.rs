@@ -47,7 +47,7 @@ const COLUMNS: [&str; 6] =
 const TABLES: [&str; 6] = ["a.orders", "a.people", "a.tools", "b.orders", "b.ledger", "b.odd_name"];
 const GROUPS: [&str; 4] = ["hr", "staff", "bots", "eu"];
 
-fn world(seed: u64) -> (Snapshot, String) {
+pub(super) fn world(seed: u64) -> (Snapshot, String) {
     let mut dice = Dice(seed.wrapping_mul(0x2545_f491_4f6c_dd1d));
     let text = policies(&mut dice);
     let (catalog, assigned) = catalog(&mut dice);
@@ -129,7 +129,7 @@ fn identities(dice: &mut Dice) -> Identities {
 }
 
 /// Sometimes with what for.
-const WHO: [&str; 12] = [
+pub(super) const WHO: [&str; 12] = [
     "ann",
     "bob",
     "cyd",
@@ -144,7 +144,7 @@ const WHO: [&str; 12] = [
     "narrow~ann",
 ];
 
-fn asked(who: &str) -> Principal {
+pub(super) fn asked(who: &str) -> Principal {
     match who.split_once(" for ") {
         None => principal(who),
         Some((who, purpose)) => principal(who).under(PurposeName::parse(purpose).expect("a purpose")),

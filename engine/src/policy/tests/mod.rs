@@ -12,6 +12,7 @@ mod language;
 mod masking;
 mod naive;
 mod naive_parts;
+mod orders;
 mod predicates;
 mod properties;
 mod shapes;
