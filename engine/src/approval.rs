@@ -67,9 +67,15 @@ pub struct Approvals {
 }
 
 impl Approvals {
+    /// Has it not ended?
+    #[must_use]
+    pub fn is_live(&self, approval: &Approval) -> bool {
+        approval.expires.is_none_or(|end| end > self.now)
+    }
+
     /// Those that have not ended.
     pub fn live(&self) -> impl Iterator<Item = &Approval> {
-        self.all.iter().filter(|a| a.expires.is_none_or(|end| end > self.now))
+        self.all.iter().filter(|approval| self.is_live(approval))
     }
 
     /// When the next one ends, in seconds since 1970: a new snapshot is due then.

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -143,7 +144,8 @@ impl Access {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entitlement {
     /// Schema -> table -> access. Two levels so that look-ups need no allocation.
-    pub relations: BTreeMap<String, BTreeMap<String, Access>>,
+    /// Principals with equal access share it.
+    pub relations: BTreeMap<String, BTreeMap<String, Arc<Access>>>,
     /// Beyond the lists of the judge of statements.
     pub extras: Extras,
     /// Equal for principals whose views, operations and extras are equal; names the bundle role.
@@ -156,11 +158,11 @@ impl Entitlement {
     /// Access to that relation, where there is any.
     #[must_use]
     pub fn access(&self, schema: &str, name: &str) -> Option<&Access> {
-        self.relations.get(schema)?.get(name)
+        self.relations.get(schema)?.get(name).map(Arc::as_ref)
     }
 
     /// Every access, in order of name.
     pub fn iter(&self) -> impl Iterator<Item = &Access> {
-        self.relations.values().flat_map(BTreeMap::values)
+        self.relations.values().flat_map(BTreeMap::values).map(Arc::as_ref)
     }
 }

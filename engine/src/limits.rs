@@ -54,3 +54,5 @@ pub const MASK_ALPHABET_CHARS_MAX: usize = 256;
 pub const MASK_QUASI_COLUMNS_MAX: usize = 16;
 /// Largest `k` of a `k_anonymous` mask.
 pub const MASK_K_MAX: u32 = 1_000_000;
+/// Most kinds of principals that `lanyard diff` compares.
+pub const DIFF_PRINCIPALS_MAX: usize = 200_000;

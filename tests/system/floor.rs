@@ -13,7 +13,7 @@ use lanyard_adapters::warehouse::postgres::{Endpoint, Lease, Login, Secret, TlsM
 use lanyard_engine::approval::Approvals;
 use lanyard_engine::identity::{Principal, RoleName, SessionId, ShortId, UserId};
 use lanyard_engine::policy::{self, PolicySet, Source};
-use lanyard_engine::snapshot::Snapshot;
+use lanyard_engine::snapshot::{Parts, Snapshot};
 use lanyard_tests::{Governed, Outcome, Raw};
 
 use crate::attacks::{Attack, PRINCIPALS, attacked, catalogue, leak, simple};
@@ -27,7 +27,8 @@ struct Vended {
     views: BTreeMap<String, String>,
 }
 
-async fn vend(governed: &Governed, user: &str, number: u32) -> Outcome<Vended> {
+/// The warehouse behind the proxy, as the proxy sees it.
+pub(crate) async fn warehouse(governed: &Governed, node: &str) -> Outcome<Warehouse> {
     let setting = governed.setting();
     let login = |role: &str, file: &str| -> Outcome<Login> {
         Ok(Login::new(role, Secret::new(std::fs::read_to_string(setting.folder.join(file))?)))
@@ -38,28 +39,33 @@ async fn vend(governed: &Governed, user: &str, number: u32) -> Outcome<Vended> {
         database: DATABASE.to_owned(),
         tls: TlsMode::Disable,
     };
-    let warehouse = Warehouse::connect(
+    Ok(Warehouse::connect(
         endpoint,
         login("lanyard_builder", "builder.password")?,
         login("lanyard_vendor", "vendor.password")?,
         vec!["public".into()],
-        format!("floor-{number}"),
+        node.to_owned(),
     )
-    .await?;
+    .await?)
+}
+
+async fn vend(governed: &Governed, user: &str, number: u32) -> Outcome<Vended> {
+    let setting = governed.setting();
+    let warehouse = warehouse(governed, &format!("floor-{number}")).await?;
     let governance = store::load(&setting.governance)?;
     let mut catalog = warehouse.catalog().await?;
     governance.tags.apply(&mut catalog);
     let sources: Vec<Source<'_>> =
         governance.policies.iter().map(|(file, text)| Source { file, text }).collect();
     let policies = PolicySet::parse(&sources).map_err(|errors| format!("{errors:?}"))?;
-    let snapshot = Snapshot {
+    let snapshot = Snapshot::new(Parts {
         version: 1,
         identities: governance.identities.clone(),
         tags: governance.tags.clone(),
         policies,
         catalog,
         approvals: Approvals::default(),
-    };
+    });
     let principal = Principal::direct(UserId::parse(user)?);
     let entitlement = policy::entitle(&snapshot, &principal)?;
     let prepared = warehouse.prepare(&entitlement).await?;

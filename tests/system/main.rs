@@ -7,6 +7,7 @@ mod drift;
 mod drivers;
 mod floor;
 mod frames;
+mod matrix;
 mod pipeline;
 mod promises;
 mod scenario;

@@ -179,8 +179,10 @@ pub(super) fn check_identities(path: &Path, file: IdentitiesFile) -> Result<Iden
             ));
         }
     }
+    // A set: with as many agents as users, a walk for each would be quadratic.
+    let owners: BTreeSet<&str> = file.users.iter().map(|user| user.id.as_str()).collect();
     for agent in &file.agents {
-        if !file.users.iter().any(|user| user.id == agent.owner) {
+        if !owners.contains(agent.owner.as_str()) {
             return Err(invalid(
                 format!("owner \"{}\" of agent \"{}\" is not a user", agent.owner, agent.id),
                 "add the owner with `lanyard user add`, or name another one",

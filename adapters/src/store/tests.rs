@@ -375,3 +375,21 @@ fn editors_wait_for_each_other_and_readers_see_whole_states() -> TestResult {
     assert_eq!(add_user(&folder.0, user("last")?)?.short.get(), 17);
     Ok(())
 }
+
+#[test]
+fn files_without_measure_are_refused_unread_and_large_ones_are_read() -> TestResult {
+    let folder = Folder::new()?;
+    let path = folder.0.join(IDENTITIES);
+    // A hole: a gigabyte that no disk holds.
+    std::fs::File::create(&path)?.set_len(1 << 30)?;
+    let refused = load(&folder.0).err().ok_or("a gigabyte was read")?.to_string();
+    assert!(refused.contains("longer than") && refused.contains(IDENTITIES), "{refused}");
+    // As many agents as users: what is looked up for each must not be a walk over all.
+    let users: Vec<String> =
+        (1..=20_000).map(|n| format!(r#"{{"id":"u{n}","name":"u","short":{n}}}"#)).collect();
+    let agents: Vec<String> =
+        (1..=20_000).map(|n| format!(r#"{{"id":"a{n}","name":"a","owner":"u{n}","short":{n}}}"#)).collect();
+    std::fs::write(&path, format!(r#"{{"users":[{}],"agents":[{}]}}"#, users.join(","), agents.join(",")))?;
+    assert_eq!(load(&folder.0)?.identities.agents.len(), 20_000);
+    Ok(())
+}

@@ -8,10 +8,12 @@ use std::fmt;
 use serde::Serialize;
 
 use super::judge::{Reason, Ruling, Session};
+use super::losers::losers;
 use super::matching::{Person, column_depth, is_table};
 use super::model::{Policy, Rule};
 use super::rows::in_scope;
 use super::shape::masking;
+use super::why_not::WhyNot;
 use crate::catalog::{Relation, RelationName};
 use crate::entitlement::{ColumnRule, Operation, RowRule};
 use crate::identity::Principal;
@@ -41,6 +43,9 @@ pub struct Explanation {
     pub judged_as: Option<&'static str>,
     /// Why not, or what is worth knowing.
     pub reasons: Vec<String>,
+    /// What would make a refused table pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why_not: Option<WhyNot>,
     /// Columns in order.
     pub columns: Vec<ColumnExplanation>,
     /// Rows.
@@ -69,6 +74,9 @@ pub struct ColumnExplanation {
     /// Why the mask is not the one the policy says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// Policies that mean the column too, and why they do not decide.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<(String, String)>,
 }
 
 /// The row rule.
@@ -93,6 +101,7 @@ pub fn explain(snapshot: &Snapshot, principal: &Principal, relation: &RelationNa
         granted_by: Vec::new(),
         judged_as: None,
         reasons: Vec::new(),
+        why_not: None,
         columns: Vec::new(),
         rows: None,
         view: None,
@@ -113,7 +122,10 @@ pub fn explain(snapshot: &Snapshot, principal: &Principal, relation: &RelationNa
     told.shadow = shadows(&session, found);
     match session.judge(found) {
         Ok(ruling) => told.allowed(&session, found, ruling),
-        Err(reasons) => told.reasons = reasons.iter().map(Reason::to_string).collect(),
+        Err(reasons) => {
+            told.reasons = reasons.iter().map(Reason::to_string).collect();
+            told.why_not = Some(WhyNot::of(snapshot, principal, found, &reasons));
+        }
     }
     told
 }
@@ -131,6 +143,7 @@ impl Explanation {
                     .to_owned(),
             );
         }
+        let subject = if ruling.as_agent { session.agent } else { session.user };
         for column in &relation.columns {
             let (rule, policy) = match access.columns.get(&column.name) {
                 Some(ColumnRule::Clear) => ("clear", None),
@@ -138,14 +151,17 @@ impl Explanation {
                 Some(ColumnRule::Denied { policy }) => ("denied", Some(policy.clone())),
                 None => continue,
             };
+            let lost = subject.map_or_else(Vec::new, |subject| {
+                losers(session, relation, column, &subject, policy.as_deref())
+            });
             self.columns.push(ColumnExplanation {
+                lost,
                 column: column.name.clone(),
                 rule: rule.to_owned(),
                 policy,
                 note: ruling.notes.get(&column.name).cloned(),
             });
         }
-        let subject = if ruling.as_agent { session.agent } else { session.user };
         self.rows = Some(RowsExplanation {
             rule: match access.rows {
                 RowRule::All => "all",
@@ -235,6 +251,9 @@ impl fmt::Display for Explanation {
         for reason in &self.reasons {
             write!(f, "\n  {reason}")?;
         }
+        if let Some(why_not) = &self.why_not {
+            write!(f, "{why_not}")?;
+        }
         if !self.granted_by.is_empty() {
             write!(f, "\n  granted by {}", self.granted_by.join(", "))?;
         }
@@ -253,6 +272,9 @@ impl fmt::Display for Explanation {
             }
             if let Some(note) = &column.note {
                 write!(f, ", because {note}")?;
+            }
+            for (policy, why) in &column.lost {
+                write!(f, "\n      not {policy}: {why}")?;
             }
         }
         if let Some(rows) = &self.rows {

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::holders::named;
 use super::model::{ColumnMatch, Columns, Policy, Rule, State, TableMatch, Tables};
 use crate::catalog::{Relation, RelationName};
 
@@ -14,6 +15,8 @@ pub(crate) struct Index {
     pub(crate) guardrails: Lane,
     pub(crate) rows: Lane,
     pub(crate) masks: Lane,
+    /// Masks that are not for somebody in particular.
+    pub(crate) open_masks: Lane,
     pub(crate) reveals: Lane,
     /// They name no table.
     pub(crate) permits: Vec<u32>,
@@ -54,6 +57,12 @@ impl Index {
                 (State::Draft | State::Staged | State::Disabled, _) => continue,
             };
             lane.add(policy, number);
+            if policy.state == State::Active
+                && matches!(policy.rule, Rule::Mask(_))
+                && named(policy).is_none()
+            {
+                index.open_masks.add(policy, number);
+            }
         }
         index
     }

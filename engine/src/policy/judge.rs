@@ -3,18 +3,25 @@
 //! Must never let a doubt pass: what does not compile, is unknown or is new denies. Called by the session (through `entitle`)
 //! and by `explain`.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use super::PolicySet;
+use super::held::{Held, merged};
 use super::matching::{Person, is_table};
+use super::memo::Found;
 use super::model::{PartyKind, Permitted, Policy, Rule, Watches};
+use super::predicate::compile::Read;
+use super::resolved::{Facts, Resolved, SnapshotIndex};
 use super::shape::Worn;
 use super::view::{self, Shown};
 use crate::approval::{Approval, Approved, Grantee};
-use crate::catalog::{Relation, RelationKind, TagPath};
+use crate::catalog::{Relation, RelationKind, RelationName, TagPath};
 use crate::entitlement::{Access, ColumnRule, Entitlement, Extras, Operation, RowRule};
 use crate::identity::{Combination, Principal, PurposeName};
+use crate::names;
 use crate::refusal::{Code, Refusal};
 use crate::snapshot::Snapshot;
 
@@ -28,20 +35,33 @@ pub(crate) const NEW: &str = TagPath::NEW;
 /// both.
 pub fn entitle(snapshot: &Snapshot, principal: &Principal) -> Result<Entitlement, Refusal> {
     let session = Session::of(snapshot, principal)?;
-    let mut relations: BTreeMap<String, BTreeMap<String, Access>> = BTreeMap::new();
+    // In order of schema, then name.
+    let mut by_schema: Vec<(String, Vec<(String, Arc<Access>)>)> = Vec::new();
     let mut session_attributes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for relation in snapshot.catalog.relations.values() {
-        let Ok(ruling) = session.judge(relation) else {
+    for number in session.reachable() {
+        let ruled = session.ruled(number);
+        let Some(access) = &ruled.access else {
             continue;
         };
-        for (key, values) in ruling.reads {
-            session_attributes.entry(key).or_default().extend(values);
+        if ruled.subject && !session_attributes.contains_key(names::SUBJECT_ATTRIBUTE) {
+            session_attributes.insert(names::SUBJECT_ATTRIBUTE.to_owned(), [session.whose()].into());
         }
-        relations
-            .entry(relation.name.schema.clone())
-            .or_default()
-            .insert(relation.name.name.clone(), ruling.access);
+        for (key, read) in &ruled.reads {
+            // Types that share a key take the same values.
+            if !session_attributes.contains_key(key) {
+                let values = session.values(&read.attribute, read.as_type).into_iter().collect();
+                session_attributes.insert(key.clone(), values);
+            }
+        }
+        let RelationName { schema, name } = &access.relation;
+        let entry = (name.clone(), Arc::clone(access));
+        match by_schema.last_mut() {
+            Some((last, tables)) if last == schema => tables.push(entry),
+            Some(_) | None => by_schema.push((schema.clone(), vec![entry])),
+        }
     }
+    let relations: BTreeMap<String, BTreeMap<String, Arc<Access>>> =
+        by_schema.into_iter().map(|(schema, tables)| (schema, tables.into_iter().collect())).collect();
     let extras = session.extras();
     Ok(Entitlement {
         fingerprint: view::fingerprint(&relations, &extras),
@@ -60,19 +80,30 @@ pub(crate) struct Session<'a> {
     combination: Combination,
     /// What it is for; declared, and allowed to subject and actor.
     pub(crate) purpose: Option<&'a PurposeName>,
+    pub(crate) resolved: Arc<Resolved>,
+    pub(crate) of_user: Held,
+    pub(crate) of_agent: Held,
+    pub(crate) found: RefCell<Found>,
+    supposed: &'a [Approval],
 }
 
 /// A relation that may be used.
 pub(crate) struct Ruling {
     pub(crate) access: Access,
-    /// Key of `session_attribute` -> values.
-    pub(crate) reads: BTreeMap<String, BTreeSet<String>>,
+    /// Key of `session_attribute` -> what it holds.
+    pub(crate) reads: BTreeMap<String, Read>,
+    /// Does a mask of its view read whose session it is?
+    pub(crate) subject: bool,
     /// Why a column's mask is not the one its policy says.
     pub(crate) notes: BTreeMap<String, String>,
     /// Is the agent the subject?
     pub(crate) as_agent: bool,
     /// Write was granted and is not given.
     pub(crate) write_withheld: bool,
+    /// Conditions on rows that are ANDed.
+    pub(crate) parts: Vec<String>,
+    /// Masked columns: expression, and whether the rule's mask is in force in every row.
+    pub(crate) masked: BTreeMap<String, (String, bool)>,
 }
 
 /// Why a relation may not be used.
@@ -128,6 +159,15 @@ struct Reach<'a> {
 
 impl<'a> Session<'a> {
     pub(crate) fn of(snapshot: &'a Snapshot, principal: &'a Principal) -> Result<Self, Refusal> {
+        Self::supposing(snapshot, principal, &[])
+    }
+
+    /// The same with approvals that nobody gave, to find out what they would do.
+    pub(crate) fn supposing(
+        snapshot: &'a Snapshot,
+        principal: &'a Principal,
+        supposed: &'a [Approval],
+    ) -> Result<Self, Refusal> {
         let unknown = |what: &str, id: &str| {
             Refusal::new(Code::NoIdentity, format!("{what} '{id}' is not known"))
                 .hint(format!("register the {what} first"))
@@ -142,13 +182,27 @@ impl<'a> Session<'a> {
             None => None,
         };
         let purpose = principal.purpose.as_ref();
+        let policies = &snapshot.policies;
+        let combination = agent.map_or(Combination::Guarded, |a| a.combination);
+        let user = user.map(|u| Person::user(u).under(purpose));
+        let agent = agent.map(|a| Person::agent(a).under(purpose));
+        let resolved = SnapshotIndex::of(snapshot);
+        let held = |person: &Person<'_>| Held::of(person, snapshot, &resolved);
+        let of_user = user.as_ref().map(held).unwrap_or_default();
+        let of_agent = agent.as_ref().map(held).unwrap_or_default();
+        let found = RefCell::default();
         let session = Self {
             snapshot,
-            policies: &snapshot.policies,
-            user: user.map(|u| Person::user(u).under(purpose)),
-            agent: agent.map(|a| Person::agent(a).under(purpose)),
-            combination: agent.map_or(Combination::Guarded, |a| a.combination),
+            policies,
+            user,
+            agent,
+            combination,
             purpose,
+            resolved,
+            of_user,
+            of_agent,
+            found,
+            supposed,
         };
         session.check_purpose()?;
         Ok(session)
@@ -179,18 +233,65 @@ impl<'a> Session<'a> {
 
     /// Live approvals for a person.
     pub(crate) fn approvals(&self, person: &Person<'a>) -> impl Iterator<Item = &'a Approval> + use<'a> {
-        let person = *person;
-        self.snapshot.approvals.live().filter(move |approval| match &approval.grantee {
-            Grantee::User(id) => person.kind == PartyKind::Users && id.as_str() == person.id,
-            Grantee::Agent(id) => person.kind == PartyKind::Agents && id.as_str() == person.id,
-        })
+        let supposed = self.supposed.iter().filter({
+            let person = *person;
+            move |approval| match &approval.grantee {
+                Grantee::User(id) => person.kind == PartyKind::Users && id.as_str() == person.id,
+                Grantee::Agent(id) => person.kind == PartyKind::Agents && id.as_str() == person.id,
+            }
+        });
+        self.resolved.approvals(self.snapshot, person).chain(supposed)
+    }
+
+    /// Relations that a grant or an approval of somebody in the session could mean: all others are refused.
+    fn reachable(&self) -> Vec<u32> {
+        let mut numbers: Vec<u32> = self.of_user.relations().chain(self.of_agent.relations()).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers
+    }
+
+    pub(crate) fn relation(&self, number: u32) -> Option<&'a Relation> {
+        self.snapshot.catalog.relations.get(self.resolved.name(number)?)
+    }
+
+    /// Who is there, and how they combine.
+    pub(crate) fn mode(&self) -> u64 {
+        let combination = match self.combination {
+            Combination::Union => 0,
+            Combination::Guarded => 1,
+            Combination::Intersection => 2,
+        };
+        combination << 2 | u64::from(self.user.is_some()) << 1 | u64::from(self.agent.is_some())
+    }
+
+    fn held(&self, person: &Person<'a>) -> &Held {
+        match person.kind {
+            PartyKind::Agents => &self.of_agent,
+            PartyKind::Users | PartyKind::Everyone => &self.of_user,
+        }
+    }
+
+    /// Number of a relation, and what policies say about it whoever asks. Of a relation the snapshot's catalog has not there is
+    /// nothing to know, and it is refused.
+    pub(crate) fn facts(&self, relation: &Relation) -> Result<(u32, &Facts), Vec<Reason>> {
+        let unknown = || vec![Reason::NoGrant("principal")];
+        let number = self.resolved.number(&relation.name).ok_or_else(unknown)?;
+        let facts = self.resolved.facts(self.snapshot, number).ok_or_else(unknown)?;
+        Ok((number, facts))
+    }
+
+    /// Row, mask and reveal policies for somebody in particular that could be for the subject, or for the agent that acts.
+    pub(crate) fn scoped(&self, relation: u32, subject: &Person<'a>) -> [&[u32]; 2] {
+        [self.held(subject).scoped(relation), self.of_agent.scoped(relation)]
     }
 
     /// What the permits give to a session: the subject's, and where access is an intersection, only what the agent has too.
     fn extras(&self) -> Extras {
         let of = |person: &Person<'a>| {
             let mut extras = Extras::default();
-            for policy in self.policies.index().permits.iter().filter_map(|n| self.policies.get(*n)) {
+            let permits = self.held(person).permits();
+            for policy in permits.iter().filter_map(|n| self.policies.get(*n)) {
                 let Rule::Permit(permit) = &policy.rule else {
                     continue;
                 };
@@ -239,8 +340,12 @@ impl<'a> Session<'a> {
         let mut columns = BTreeMap::new();
         let mut keys = rows.keys;
         let mut notes = BTreeMap::new();
-        let candidates = self.policies.index().masks.candidates(relation);
+        let mut masks = BTreeMap::new();
+        let (number, facts) = self.facts(relation)?;
+        let [of_subject, of_actor] = self.scoped(number, &reach.subject);
+        let candidates = merged([&facts.open_masks, of_subject, of_actor]);
         let mut reads = rows.reads;
+        let mut subject = false;
         let reveals = self.reveals(relation, &reach.subject);
         for column in &relation.columns {
             let (rule, applied) = self.column(relation, column, &reach.subject, &candidates, &reveals);
@@ -252,11 +357,13 @@ impl<'a> Session<'a> {
                 ColumnRule::Denied { .. } => continue,
                 ColumnRule::Clear => None,
                 ColumnRule::Masked { .. } => match applied {
-                    Some(Worn { sql: Some(sql), keys: needed, reads: needs, .. }) => {
+                    Some(Worn {
+                        sql: Some(sql), keys: needed, reads: needs, subject: asks, whole, ..
+                    }) => {
+                        masks.insert(column.name.clone(), (sql.clone(), whole));
                         keys.extend(needed);
-                        for (key, values) in needs {
-                            reads.entry(key).or_default().extend(values);
-                        }
+                        reads.extend(needs);
+                        subject |= asks;
                         Some(sql)
                     }
                     // A mask without an expression shows nothing.
@@ -287,15 +394,16 @@ impl<'a> Session<'a> {
             granted_by: reach.grants.into_iter().map(str::to_owned).collect(),
             view,
         };
-        Ok(Ruling { access, reads, notes, as_agent: reach.as_agent, write_withheld })
+        let (as_agent, parts) = (reach.as_agent, rows.parts);
+        Ok(Ruling { access, reads, subject, notes, as_agent, write_withheld, parts, masked: masks })
     }
 
     /// Policies among the candidates that mean the relation, oldest first.
     pub(crate) fn lane(
         &self,
-        candidates: BTreeSet<u32>,
+        candidates: impl IntoIterator<Item = u32>,
         relation: &'a Relation,
-    ) -> impl Iterator<Item = &'a Policy> + use<'a> {
+    ) -> impl Iterator<Item = &'a Policy> {
         let policies = self.policies;
         candidates.into_iter().filter_map(move |n| policies.get(n)).filter(move |p| match &p.rule {
             Rule::Grant(grant) => is_table(&grant.on, relation),
@@ -306,9 +414,10 @@ impl<'a> Session<'a> {
     }
 
     fn side(&self, person: &Person<'a>, relation: &'a Relation) -> Side<'a> {
-        let index = self.policies.index();
+        let number = self.resolved.number(&relation.name);
+        let grants = number.map_or(&[][..], |number| self.held(person).grants(number));
         let mut side = Side { operations: BTreeSet::new(), grants: Vec::new(), failed: Vec::new() };
-        for policy in self.lane(index.grants.candidates(relation), relation) {
+        for policy in self.lane(grants.iter().copied(), relation) {
             if let Rule::Grant(grant) = &policy.rule
                 && self.watched(policy, person).all(|p| p.is(&grant.to))
             {
@@ -332,7 +441,8 @@ impl<'a> Session<'a> {
     }
 
     fn failed(&self, person: &Person<'a>, relation: &'a Relation, watches: Watches) -> Vec<&'a str> {
-        self.lane(self.policies.index().guardrails.candidates(relation), relation)
+        let guardrails = self.facts(relation).map_or(&[][..], |(_, facts)| &facts.guardrails);
+        (guardrails.iter().filter_map(|n| self.policies.get(*n)))
             .filter(|p| p.watches == watches || p.watches == Watches::Both)
             .filter(|p| match &p.rule {
                 Rule::Guardrail(guardrail) => !person.is(&guardrail.require),

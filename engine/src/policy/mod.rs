@@ -4,16 +4,22 @@
 //! (parse), the command line (check, explain) and the session (entitle).
 
 mod check;
+mod diff;
 mod encrypting;
 mod explain;
 mod generalisation;
+mod held;
+mod holders;
 mod index;
 mod judge;
 mod kinds;
+mod losers;
 mod mask;
 mod matching;
+mod memo;
 pub mod model;
 pub mod predicate;
+mod resolved;
 mod rows;
 mod shape;
 mod sqltext;
@@ -22,20 +28,25 @@ mod tests;
 mod text;
 mod types;
 mod view;
+mod why_not;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use check::check;
+pub use diff::{Change, Changed, diff};
 pub use encrypting::encrypting;
 pub use explain::{ColumnExplanation, Explanation, RowsExplanation, explain};
 pub use generalisation::generalisations;
 pub use judge::entitle;
 pub use mask::anonymous::{Generalisation, Generalised};
 pub use model::Policy;
+pub use resolved::SnapshotIndex;
 pub use text::diagnostic::{Diagnostic, Severity};
+pub use why_not::WhyNot;
 
 use crate::limits;
+use holders::Holders;
 use index::Index;
 use model::Place;
 use text::diagnostic::Problem;
@@ -60,6 +71,7 @@ struct Inner {
     policies: Vec<Policy>,
     files: Vec<(String, String)>,
     index: Index,
+    holders: Holders,
 }
 
 impl PolicySet {
@@ -90,7 +102,7 @@ impl PolicySet {
                 break;
             }
         }
-        let inner = Inner { index: Index::of(&policies), policies, files };
+        let inner = Inner { index: Index::of(&policies), holders: Holders::of(&policies), policies, files };
         findings.extend(inner.duplicates());
         findings.truncate(limits::POLICY_DIAGNOSTICS_MAX);
         if findings.is_empty() { Ok(Self { inner: Arc::new(inner) }) } else { Err(findings) }
@@ -107,6 +119,10 @@ impl PolicySet {
 
     pub(crate) fn index(&self) -> &Index {
         &self.inner.index
+    }
+
+    pub(crate) fn holders(&self) -> &Holders {
+        &self.inner.holders
     }
 
     pub(crate) fn report(&self, severity: Severity, place: Place, problem: Problem) -> Diagnostic {
@@ -144,6 +160,11 @@ impl Inner {
         }
         findings
     }
+}
+
+/// Builds what [`entitle`] looks things up in, so that the first login does not wait for it.
+pub fn prepare(snapshot: &crate::snapshot::Snapshot) {
+    drop(SnapshotIndex::of(snapshot));
 }
 
 /// A policy as canonical text: `parse(print(p)) == p`.

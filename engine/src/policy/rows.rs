@@ -5,11 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::held::merged;
 use super::judge::{Reason, Session};
 use super::kinds::{self, Part};
 use super::matching::Person;
 use super::model::{Missing, PartyKind, Rows, RowsShown, Rule, Scope};
-use super::predicate::compile::{Ground, Values};
+use super::predicate::compile::{Ground, Read, Values};
 use super::predicate::{Attribute, Expr, Holder, Literal, Named};
 use super::types::SqlType;
 use crate::catalog::Relation;
@@ -20,10 +21,12 @@ pub(crate) struct Filter {
     pub(crate) policies: Vec<String>,
     /// All of them; absent when every row is shown.
     pub(crate) condition: Option<String>,
-    /// Key of `session_attribute` -> values.
-    pub(crate) reads: BTreeMap<String, BTreeSet<String>>,
+    /// Key of `session_attribute` -> what it holds.
+    pub(crate) reads: BTreeMap<String, Read>,
     /// Ids in `mask_key`.
     pub(crate) keys: BTreeSet<String>,
+    /// The conditions that are ANDed.
+    pub(crate) parts: Vec<String>,
 }
 
 /// What a row policy says to one person.
@@ -56,6 +59,14 @@ pub(crate) fn holder(kind: PartyKind) -> Holder {
     }
 }
 
+/// Why a row policy does not compile on a table, whoever asks.
+pub(crate) fn broken(policy: &str, rows: &Rows, ground: &Ground<'_>) -> Option<Reason> {
+    let wrong = rows
+        .all_shown()
+        .find_map(|shown| kinds::compile(shown, ground, Holder::User, &Values::Open).err())?;
+    Some(Reason::DoesNotCompile { policy: policy.to_owned(), problem: wrong.message })
+}
+
 impl<'a> Session<'a> {
     /// The values of an attribute in this session that read as the type.
     pub(crate) fn values(&self, attribute: &Attribute, as_type: SqlType) -> Vec<String> {
@@ -86,38 +97,40 @@ impl<'a> Session<'a> {
 
     /// Every row policy on a relation, put together for one subject.
     pub(crate) fn rows(&self, relation: &'a Relation, subject: &Person<'a>) -> Result<Filter, Vec<Reason>> {
-        let candidates = self.policies.index().rows.candidates(relation);
+        let (number, facts) = self.facts(relation)?;
+        // Every branch must compile, also those for others: a table is right or denied.
+        let broken: Vec<Reason> = (facts.broken.iter())
+            .filter(|(n, _)| self.policies.get(*n).is_some_and(|p| self.watched(p, subject).next().is_some()))
+            .map(|(_, reason)| reason.clone())
+            .collect();
+        if !broken.is_empty() {
+            return Err(broken);
+        }
+        let [of_subject, of_actor] = self.scoped(number, subject);
+        let candidates = merged([&facts.open_rows, of_subject, of_actor]);
         let ground = Ground::of(&self.snapshot.catalog, relation);
         let mut policies = BTreeSet::new();
-        let mut filter =
-            Filter { policies: Vec::new(), condition: None, reads: BTreeMap::new(), keys: BTreeSet::new() };
+        let mut filter = Filter {
+            policies: Vec::new(),
+            condition: None,
+            reads: BTreeMap::new(),
+            keys: BTreeSet::new(),
+            parts: Vec::new(),
+        };
         let mut parts: BTreeSet<(&str, String)> = BTreeSet::new();
-        let mut broken = Vec::new();
         for policy in self.lane(candidates, relation) {
             let Rule::Rows(rows) = &policy.rule else {
                 continue;
             };
-            let mut people = self.watched(policy, subject).peekable();
-            if is_skipped(rows, relation) || people.peek().is_none() {
+            if is_skipped(rows, relation) {
                 continue;
             }
-            // Every branch must compile, also those for others: a table is right or denied.
-            let wrong = rows
-                .all_shown()
-                .find_map(|shown| kinds::compile(shown, &ground, Holder::User, &Values::Open).err());
-            if let Some(problem) = wrong {
-                broken.push(Reason::DoesNotCompile { policy: policy.name.clone(), problem: problem.message });
-                continue;
-            }
-            for person in people {
+            for person in self.watched(policy, subject) {
                 if let Some(sql) = self.part(rows_say(rows, &person), &ground, &person, &mut filter) {
                     policies.insert(policy.name.as_str());
                     parts.insert((&policy.name, sql));
                 }
             }
-        }
-        if !broken.is_empty() {
-            return Err(broken);
         }
         let parts: Vec<String> = parts.into_iter().map(|(_, sql)| sql).collect();
         filter.condition = match parts.as_slice() {
@@ -125,6 +138,7 @@ impl<'a> Session<'a> {
             [one] => Some(one.clone()),
             many => Some(many.iter().map(|p| format!("({p})")).collect::<Vec<_>>().join(" AND ")),
         };
+        filter.parts = parts;
         filter.policies = policies.into_iter().map(str::to_owned).collect();
         Ok(filter)
     }
@@ -216,19 +230,12 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// An empty attribute makes the whole predicate FALSE; else its values are noted.
+    /// An empty attribute makes the whole predicate FALSE; else it is noted.
     fn close(&self, part: Part, filter: &mut Filter) -> String {
-        let mut values = Vec::with_capacity(part.reads.len());
-        for (key, read) in &part.reads {
-            let found = self.values(&read.attribute, read.as_type);
-            if found.is_empty() {
-                return "FALSE".to_owned();
-            }
-            values.push((key.clone(), found));
+        if !part.reads.values().all(|read| self.has_values(read)) {
+            return "FALSE".to_owned();
         }
-        for (key, found) in values {
-            filter.reads.entry(key).or_default().extend(found);
-        }
+        filter.reads.extend(part.reads);
         filter.keys.extend(part.keys);
         part.sql
     }

@@ -4,18 +4,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::held::merged;
 use super::judge::{NEW, Session};
 use super::mask::{self, Applied, Stricter};
 use super::matching::{Person, column_depth};
 use super::model::{Mask, MaskRule, Masking, Policy, Rule, Scope, Strength, Watches};
 use super::predicate::Predicate;
-use super::predicate::compile::{Ground, Values, compile_cells};
+use super::predicate::compile::{Ground, Read, Values, compile_cells};
 use super::rows::in_scope;
 use super::sqltext::ident;
 use crate::approval::Approved;
 use crate::catalog::{Column, Relation};
 use crate::entitlement::ColumnRule;
-use crate::names;
 
 /// What stands between a reader and a column.
 pub(crate) struct Worn {
@@ -23,10 +23,14 @@ pub(crate) struct Worn {
     pub(crate) sql: Option<String>,
     /// Ids in `mask_key`.
     pub(crate) keys: BTreeSet<String>,
-    /// Key of `session_attribute` -> values.
-    pub(crate) reads: BTreeMap<String, BTreeSet<String>>,
+    /// Key of `session_attribute` -> what it holds.
+    pub(crate) reads: BTreeMap<String, Read>,
+    /// Does it read whose session it is?
+    pub(crate) subject: bool,
     /// Why it is not what the policy says, or when it is in force.
     pub(crate) note: Option<String>,
+    /// Is the rule's mask in force in every row?
+    pub(crate) whole: bool,
 }
 
 /// What would be in force on a column, and by which policy.
@@ -39,6 +43,12 @@ struct Chosen<'a> {
 
 /// Columns that a reveal policy or an approved request opens to one subject.
 pub(crate) struct Reveals(BTreeSet<String>);
+
+impl Reveals {
+    pub(crate) fn opens(&self, column: &Column) -> bool {
+        self.0.contains(&column.name)
+    }
+}
 
 /// How a rule masks one person; `None` when it does not.
 pub(crate) fn masking<'a>(
@@ -72,8 +82,9 @@ impl<'a> Session<'a> {
     /// What is revealed of a relation, judged as the subject: an agent's exception never lifts a user's mask.
     pub(crate) fn reveals(&self, relation: &'a Relation, subject: &Person<'a>) -> Reveals {
         let mut open = BTreeSet::new();
-        let candidates = self.policies.index().reveals.candidates(relation);
-        for policy in candidates.iter().filter_map(|n| self.policies.get(*n)) {
+        let number = self.resolved.number(&relation.name);
+        let candidates = number.map_or([&[][..]; 2], |number| self.scoped(number, subject));
+        for policy in merged(candidates).iter().filter_map(|n| self.policies.get(*n)) {
             let Rule::Reveal(reveal) = &policy.rule else {
                 continue;
             };
@@ -149,7 +160,7 @@ impl<'a> Session<'a> {
     }
 
     /// Whose session it is, as masks that differ by subject know it: one for all its tables, also for an agent's tools.
-    fn whose(&self) -> String {
+    pub(crate) fn whose(&self) -> String {
         match (&self.user, &self.agent) {
             (Some(user), _) => format!("user {}", user.id),
             (None, Some(agent)) => format!("agent {}", agent.id),
@@ -177,16 +188,15 @@ impl<'a> Session<'a> {
             sql: None,
             keys: BTreeSet::new(),
             reads: BTreeMap::new(),
+            subject: false,
             note: first.applied.fallback.clone(),
+            whole: first.cells.is_none(),
         };
         let ground = Ground::of(&self.snapshot.catalog, relation);
         let mut cases = String::new();
         for one in &wanted {
             worn.keys.extend(one.applied.keys.iter().cloned());
-            if mask::asks_for_the_subject(&one.applied.mask) {
-                let key = names::SUBJECT_ATTRIBUTE.to_owned();
-                worn.reads.entry(key).or_default().insert(self.whose());
-            }
+            worn.subject |= mask::asks_for_the_subject(&one.applied.mask);
             let sql = one.applied.sql.clone();
             match one.cells.map(|cells| self.cells(cells, &ground, &mut worn)) {
                 // In every row: nothing weaker shows.
@@ -214,18 +224,11 @@ impl<'a> Session<'a> {
                 return "TRUE".to_owned();
             }
         };
-        let mut found = Vec::with_capacity(compiled.reads.len());
-        for (key, read) in &compiled.reads {
-            let values = self.values(&read.attribute, read.as_type);
-            if values.is_empty() {
-                worn.note = Some(format!("in every row, because '{key}' is empty"));
-                return "TRUE".to_owned();
-            }
-            found.push((key.clone(), values));
+        if let Some((key, _)) = compiled.reads.iter().find(|(_, read)| !self.has_values(read)) {
+            worn.note = Some(format!("in every row, because '{key}' is empty"));
+            return "TRUE".to_owned();
         }
-        for (key, values) in found {
-            worn.reads.entry(key).or_default().extend(values);
-        }
+        worn.reads.extend(compiled.reads);
         worn.note.get_or_insert_with(|| {
             format!("in rows where {}", super::predicate::print::predicate(&cells.expr))
         });

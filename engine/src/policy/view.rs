@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -104,7 +105,7 @@ fn name(relation: &Relation, select_sql: &str, barrier: bool) -> String {
 
 /// The fingerprint over relations, views and operations, in order of name.
 pub(crate) fn fingerprint(
-    relations: &BTreeMap<String, BTreeMap<String, Access>>,
+    relations: &BTreeMap<String, BTreeMap<String, Arc<Access>>>,
     extras: &Extras,
 ) -> Fingerprint {
     let mut digest = Digester(Sha256::new());

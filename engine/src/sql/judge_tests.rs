@@ -1,6 +1,7 @@
 //! The judge, as data: what comes out, and what is refused with which SQLSTATE.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::*;
 use crate::catalog::RelationName;
@@ -38,7 +39,7 @@ fn access(schema: &str, name: &str, view: &str, write: bool, shaped: bool) -> Ac
 }
 
 fn entitlement() -> Entitlement {
-    let mut relations: BTreeMap<String, BTreeMap<String, Access>> = BTreeMap::new();
+    let mut relations: BTreeMap<String, BTreeMap<String, Arc<Access>>> = BTreeMap::new();
     for (schema, name, view, write, shaped) in [
         ("public", "customers", "v_c", false, true),
         ("public", "orders", "v_o", true, false),
@@ -48,7 +49,7 @@ fn entitlement() -> Entitlement {
         relations
             .entry(schema.into())
             .or_default()
-            .insert(name.into(), access(schema, name, view, write, shaped));
+            .insert(name.into(), Arc::new(access(schema, name, view, write, shaped)));
     }
     Entitlement {
         relations,

@@ -6,7 +6,7 @@ use lanyard_engine::approval::Approvals;
 use lanyard_engine::catalog::Catalog;
 use lanyard_engine::names;
 use lanyard_engine::policy::{Diagnostic, PolicySet, Source};
-use lanyard_engine::snapshot::Snapshot;
+use lanyard_engine::snapshot::{Parts, Snapshot};
 
 use super::{CliError, block_on};
 use crate::config::{Config, Database};
@@ -29,14 +29,14 @@ pub(super) fn snapshot(
 ) -> Result<Snapshot, CliError> {
     let mut catalog = catalog(config, entry)?;
     crate::vend::govern(&mut catalog, &entry.name, governance);
-    Ok(Snapshot {
+    Ok(Snapshot::new(Parts {
         version: 1,
         identities: governance.identities.clone(),
         tags: governance.tags.clone(),
         policies,
         catalog,
         approvals: Approvals { now: vend::now(), all: governance.approvals.clone() },
-    })
+    }))
 }
 
 fn catalog(config: &Config, entry: &Database) -> Result<Catalog, CliError> {

@@ -8,6 +8,7 @@ mod audit;
 mod bootstrap;
 mod check;
 mod demo;
+mod diff;
 mod doctor;
 mod error;
 mod explain;
@@ -65,6 +66,7 @@ Examples:
   lanyard identify                                  which columns hold personal data?
   lanyard generalise                                make the maps of k_anonymous masks
   lanyard key rotate reversible:customers           a new version of a mask's key
+  lanyard diff main/governance branch/governance    who gains, who loses what?
   lanyard serve                                     start the proxy
   lanyard whois LANYARD_VENDED_1_2_018f…            who was this role in the database's log?
 
@@ -95,6 +97,8 @@ enum Command {
     Identify(identify::IdentifyArgs),
     /// What appeared in the warehouse since somebody last looked, and the word that it may be seen.
     Release(release::ReleaseArgs),
+    /// Who gains and who loses what between two governance folders?
+    Diff(diff::DiffArgs),
     /// Who, for whom, when and why: from a vended role's name as a database log shows it.
     Whois(whois::WhoisArgs),
     /// Add, list and remove agents, and give them keys.
@@ -222,6 +226,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -
         Command::Explain(args) => explain::run(args, out),
         Command::Identify(args) => identify::run(args, out),
         Command::Release(args) => release::run(args, out),
+        Command::Diff(args) => diff::run(args, out),
         Command::Whois(args) => whois::run(args, out),
         Command::Agent(command) => agent::run(command, out),
         Command::User(command) => user::run(command, &mut io::stdin(), out),

@@ -15,7 +15,7 @@ use lanyard_engine::entitlement::{Entitlement, Fingerprint};
 use lanyard_engine::identity::Principal;
 use lanyard_engine::policy::{self, PolicySet, Source};
 use lanyard_engine::refusal::{Code, Refusal};
-use lanyard_engine::snapshot::Snapshot;
+use lanyard_engine::snapshot::{Parts, Snapshot};
 use thiserror::Error;
 
 use super::Granted;
@@ -217,15 +217,19 @@ fn snapshot(version: u64, governance: &Governance, catalog: Catalog) -> Result<S
         GovernorError::Policy(diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     };
     let policies: PolicySet = PolicySet::parse(&sources).map_err(list)?;
-    let snapshot = Snapshot {
+    let snapshot = Snapshot::new(Parts {
         version,
         identities: governance.identities.clone(),
         tags: governance.tags.clone(),
         policies,
         catalog,
         approvals: Approvals { now: now(), all: governance.approvals.clone() },
-    };
+    });
     let errors: Vec<policy::Diagnostic> =
         policy::check(&snapshot).into_iter().filter(|d| d.severity == policy::Severity::Error).collect();
-    if errors.is_empty() { Ok(snapshot) } else { Err(list(errors)) }
+    if !errors.is_empty() {
+        return Err(list(errors));
+    }
+    policy::prepare(&snapshot);
+    Ok(snapshot)
 }

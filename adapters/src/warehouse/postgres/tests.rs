@@ -1,6 +1,7 @@
 //! The adapter against a real PostgreSQL, started here.
 
 mod bootstrap;
+mod by_hand;
 mod doctor;
 mod floor;
 mod identify;
@@ -140,12 +141,12 @@ fn entitlement(seed: &str, accesses: Vec<Access>) -> Entitlement {
     let mut hash = [0_u8; 16];
     let digest = ring::digest::digest(&ring::digest::SHA256, seed.as_bytes());
     hash.copy_from_slice(&digest.as_ref()[..16]);
-    let mut relations: BTreeMap<String, BTreeMap<String, Access>> = BTreeMap::new();
+    let mut relations: BTreeMap<String, BTreeMap<String, Arc<Access>>> = BTreeMap::new();
     for access in accesses {
         relations
             .entry(access.relation.schema.clone())
             .or_default()
-            .insert(access.relation.name.clone(), access);
+            .insert(access.relation.name.clone(), Arc::new(access));
     }
     Entitlement {
         relations,

@@ -1,12 +1,18 @@
 //! Tests of policy as a whole: a small shop, its people, and what they may do.
 
 mod checks;
+mod differential;
+mod diffs;
 mod errors;
+mod explaining;
 mod generators;
 mod json;
 mod judging;
 mod language;
 mod masking;
+mod naive;
+mod naive_parts;
+mod orders;
 mod predicates;
 mod properties;
 mod shapes;
@@ -21,7 +27,7 @@ use crate::entitlement::{Access, ColumnRule, Entitlement, Operation};
 use crate::identity::{
     Agent, AgentId, Attributes, Combination, Identities, Principal, ShortId, User, UserId,
 };
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Parts, Snapshot};
 
 /// The six policies of policy.md §7, word for word.
 const SAMPLE: &str = r"policy finance_readers
@@ -214,14 +220,14 @@ fn parse(text: &str) -> PolicySet {
 }
 
 fn snapshot(text: &str) -> Snapshot {
-    Snapshot {
+    Snapshot::new(Parts {
         version: 1,
         identities: identities(),
         tags: Tags { definitions: definitions(), ..Tags::default() },
         policies: parse(text),
         catalog: catalog(),
         approvals: Approvals::default(),
-    }
+    })
 }
 
 /// `taylor`, `marketing-agent~taylor` or `marketing-agent~`.

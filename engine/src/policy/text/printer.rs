@@ -110,7 +110,7 @@ fn row_lines(rows: &Rows) -> Vec<String> {
     lines
 }
 
-fn relation(relation: &RelationName) -> String {
+pub(crate) fn relation(relation: &RelationName) -> String {
     format!("{}.{}", identifier(&relation.schema), identifier(&relation.name))
 }
 

@@ -11,7 +11,7 @@ use lanyard_engine::catalog::Tags;
 use lanyard_engine::entitlement::ColumnRule;
 use lanyard_engine::identity::{Attributes, Identities, Principal, User, UserId};
 use lanyard_engine::policy::{PolicySet, Source, entitle};
-use lanyard_engine::snapshot::Snapshot;
+use lanyard_engine::snapshot::{Parts, Snapshot};
 
 use super::*;
 
@@ -51,14 +51,14 @@ impl Stage {
             };
             identities.users.insert(id, user);
         }
-        Ok(Snapshot {
+        Ok(Snapshot::new(Parts {
             version: 1,
             identities,
             tags: Tags::default(),
             policies,
             catalog: self.shop.warehouse.catalog().await?,
             approvals: Approvals::default(),
-        })
+        }))
     }
 
     async fn entitlement(&self, who: &str, policies: &str) -> Result<Entitlement, Box<dyn Error>> {

@@ -4,7 +4,7 @@ use lanyard_engine::approval::Approvals;
 use lanyard_engine::catalog::{TagPath, Tags};
 use lanyard_engine::identity::{Identities, Principal, PurposeName, User, UserId};
 use lanyard_engine::policy::{self, PolicySet, Source};
-use lanyard_engine::snapshot::Snapshot;
+use lanyard_engine::snapshot::{Parts, Snapshot};
 
 use super::*;
 
@@ -66,8 +66,14 @@ impl Trade {
         let mut catalog = shop.warehouse.catalog().await?;
         tags.apply(&mut catalog);
         let policies = PolicySet::default();
-        let snapshot =
-            Snapshot { version: 1, identities, tags, policies, catalog, approvals: Approvals::default() };
+        let snapshot = Snapshot::new(Parts {
+            version: 1,
+            identities,
+            tags,
+            policies,
+            catalog,
+            approvals: Approvals::default(),
+        });
         Ok(Self { shop, snapshot })
     }
 
@@ -76,7 +82,8 @@ impl Trade {
         let text = format!("{GRANTS}purpose Audit.Yearly 'I audit' to users named taylor\npolicy p {policy}");
         let policies = PolicySet::parse(&[Source { file: "t.policy", text: &text }])
             .map_err(|found| found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
-        let snapshot = Snapshot { policies, ..self.snapshot.clone() };
+        let mut snapshot = self.snapshot.clone();
+        snapshot.policies = policies;
         let (who, purpose) = who.split_once('/').unwrap_or((who, ""));
         let mut principal = Principal::direct(UserId::parse(who)?);
         if !purpose.is_empty() {
