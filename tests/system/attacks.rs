@@ -7,6 +7,7 @@
 //! `existence`, or `exposed` for what somebody left open to PUBLIC, which no floor stops. `answer` says what the proxy must
 //! do: `runs`, `refused`, `any` where only the secret matters, `residual` where docs/BYPASSES.md owns up to it.
 
+use std::path::Path;
 use std::sync::{Arc, Weak};
 
 use lanyard::demo::setting::SettingOptions;
@@ -72,6 +73,13 @@ pub(crate) async fn attacked() -> Outcome<Arc<Governed>> {
     if let Some(running) = shared.upgrade() {
         return Ok(running);
     }
+    let started = Arc::new(attacked_on(None).await?);
+    *shared = Arc::downgrade(&started);
+    Ok(started)
+}
+
+/// The same with a proxy and a server of its own, of the major whose binaries these are.
+pub(crate) async fn attacked_on(bin: Option<&Path>) -> Outcome<Governed> {
     let governance = [
         ("identities.json", include_str!("../attacks/governance/identities.json")),
         ("tags.json", include_str!("../attacks/governance/tags.json")),
@@ -86,11 +94,10 @@ pub(crate) async fn attacked() -> Outcome<Arc<Governed>> {
         },
         sql: include_str!("../attacks/schema.sql"),
         schemas: &["app"],
+        bin,
         ..GovernedOptions::default()
     };
-    let started = Arc::new(Governed::start_with(&options).await?);
-    *shared = Arc::downgrade(&started);
-    Ok(started)
+    Governed::start_with(&options).await
 }
 
 /// Everything a server said, up to ReadyForQuery or the end of the connection; COPY is declined.

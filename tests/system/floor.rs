@@ -167,11 +167,15 @@ async fn attack_once(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_value_leaks_without_the_rewriter() -> Outcome {
-    let governed = attacked().await?;
+    no_value_leaks(&*attacked().await?, 101).await
+}
+
+/// The whole catalogue by every principal; `number` is that of the first role.
+pub(crate) async fn no_value_leaks(governed: &Governed, number: u32) -> Outcome {
     let catalogue = catalogue()?;
     let mut leaks: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (number, user) in (101..).zip(PRINCIPALS) {
-        let vended = vend(&governed, user, number).await?;
+    for (number, user) in (number..).zip(PRINCIPALS) {
+        let vended = vend(governed, user, number).await?;
         assert_eq!(vended.views.len(), 5, "the attacked relations are governed: {:?}", vended.views);
         for attack in &catalogue {
             let knowing = vended.knowing(&attack.sql);
@@ -180,7 +184,7 @@ async fn no_value_leaks_without_the_rewriter() -> Outcome {
                 texts.push(knowing);
             }
             for sql in texts {
-                let found = attack_once(&vended, &governed, attack, &sql).await;
+                let found = attack_once(&vended, governed, attack, &sql).await;
                 let found = found.map_err(|e| format!("{} {sql}: {e}", attack.id))?;
                 leaks.entry(attack.kind.clone()).or_default().extend(found);
             }
@@ -193,6 +197,5 @@ async fn no_value_leaks_without_the_rewriter() -> Outcome {
         found.iter().for_each(|line| println!("  {line}"));
     }
     let values = leaks.remove("value").unwrap_or_default();
-    assert!(values.is_empty(), "values leak on the floor:\n{}", values.join("\n"));
-    Ok(())
+    if values.is_empty() { Ok(()) } else { Err(format!("values leak on the floor:\n{}", values.join("\n")).into()) }
 }

@@ -6,6 +6,7 @@ mod demo;
 mod drivers;
 mod floor;
 mod frames;
+mod majors;
 mod pipeline;
 mod promises;
 mod scenario;
