@@ -5,7 +5,7 @@
 //! one of them in anything the server said is a leak. What was said is written `=text=` before the search, so `=text=` in
 //! the catalogue means the whole of a value and `=text` its start. `kind` is what is at stake: `value`, `metadata`,
 //! `existence`, or `exposed` for what somebody left open to PUBLIC, which no floor stops. `answer` says what the proxy must
-//! do: `runs`, `refused`, `any` where only the secret matters, `residual` where docs/BYPASSES.md owns up to it.
+//! do: `runs`, `refused`, `any` where only the secret matters.
 
 use std::path::Path;
 use std::sync::{Arc, Weak};

@@ -24,13 +24,7 @@ fn verdict(attack: &Attack, how: &str, frames: &[lanyard_tests::Frame]) -> Vec<S
     let mut wrong = Vec::new();
     let mut add =
         |what: String| wrong.push(format!("{} {} ({how}): {what}: {}", attack.id, attack.class, attack.sql));
-    let leaked = leak(attack, frames);
-    if attack.answer == "residual" {
-        // Told in docs/BYPASSES.md: the day it no longer leaks, the entry and the document have to say so.
-        if leaked.is_none() && how == "simple" {
-            add("leaks no more: it is no residual".into());
-        }
-    } else if let Some(what) = leaked {
+    if let Some(what) = leak(attack, frames) {
         add(format!("{} leaks: {what}", attack.kind));
     }
     let ours = said(frames).into_iter().find(|p| {

@@ -197,5 +197,9 @@ pub(crate) async fn no_value_leaks(governed: &Governed, number: u32) -> Outcome 
         found.iter().for_each(|line| println!("  {line}"));
     }
     let values = leaks.remove("value").unwrap_or_default();
-    if values.is_empty() { Ok(()) } else { Err(format!("values leak on the floor:\n{}", values.join("\n")).into()) }
+    if values.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("values leak on the floor:\n{}", values.join("\n")).into())
+    }
 }

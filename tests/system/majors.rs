@@ -46,7 +46,9 @@ async fn the_catalogue_on_every_major() -> Outcome {
     let mut failed = Vec::new();
     for number in MAJORS.into_iter().filter(|number| *number != usual) {
         match server(number)? {
-            None => tell(&format!("PostgreSQL {number}: floor and bypass NOT RUN (no server; see scripts/setup.sh)"))?,
+            None => tell(&format!(
+                "PostgreSQL {number}: floor and bypass NOT RUN (no server; see scripts/setup.sh)"
+            ))?,
             Some(bin) => match on(&bin).await {
                 Ok(()) => tell(&format!("PostgreSQL {number}: floor and bypass held"))?,
                 Err(error) => failed.push(format!("PostgreSQL {number}: {error}")),

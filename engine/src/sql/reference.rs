@@ -12,8 +12,9 @@ use crate::refusal::{Code, Refusal};
 
 use super::edit::Edit;
 use super::judge::not_spliced;
+use super::plan::Change;
 use super::resolve::{self, Target, quote};
-use super::statement::{Change, Verdict, Walk, constant_text, offset};
+use super::statement::{Verdict, Walk, constant_text, offset};
 use super::{functions, scan, settings, virtual_catalog};
 
 impl<'t> Walk<'t, '_> {
@@ -96,32 +97,13 @@ impl<'t> Walk<'t, '_> {
 
     /// A type where no cast is judged: a column of XMLTABLE or of a function's result. Types that print the name of an OID
     /// are not among them.
-    pub(super) fn type_name(&self, name: Option<&nodes::TypeName>) -> Verdict {
+    pub(super) fn type_name(&mut self, name: Option<&nodes::TypeName>) -> Verdict {
         match name.and_then(naming) {
             Some(naming) => {
                 Err(Refusal::new(Code::Policy, format!("type \"{}\" may not be used here", naming.type_name))
                     .hint("select the value as oid or text"))
             }
             None => self.known_type(name),
-        }
-    }
-
-    fn known_type(&self, name: Option<&nodes::TypeName>) -> Verdict {
-        let Some(name) = name else { return Ok(()) };
-        let parts: Vec<&str> = name.names().iter().filter_map(|s| s.sval()).collect();
-        let known = match parts.as_slice() {
-            [_] => true,
-            [schema, _] => {
-                *schema == "pg_catalog"
-                    || self.context.search_path.iter().any(|s| s == schema)
-                    || self.context.entitlement.relations.contains_key(*schema)
-            }
-            _ => false,
-        };
-        if known && !name.pct_type {
-            Ok(())
-        } else {
-            Err(Refusal::new(Code::Policy, format!("type \"{}\" may not be used here", parts.join("."))))
         }
     }
 
@@ -410,20 +392,16 @@ fn set_config(call: &nodes::FuncCall) -> Verdict {
     }
 }
 
-/// `current_setting(name)` is a SHOW in disguise. SQLAlchemy sends the name as a parameter, which nobody has seen yet; what
-/// any role may read of the server's settings can be read so.
+/// `current_setting(name)` is a SHOW in disguise. A name nobody has seen yet (SQLAlchemy sends a parameter) is judged by the
+/// stand-in in the warehouse, by the same list.
 fn current_setting(call: &nodes::FuncCall) -> Verdict {
     let argument = call.args().iter().next().unwrap_or(Node::None);
-    let parameter = match argument {
-        Node::TypeCast(cast) => matches!(cast.arg(), Node::ParamRef(_)),
-        other => matches!(other, Node::ParamRef(_)),
-    };
-    let name = constant_text(argument).unwrap_or_default();
-    if parameter || settings::may_show(name) {
-        Ok(())
-    } else {
-        Err(Refusal::new(Code::Policy, format!("setting \"{name}\" may not be shown"))
-            .hint("current_setting takes the name of a setting that SHOW may show"))
+    match constant_text(argument) {
+        Some(name) if !settings::may_show(name) => {
+            Err(Refusal::new(Code::Policy, format!("setting \"{name}\" may not be shown"))
+                .hint("current_setting takes the name of a setting that SHOW may show"))
+        }
+        Some(_) | None => Ok(()),
     }
 }
 
