@@ -140,6 +140,15 @@ impl Governed {
         Ok(client)
     }
 
+    /// `lanyard bootstrap` with `--harden` or `--unharden`; what it printed.
+    ///
+    /// # Errors
+    /// It failed.
+    pub fn harden(&self, flag: &str) -> Outcome<String> {
+        let url = self.cluster.url(DATABASE);
+        Ok(self.lanyard.run("bootstrap", &self.setting, &["bootstrap"], &["--dba-url", &url, flag], "")?)
+    }
+
     /// A superuser's session in the warehouse itself.
     ///
     /// # Errors

@@ -90,7 +90,7 @@ pub(crate) async fn attacked_on(bin: Option<&Path>) -> Outcome<Governed> {
             governance: &governance,
             agents: &["probe"],
             users: &PRINCIPALS,
-            lines: &[],
+            lines: &[("databases.shop", "accept_public = [\"public.leak_customer\", \"app.sd_customer\"]")],
         },
         sql: include_str!("../attacks/schema.sql"),
         schemas: &["app"],

@@ -10,4 +10,5 @@ mod majors;
 mod pipeline;
 mod promises;
 mod scenario;
+mod starting;
 mod support;

@@ -95,6 +95,23 @@ impl<'t> Walk<'t, '_> {
         Ok(())
     }
 
+    /// An operator by a name PostgreSQL itself has, qualified with pg_catalog or not at all. Others come with the types of an
+    /// extension: where no visible column has such a type, there is nothing to use them on. What a DBA made under one of
+    /// PostgreSQL's own names runs with the session's rights, or start refuses to serve.
+    pub(super) fn operator(&self, name: &pg_raw_parse::list::NodeList) -> Verdict {
+        let parts: Vec<&str> = name.iter().filter_map(Node::as_str).collect();
+        let known = match parts.as_slice() {
+            [] => true,
+            ["pg_catalog", name] => functions::is_operator(name),
+            [name] => functions::is_operator(name) || super::types::has_user_types(&self.context),
+            _ => false,
+        };
+        if known {
+            return Ok(());
+        }
+        Err(Refusal::new(Code::Policy, format!("operator \"{}\" may not be used here", parts.join("."))))
+    }
+
     /// A type where no cast is judged: a column of XMLTABLE or of a function's result. Types that print the name of an OID
     /// are not among them.
     pub(super) fn type_name(&mut self, name: Option<&nodes::TypeName>) -> Verdict {
@@ -360,17 +377,6 @@ pub(super) fn guard_field(field: Node<'_>) -> Verdict {
     match field.as_str() {
         Some(name) if functions::is_guarded_field(name) => Err(forbidden_function(name)),
         _ => Ok(()),
-    }
-}
-
-/// Operators may be qualified with pg_catalog only.
-pub(super) fn operator(name: &pg_raw_parse::list::NodeList) -> Verdict {
-    let parts: Vec<&str> = name.iter().filter_map(Node::as_str).collect();
-    match parts.as_slice() {
-        [] | [_] | ["pg_catalog", _] => Ok(()),
-        _ => {
-            Err(Refusal::new(Code::Policy, format!("operator \"{}\" may not be used here", parts.join("."))))
-        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::coercion::Coercions;
 use super::edit::Edit;
 use super::judge::{Context, not_spliced};
 use super::plan::{Change, Plan};
-use super::reference::{literal_text, names_objects, operator};
+use super::reference::{literal_text, names_objects};
 use super::resolve::{self, Target, quote};
 use super::scan;
 use super::utility::cursor_name;
@@ -309,16 +309,16 @@ impl<'t, 'c> Walk<'t, 'c> {
                 push!(indirection.arg());
             }
             Node::A_Expr(expression) => {
-                operator(expression.name())?;
+                self.operator(expression.name())?;
                 self.coercions.expression(expression);
                 push!(expression.lexpr(), expression.rexpr());
             }
             Node::SubLink(link) => {
-                operator(link.oper_name())?;
+                self.operator(link.oper_name())?;
                 push!(link.testexpr(), link.subselect());
             }
             Node::SortBy(sort) => {
-                operator(sort.use_op())?;
+                self.operator(sort.use_op())?;
                 push!(sort.node());
             }
             Node::CollateClause(collate) => push!(collate.arg()),

@@ -86,6 +86,12 @@ fn visible(context: &Context<'_>, schema: &str, name: &str) -> Option<Meaning> {
         .then(|| Meaning::Of { schema: schema.to_owned(), name: name.to_owned() })
 }
 
+/// Has a visible column a type that is not PostgreSQL's own?
+pub(super) fn has_user_types(context: &Context<'_>) -> bool {
+    let mut columns = context.entitlement.iter().flat_map(|access| &access.view.columns);
+    columns.any(|column| user_type(&column.type_sql).is_some())
+}
+
 /// Schema and name in what `format_type` prints under an empty search path; `None` for PostgreSQL's own types.
 fn user_type(type_sql: &str) -> Option<(String, String)> {
     let (schema, rest) = identifier(type_sql)?;

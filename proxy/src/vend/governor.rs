@@ -123,6 +123,18 @@ impl Governor {
         policy::entitle(&self.state().snapshot, principal).ok()
     }
 
+    /// Has whoever proves this principal still a key?
+    #[must_use]
+    pub fn has_key(&self, principal: &Principal) -> bool {
+        let credentials = &self.state().credentials;
+        match principal {
+            Principal::OnBehalfOf { agent, .. } | Principal::Autonomous { agent } => {
+                credentials.agents.contains_key(agent)
+            }
+            Principal::Direct { user } => credentials.users.contains_key(user),
+        }
+    }
+
     /// Forgets what a principal was granted, because the warehouse no longer carries it.
     pub fn forget(&self, principal: &Principal, granted: &Granted) {
         self.state().granted.remove(principal);
