@@ -3,6 +3,7 @@
 mod attacks;
 mod bypass;
 mod demo;
+mod differential;
 mod drivers;
 mod floor;
 mod frames;
