@@ -4,7 +4,7 @@
 //! The copy must never be made by our views or our SQL: the rules of `tests/queries/differential.policy` are written here a
 //! second time, in Rust. `LANYARD_DIFFERENTIAL` sets how many generated queries are asked, `LANYARD_SEED` the first.
 
-mod generate;
+pub(crate) mod generate;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use lanyard::demo::setting::DATABASE;
 use lanyard_adapters::store;
 use lanyard_adapters::warehouse::postgres::{Endpoint, Lease, Login, Secret, TlsMode, Warehouse};
+use lanyard_engine::entitlement::Entitlement;
 use lanyard_engine::identity::{Principal, RoleName, SessionId, ShortId, UserId};
 use lanyard_engine::policy::{self, PolicySet, Source};
 use lanyard_engine::snapshot::Snapshot;
@@ -18,15 +19,16 @@ use lanyard_tests::{Governed, Outcome, Raw};
 use crate::attacks::{Attack, PRINCIPALS, attacked, catalogue, leak, simple};
 
 /// A role as the proxy would vend it, and how to log in as it.
-struct Vended {
-    warehouse: Warehouse,
-    role: RoleName,
+pub(crate) struct Vended {
+    pub(crate) warehouse: Warehouse,
+    pub(crate) role: RoleName,
     login: Login,
     /// Governed relation -> secured view, both qualified.
     views: BTreeMap<String, String>,
+    pub(crate) entitlement: Entitlement,
 }
 
-async fn vend(governed: &Governed, user: &str, number: u32) -> Outcome<Vended> {
+pub(crate) async fn vend(governed: &Governed, user: &str, number: u32) -> Outcome<Vended> {
     let setting = governed.setting();
     let login = |role: &str, file: &str| -> Outcome<Login> {
         Ok(Login::new(role, Secret::new(std::fs::read_to_string(setting.folder.join(file))?)))
@@ -73,7 +75,7 @@ async fn vend(governed: &Governed, user: &str, number: u32) -> Outcome<Vended> {
     let name = |access: &lanyard_engine::entitlement::Access| {
         (access.relation.to_string(), format!("lanyard_secured.{}", access.view.name))
     };
-    Ok(Vended { warehouse, role, login, views: entitlement.iter().map(name).collect() })
+    Ok(Vended { warehouse, role, login, views: entitlement.iter().map(name).collect(), entitlement })
 }
 
 impl Vended {

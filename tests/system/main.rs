@@ -10,6 +10,7 @@ mod frames;
 mod majors;
 mod pipeline;
 mod promises;
+mod relations;
 mod scenario;
 mod starting;
 mod support;

@@ -136,6 +136,15 @@ impl<'t, 'c> Walk<'t, 'c> {
         false
     }
 
+    /// Puts a use of a relation on record.
+    pub(super) fn note_use(&mut self, access: &Access, operation: Operation) {
+        self.plan.shaped |= access.is_shaped();
+        let used = object_use(access, operation);
+        if !self.plan.objects.contains(&used) {
+            self.plan.objects.push(used);
+        }
+    }
+
     /// Resolves a relation for an operation and notes its use; where it really lives.
     pub(super) fn target(
         &mut self,
@@ -179,11 +188,7 @@ impl<'t, 'c> Walk<'t, 'c> {
                 for column in access.view.columns.iter().filter(|c| c.type_sql.starts_with("reg")) {
                     self.coercions.column(&column.name);
                 }
-                self.plan.shaped |= access.is_shaped();
-                let used = object_use(access, operation);
-                if !self.plan.objects.contains(&used) {
-                    self.plan.objects.push(used);
-                }
+                self.note_use(access, operation);
                 Ok((crate::names::SECURED_SCHEMA.to_owned(), access.view.name.clone()))
             }
         }

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use pg_raw_parse::nodes;
 
-use crate::entitlement::Operation;
+use crate::entitlement::{Access, Operation};
 use crate::names::SECURED_SCHEMA;
 use crate::refusal::{Code, Refusal};
 
@@ -29,11 +29,13 @@ const INFORMATION_TYPES: [&str; 5] =
     ["cardinal_number", "character_data", "sql_identifier", "time_stamp", "yes_or_no"];
 
 /// What a type's name stands for.
-enum Meaning {
+enum Meaning<'a> {
     /// PostgreSQL's own.
     BuiltIn,
-    /// This type, under the name it must be given.
+    /// This type of a visible column.
     Of { schema: String, name: String },
+    /// The row of this relation: that of its secured view, with the columns that exist for this principal and no other.
+    Row(&'a Access),
 }
 
 impl Walk<'_, '_> {
@@ -47,6 +49,10 @@ impl Walk<'_, '_> {
         let (schema, name_of) = match meaning(&self.context, &parts).ok_or_else(|| unknown(&parts))? {
             Meaning::BuiltIn => return Ok(()),
             Meaning::Of { schema, name } => (schema, name),
+            Meaning::Row(access) => {
+                self.note_use(access, Operation::Read);
+                (SECURED_SCHEMA.to_owned(), access.view.name.clone())
+            }
         };
         let at = offset(name.location)?;
         let end = self.name_end(at, parts.len())?;
@@ -61,7 +67,7 @@ fn unknown(parts: &[&str]) -> Refusal {
         .hint("PostgreSQL's own types, those of columns you see, and rows of relations you see can be named")
 }
 
-fn meaning(context: &Context<'_>, parts: &[&str]) -> Option<Meaning> {
+fn meaning<'a>(context: &Context<'a>, parts: &[&str]) -> Option<Meaning<'a>> {
     match parts {
         [name] if BUILT_IN.contains(name) => Some(Meaning::BuiltIn),
         [name] => context.search_path.iter().find_map(|schema| visible(context, schema, name)),
@@ -72,13 +78,9 @@ fn meaning(context: &Context<'_>, parts: &[&str]) -> Option<Meaning> {
     }
 }
 
-/// A relation's row is that of its secured view: it has the columns that exist for this principal, and no other.
-fn visible(context: &Context<'_>, schema: &str, name: &str) -> Option<Meaning> {
+fn visible<'a>(context: &Context<'a>, schema: &str, name: &str) -> Option<Meaning<'a>> {
     if let Some(access) = context.entitlement.access(schema, name) {
-        return access
-            .operations
-            .contains(&Operation::Read)
-            .then(|| Meaning::Of { schema: SECURED_SCHEMA.to_owned(), name: access.view.name.clone() });
+        return access.operations.contains(&Operation::Read).then_some(Meaning::Row(access));
     }
     let mut columns = context.entitlement.iter().flat_map(|access| &access.view.columns);
     columns

@@ -59,13 +59,13 @@ struct Query {
 }
 
 /// The generator; xorshift64*, so that a seed means the same query everywhere.
-pub(super) struct Generator {
+pub(crate) struct Generator {
     state: u64,
     aliases: u32,
 }
 
 impl Generator {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self { state: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1, aliases: 0 }
     }
 
@@ -91,7 +91,7 @@ impl Generator {
     }
 
     /// One whole statement.
-    pub(super) fn statement(&mut self) -> String {
+    pub(crate) fn statement(&mut self) -> String {
         self.aliases = 0;
         if self.one_in(5) {
             let name = self.alias('w');
