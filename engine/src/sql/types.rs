@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-use pg_raw_parse::nodes;
+use pg_raw_parse::{Node, nodes};
 
 use crate::entitlement::{Access, Operation};
 use crate::names::SECURED_SCHEMA;
@@ -45,6 +45,15 @@ impl Walk<'_, '_> {
         let parts: Vec<&str> = name.names().iter().filter_map(|s| s.sval()).collect();
         if name.pct_type {
             return Err(unknown(&parts));
+        }
+        // The grammar takes any expression for a modifier, sub-selects included; PostgreSQL itself takes these two only.
+        let plain = |modifier: Node<'_>| match modifier {
+            Node::A_Const(_) => true,
+            Node::ColumnRef(word) => word.fields().len() == 1,
+            _ => false,
+        };
+        if !name.typmods().iter().all(plain) {
+            return Err(Refusal::new(Code::Syntax, "type modifiers must be simple constants or identifiers"));
         }
         let (schema, name_of) = match meaning(&self.context, &parts).ok_or_else(|| unknown(&parts))? {
             Meaning::BuiltIn => return Ok(()),

@@ -55,6 +55,21 @@ fn types_are_built_in_or_of_what_is_visible() {
 }
 
 #[test]
+fn modifiers_of_types_are_no_place_for_queries() {
+    for sql in [
+        "SELECT 'x'::text(ARRAY(SELECT rolname FROM pg_roles))",
+        "SELECT 1::numeric((SELECT 1 FROM payroll), 2)",
+        "SELECT CAST(1 AS varchar(pg_read_file('x')))",
+        "SELECT 'x'::regclass((SELECT 1))",
+        "SELECT * FROM json_to_record('{}') AS t(a varchar((SELECT 1)))",
+        "SELECT timestamp(pg_sleep(1)) 'now'",
+    ] {
+        refused(sql, Code::Syntax);
+    }
+    assert!(run("SELECT 1::numeric(10, 2), 'x'::varchar(3), 'x'::public.mood(Point, 4326)").is_ok());
+}
+
+#[test]
 fn beside_a_name_of_an_object_only_such_names_may_stand() {
     const N: &str = "to_regclass('orders')";
     for sql in [
