@@ -20,7 +20,10 @@ test: ## unit, property and whole-system tests against a PostgreSQL that they st
 	cargo build --workspace --bins --tests
 	cargo test --workspace
 
-test-long: ## the tests that take too long for every change
+# COUNT: generated queries of the differential proof. INPUTS: inputs per fuzz target.
+test-long: export LANYARD_DIFFERENTIAL = $(or $(COUNT),100000)
+test-long: export LANYARD_FUZZ = $(or $(INPUTS),2000000)
+test-long: ## the tests that take too long for every change; COUNT=100000 INPUTS=2000000
 	@scripts/setup.sh test
 	cargo build --workspace --bins --tests --features lanyard-tests/long
 	LANYARD_CASES=100000 cargo test --workspace --features lanyard-tests/long

@@ -92,6 +92,8 @@ pub enum RowRule {
 pub struct ViewColumn {
     /// Its name, in the table and in the view.
     pub name: String,
+    /// Its type as [`Column::type_sql`](crate::catalog::Column::type_sql) spells it; masks keep it.
+    pub type_sql: String,
     /// `attnum` in the base table.
     pub base_number: i16,
     /// May it be written through the view? Masked columns may not.

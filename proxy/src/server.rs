@@ -118,6 +118,17 @@ pub enum StartError {
         /// The relations, comma-separated.
         relations: String,
     },
+    /// Functions that read governed tables for everybody.
+    #[error(
+        "database \"{database}\": PUBLIC may execute SECURITY DEFINER {functions}; revoke it (lanyard doctor says how), or \
+         accept it by name with accept_public in [databases.{database}]"
+    )]
+    PublicDefiners {
+        /// The `[databases.NAME]` entry.
+        database: String,
+        /// The functions, comma-separated.
+        functions: String,
+    },
     /// An address cannot be listened on.
     #[error("cannot listen on {0}")]
     Listen(SocketAddr, #[source] std::io::Error),
@@ -311,6 +322,7 @@ async fn govern(
     )
     .await?;
     refuse_public(&governor, database).await?;
+    refuse_definers(&governor, database).await?;
     if !governance.known.contains_key(&database.name) {
         // The first look: all that is there now is known. The folder changes, so it is read again soon.
         let seen = governor.with(|snapshot, _| Known::of(&snapshot.catalog));
@@ -357,6 +369,28 @@ async fn refuse_public(governor: &Governor, database: &Database) -> Result<(), S
         return Ok(());
     }
     Err(StartError::PublicReads { database: database.name.clone(), relations: open.join(", ") })
+}
+
+/// What runs with its owner's rights for everybody reads round every policy. One behind an operator or a cast cannot be
+/// accepted: the list of functions that may be called does not see it.
+async fn refuse_definers(governor: &Governor, database: &Database) -> Result<(), StartError> {
+    let definers = governor
+        .warehouse()
+        .public_definers()
+        .await
+        .map_err(|error| StartError::Warehouse(database.name.clone(), error))?;
+    let open: Vec<String> = definers
+        .iter()
+        .filter(|definer| definer.unnamed || !database.accept_public.contains(&definer.function))
+        .map(|definer| {
+            let how = if definer.unnamed { " (behind an operator or cast: cannot be accepted)" } else { "" };
+            format!("{}{how}", definer.function)
+        })
+        .collect();
+    if open.is_empty() {
+        return Ok(());
+    }
+    Err(StartError::PublicDefiners { database: database.name.clone(), functions: open.join(", ") })
 }
 
 fn readiness(shared: Arc<Shared>, stopped: watch::Receiver<bool>) -> ReadinessCheck {
@@ -445,7 +479,7 @@ async fn publish(shared: &Shared, governance: &Governance, changed: bool) {
                         .hint("connect again to go on under the new policy");
                 let ended = shared.registry.end_changed(
                     governor.name(),
-                    |principal| governor.entitlement(principal),
+                    |principal| governor.entitlement(principal).filter(|_| governor.has_key(principal)),
                     &refusal,
                 );
                 tracing::info!(database = governor.name(), ended, "a new snapshot is in force");

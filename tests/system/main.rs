@@ -3,12 +3,16 @@
 mod attacks;
 mod bypass;
 mod demo;
+mod differential;
 mod drift;
 mod drivers;
 mod floor;
 mod frames;
+mod majors;
 mod matrix;
 mod pipeline;
 mod promises;
+mod relations;
 mod scenario;
+mod starting;
 mod support;

@@ -56,6 +56,7 @@ pub(crate) fn build(
             .iter()
             .map(|s| ViewColumn {
                 name: s.column.name.clone(),
+                type_sql: s.column.type_sql.clone(),
                 base_number: s.column.number,
                 writable: s.masked.is_none(),
             })

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use super::*;
 use crate::catalog::RelationName;
 use crate::entitlement::{
-    Access, ColumnRule, Entitlement, Extras, Fingerprint, Operation, RowRule, SecuredView,
+    Access, ColumnRule, Entitlement, Extras, Fingerprint, Operation, RowRule, SecuredView, ViewColumn,
 };
 use crate::record::Disposition;
 use crate::refusal::{Code, Refusal};
 use crate::released::RawSql;
+
+mod hidden_names;
 
 fn access(schema: &str, name: &str, view: &str, write: bool, shaped: bool) -> Access {
     let mut operations = BTreeSet::from([Operation::Read]);
@@ -32,7 +34,12 @@ fn access(schema: &str, name: &str, view: &str, write: bool, shaped: bool) -> Ac
             name: view.into(),
             select_sql: String::new(),
             barrier: false,
-            columns: Vec::new(),
+            columns: vec![ViewColumn {
+                name: "feeling".into(),
+                type_sql: "public.mood".into(),
+                base_number: 1,
+                writable: true,
+            }],
             keys: BTreeSet::new(),
         },
     }
@@ -106,7 +113,7 @@ fn relations_are_replaced_wherever_they_stand() {
         ("COPY customers TO STDOUT", format!("COPY (SELECT * FROM {C}) TO STDOUT")),
         ("COPY public.customers (id, \"ssn\") TO STDOUT CSV", format!("COPY (SELECT \"id\", \"ssn\" FROM {C}) TO STDOUT CSV")),
         ("COPY (SELECT id FROM customers) TO STDOUT", format!("COPY (SELECT id FROM {C}) TO STDOUT")),
-        ("EXPLAIN SELECT * FROM customers", format!("EXPLAIN SELECT * FROM {C}")),
+        ("EXPLAIN SELECT * FROM orders", format!("EXPLAIN SELECT * FROM {O}")),
         ("DECLARE c CURSOR FOR SELECT * FROM customers", format!("DECLARE c CURSOR FOR SELECT * FROM {C}")),
         ("SELECT public.customers.id FROM customers", format!("SELECT customers.id FROM {C}")),
         ("SELECT public.customers.* FROM public.customers", format!("SELECT customers.* FROM {C}")),
@@ -251,7 +258,6 @@ fn statements_functions_and_settings_off_the_list_are_refused() {
         "SELECT pg_terminate_backend(1)",
         "SELECT * FROM dblink('x', 'SELECT 1')",
         "SELECT 1 OPERATOR(public.+) 1",
-        "SELECT 'x'::lanyard.t",
         "SELECT 'postgres'::regrole",
         "SELECT ('x'::text).pg_read_file",
         "SELECT ARRAY['payroll']::regclass[]",
@@ -550,14 +556,19 @@ fn cursors_cannot_be_called_like_portals() {
 
 #[test]
 fn settings_are_shown_by_one_rule() {
-    for sql in [
-        "SELECT current_setting('listen_addresses')",
-        "SELECT current_setting('a' || 'b')",
-        "SELECT current_setting('data_directory', true)",
-    ] {
+    for sql in
+        ["SELECT current_setting('listen_addresses')", "SELECT current_setting('data_directory', true)"]
+    {
         refused(sql, Code::Policy);
     }
-    assert!(run("SELECT current_setting('server_version_num')").is_ok());
+    // Whose name nobody has seen yet is judged in the warehouse.
+    for argument in ["'server_version_num'", "$1", "'a' || 'b'", "$1::text, true"] {
+        becomes(
+            &format!("SELECT current_setting({argument})"),
+            &format!("SELECT lanyard_catalog.\"current_setting\"({argument})"),
+        );
+    }
+    becomes("SHOW search_path", " SELECT lanyard_catalog.current_setting('search_path') AS search_path ");
 }
 
 #[test]

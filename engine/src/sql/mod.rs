@@ -4,12 +4,14 @@
 //! -> `edit` (bytes spliced into the client's own text) -> `verify` (the new text's tree is what the edits say) ->
 //! [`Enforced`](crate::released::Enforced). No tree is printed. Called by the proxy's sessions.
 
+mod coercion;
 mod edit;
 mod functions;
 mod judge;
 #[cfg(test)]
 pub(crate) mod judge_tests;
 mod parse;
+mod plan;
 mod reference;
 mod resolve;
 mod scan;
@@ -17,11 +19,12 @@ mod settings;
 mod stamp;
 mod statement;
 pub mod template;
+mod types;
 mod utility;
 mod verify;
 pub mod virtual_catalog;
 
 pub use edit::{Edit, original_offset};
 pub use judge::{Context, Effect, Judged, RESERVED_NAMES, deallocate, judge, move_cursor};
-pub use settings::{Setting, may_show, says, setting};
+pub use settings::{Setting, may_show, says, setting, shown};
 pub use stamp::stamp;

@@ -10,8 +10,9 @@ use crate::refusal::{Code, Refusal};
 
 use super::edit::Edit;
 use super::judge::{Effect, RESERVED_NAMES, not_spliced};
+use super::plan::Change;
 use super::resolve::quote;
-use super::statement::{Change, Verdict, Walk, constant_text, offset, parts};
+use super::statement::{Verdict, Walk, constant_text, offset, parts};
 use super::{scan, settings};
 
 impl<'t> Walk<'t, '_> {
@@ -27,7 +28,7 @@ impl<'t> Walk<'t, '_> {
             Node::DeclareCursorStmt(cursor) => return self.declare(cursor),
             Node::CopyStmt(copy) => return self.copy(copy),
             Node::VariableSetStmt(set) => return self.set(raw, set),
-            Node::VariableShowStmt(show) => return show_setting(show),
+            Node::VariableShowStmt(show) => return self.show(raw, show),
             Node::TransactionStmt(transaction) => return transaction_kind(transaction),
             Node::FetchStmt(fetch) => {
                 cursor_name(fetch.portalname())?;
@@ -85,6 +86,7 @@ impl<'t> Walk<'t, '_> {
                 }
             }
         }
+        self.explained = true;
         match explain.query() {
             node @ (Node::SelectStmt(_)
             | Node::InsertStmt(_)
@@ -197,6 +199,29 @@ impl<'t> Walk<'t, '_> {
         }
     }
 
+    /// What is ours in a setting (the stamp, the end of the search path) is not the principal's.
+    fn show(
+        &mut self,
+        raw: &'t nodes::RawStmt,
+        show: &'t nodes::VariableShowStmt,
+    ) -> Result<&'static str, Refusal> {
+        let name = show.name().unwrap_or_default();
+        if !settings::may_show(name) {
+            return Err(Refusal::new(Code::Policy, format!("setting \"{name}\" may not be shown")));
+        }
+        let text = match name.to_ascii_lowercase().as_str() {
+            "application_name" => {
+                "SELECT lanyard_catalog.current_setting('application_name') AS application_name"
+            }
+            "search_path" => "SELECT lanyard_catalog.current_setting('search_path') AS search_path",
+            _ => return Ok("SHOW"),
+        };
+        let (start, end) = self.statement_range(raw)?;
+        self.plan.edits.push(Edit::new(start..end, format!(" {text} ")));
+        self.plan.changes.push(Change::Statement { index: self.index, text });
+        Ok("SHOW")
+    }
+
     fn statement_range(&self, raw: &nodes::RawStmt) -> Result<(usize, usize), Refusal> {
         let start = offset(raw.stmt_location)?;
         let length = offset(raw.stmt_len)?;
@@ -239,15 +264,6 @@ fn is_off(argument: Node<'_>) -> bool {
         }
         Node::Integer(number) => number.ival == 0,
         _ => false,
-    }
-}
-
-fn show_setting(show: &nodes::VariableShowStmt) -> Result<&'static str, Refusal> {
-    let name = show.name().unwrap_or_default();
-    if settings::may_show(name) {
-        Ok("SHOW")
-    } else {
-        Err(Refusal::new(Code::Policy, format!("setting \"{name}\" may not be shown")))
     }
 }
 

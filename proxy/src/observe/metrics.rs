@@ -17,10 +17,11 @@ const SHORT_SECONDS: &[f64] =
 const LONG_SECONDS: &[f64] = &[0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
 /// Every code we speak; the label `sqlstate` of refusals.
-const CODES: [Code; 24] = [
+const CODES: [Code; 25] = [
     Code::Policy,
     Code::UndefinedTable,
     Code::UndefinedColumn,
+    Code::UndefinedObject,
     Code::Unsupported,
     Code::Syntax,
     Code::TooLarge,

@@ -12,7 +12,7 @@ use lanyard_adapters::warehouse::postgres::{Warehouse, WarehouseError};
 use lanyard_engine::approval::Approvals;
 use lanyard_engine::catalog::Catalog;
 use lanyard_engine::entitlement::{Entitlement, Fingerprint};
-use lanyard_engine::identity::Principal;
+use lanyard_engine::identity::{Parties, Principal};
 use lanyard_engine::policy::{self, PolicySet, Source};
 use lanyard_engine::refusal::{Code, Refusal};
 use lanyard_engine::snapshot::{Parts, Snapshot};
@@ -129,6 +129,18 @@ impl Governor {
     #[must_use]
     pub fn entitlement(&self, principal: &Principal) -> Option<Entitlement> {
         policy::entitle(&self.state().snapshot, principal).ok()
+    }
+
+    /// Has whoever proves this principal still a key?
+    #[must_use]
+    pub fn has_key(&self, principal: &Principal) -> bool {
+        let credentials = &self.state().credentials;
+        match &principal.parties {
+            Parties::OnBehalfOf { agent, .. } | Parties::Autonomous { agent } => {
+                credentials.agents.contains_key(agent)
+            }
+            Parties::Direct { user } => credentials.users.contains_key(user),
+        }
     }
 
     /// Forgets what a principal was granted, because the warehouse no longer carries it.

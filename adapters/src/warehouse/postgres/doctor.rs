@@ -234,6 +234,20 @@ pub async fn doctor(endpoint: &Endpoint, login: &Login) -> Result<Vec<Finding>, 
     .await
 }
 
+/// The statements of the findings that take rights from PUBLIC.
+pub(super) async fn revocations(client: &Client) -> Result<Vec<String>, WarehouseError> {
+    let mut statements = Vec::new();
+    for check in CHECKS.iter().filter(|check| check.severity != Severity::Note) {
+        let findings = run(client, check).await?;
+        let lines = findings.iter().flat_map(|finding| finding.fix.lines());
+        let takes = |line: &&str| line.starts_with("REVOKE ") && line.ends_with(" FROM PUBLIC;");
+        statements.extend(lines.filter(takes).map(str::to_owned));
+    }
+    statements.sort();
+    statements.dedup();
+    Ok(statements)
+}
+
 async fn run(client: &Client, check: &Check) -> Result<Vec<Finding>, WarehouseError> {
     let failed = |e| WarehouseError::from_client(e, DOING);
     let sql = check.sql.replace("{governed}", GOVERNED).replace("{exposed}", EXPOSED);

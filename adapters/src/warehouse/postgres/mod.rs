@@ -13,6 +13,7 @@ mod error;
 mod exposure;
 mod garbage;
 mod generalise;
+mod harden;
 mod identify;
 mod keys;
 mod roles;
@@ -28,8 +29,10 @@ pub use bootstrap::{BootstrapOptions, bootstrap, bootstrap_sql};
 pub use doctor::{Finding, Severity, doctor};
 pub use endpoint::{Endpoint, Login, Secret, TlsMode};
 pub use error::WarehouseError;
+pub use exposure::PublicDefiner;
 pub use garbage::Collected;
 pub use generalise::Generalised;
+pub use harden::{harden, unharden};
 pub use keys::KeyVersion;
 pub use roles::Lease;
 pub use stream::UpstreamStream;
@@ -429,6 +432,19 @@ impl Warehouse {
         within(CATALOG_SECONDS_MAX, "looking for public grants", async {
             let mut lent = self.inner.builder.exclusive().await?;
             let found = exposure::public_reads(lent.client()?, relations).await;
+            lent.give_back(found)
+        })
+        .await
+    }
+
+    /// SECURITY DEFINER functions that PUBLIC may execute and that could read what is governed.
+    ///
+    /// # Errors
+    /// No connection, or the server refuses.
+    pub async fn public_definers(&self) -> Result<Vec<PublicDefiner>, WarehouseError> {
+        within(CATALOG_SECONDS_MAX, "looking for functions that read for everybody", async {
+            let mut lent = self.inner.builder.exclusive().await?;
+            let found = exposure::public_definers(lent.client()?).await;
             lent.give_back(found)
         })
         .await

@@ -126,6 +126,7 @@ fn access(
             columns: columns
                 .iter()
                 .map(|(name, number, writable)| ViewColumn {
+                    type_sql: "text".into(),
                     name: (*name).into(),
                     base_number: *number,
                     writable: *writable,
