@@ -95,19 +95,28 @@ async fn an_approval_counts_until_it_ends() -> Outcome {
     let governed = governed().await?;
     let client = governed.connect("taylor").await?;
     assert!(client.simple_query("SELECT count(*) FROM payroll").await.is_err());
-    let end = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() + 6;
-    let approvals = format!(
-        "[{{\"id\": \"request-1\", \"for\": {{\"user\": \"taylor\"}}, \"expires\": {end}, \"what\": {{\"access\": \
-         {{\"relation\": {{\"schema\": \"public\", \"name\": \"payroll\"}}, \"operations\": [\"read\"]}}}}}}]"
-    );
-    std::fs::write(governed.setting().governance.join("approvals.json"), approvals)?;
+    let file = governed.setting().governance.join("approvals.json");
+    let approve = |seconds: u64| -> Outcome<u64> {
+        let end = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() + seconds;
+        let approval = format!(
+            "[{{\"id\": \"request-1\", \"for\": {{\"user\": \"taylor\"}}, \"expires\": {end}, \"what\": {{\"access\": \
+             {{\"relation\": {{\"schema\": \"public\", \"name\": \"payroll\"}}, \"operations\": [\"read\"]}}}}}}]"
+        );
+        std::fs::write(&file, approval)?;
+        Ok(end)
+    };
+    approve(3_600)?;
     let granted = until("the approval counts", async || {
-        let client = governed.connect("taylor").await?;
+        // A login in the middle of the change is told to try again.
+        let Ok(client) = governed.connect("taylor").await else {
+            return Ok(None);
+        };
         Ok(client.simple_query("SELECT count(*) FROM payroll").await.is_ok().then_some(client))
     })
     .await?;
     let other = governed.connect("riley").await?;
     assert!(other.simple_query("SELECT count(*) FROM payroll").await.is_err());
+    let end = approve(3)?;
     until("the session it was for is ended", async || {
         Ok(granted.simple_query("SELECT 1").await.is_err().then_some(()))
     })
