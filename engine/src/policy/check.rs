@@ -316,7 +316,7 @@ impl<'a> Checker<'a> {
                         Mask::Custom { value } => formula(value, relation, column).err().map(|p| p.message),
                         _ => None,
                     };
-                    if let Some(reason) = unfit.or(mask::apply(mask, &relation.name, column).fallback) {
+                    if let Some(reason) = unfit.or(mask::apply(mask, relation, column).fallback) {
                         told += 1;
                         let problem = Problem::new(format!(
                             "the mask '{}' becomes 'null' on '{}.{}' ({}): {reason}",

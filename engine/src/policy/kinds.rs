@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::mask::key;
 use super::model::{EventColumn, Hop, Match, RowsShown, Share, Through, Window, WindowSide};
 use super::predicate::compile::{self, Ground, Read, Values, tagged_column};
 use super::predicate::{Attribute, Expr, Holder, Polarity};
@@ -13,7 +14,6 @@ use super::text::diagnostic::{Problem, did_you_mean};
 use super::types::{Family, SqlType};
 use crate::catalog::{Column, Relation, RelationName, TagPath};
 use crate::limits;
-use crate::names;
 
 /// What is shown, on one table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,17 +156,8 @@ fn share(share: &Share, ground: &Ground<'_>) -> Compiled {
             each.collect::<Vec<_>>().join(" || ")
         }
     };
-    let key = format!("rows:{}", relation.name);
-    let pad = |which: &str| {
-        format!(
-            "(SELECT k.{which} FROM {}.{} AS k WHERE k.id = {})",
-            names::PRIVATE_SCHEMA,
-            names::MASK_KEY_TABLE,
-            quote(&key)
-        )
-    };
-    let inner = format!("pg_catalog.sha256({} || pg_catalog.convert_to({whole}, 'UTF8'))", pad("inner_pad"));
-    let digest = format!("pg_catalog.sha256({} || {inner})", pad("outer_pad"));
+    let key = key::of_table("rows", &relation.name);
+    let digest = key::hmac(&key, &format!("pg_catalog.convert_to({whole}, 'UTF8')"));
     let bound = bound(&share.percent)
         .ok_or_else(|| Problem::new(format!("{} is not above 0 and below 100", share.percent)))?;
     let sql = format!(

@@ -4,7 +4,9 @@
 //! (parse), the command line (check, explain) and the session (entitle).
 
 mod check;
+mod encrypting;
 mod explain;
+mod generalisation;
 mod index;
 mod judge;
 mod kinds;
@@ -25,8 +27,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use check::check;
+pub use encrypting::encrypting;
 pub use explain::{ColumnExplanation, Explanation, RowsExplanation, explain};
+pub use generalisation::generalisations;
 pub use judge::entitle;
+pub use mask::anonymous::{Generalisation, Generalised};
 pub use model::Policy;
 pub use text::diagnostic::{Diagnostic, Severity};
 

@@ -15,6 +15,7 @@ use super::sqltext::ident;
 use crate::approval::Approved;
 use crate::catalog::{Column, Relation};
 use crate::entitlement::ColumnRule;
+use crate::names;
 
 /// What stands between a reader and a column.
 pub(crate) struct Worn {
@@ -142,9 +143,18 @@ impl<'a> Session<'a> {
             .map(|(_, policy, rule)| (policy, rule, *subject));
         let wanted = usual.into_iter().chain(floors).filter_map(|(policy, rule, person)| {
             let (mask, cells) = masking(rule, &person)?;
-            Some(Chosen { policy: &policy.name, applied: mask::apply(mask, &relation.name, column), cells })
+            Some(Chosen { policy: &policy.name, applied: mask::apply(mask, relation, column), cells })
         });
         self.put_on(wanted.collect(), relation, column)
+    }
+
+    /// Whose session it is, as masks that differ by subject know it: one for all its tables, also for an agent's tools.
+    fn whose(&self) -> String {
+        match (&self.user, &self.agent) {
+            (Some(user), _) => format!("user {}", user.id),
+            (None, Some(agent)) => format!("agent {}", agent.id),
+            (None, None) => String::new(),
+        }
     }
 
     /// What several masks, all wanted, come to.
@@ -173,6 +183,10 @@ impl<'a> Session<'a> {
         let mut cases = String::new();
         for one in &wanted {
             worn.keys.extend(one.applied.keys.iter().cloned());
+            if mask::asks_for_the_subject(&one.applied.mask) {
+                let key = names::SUBJECT_ATTRIBUTE.to_owned();
+                worn.reads.entry(key).or_default().insert(self.whose());
+            }
             let sql = one.applied.sql.clone();
             match one.cells.map(|cells| self.cells(cells, &ground, &mut worn)) {
                 // In every row: nothing weaker shows.
@@ -237,7 +251,7 @@ fn settle<'a>(mut wanted: Vec<Chosen<'a>>, relation: &Relation, column: &Column)
     for (n, one) in wanted.iter().enumerate() {
         for other in wanted.iter().skip(n + 1) {
             if mask::stricter(&one.applied.mask, &other.applied.mask) == Stricter::Neither {
-                let mut applied = mask::apply(&Mask::Null, &relation.name, column);
+                let mut applied = mask::apply(&Mask::Null, relation, column);
                 let (one, other) = (one.policy, other.policy);
                 applied.fallback =
                     Some(format!("neither '{one}' nor '{other}' surely shows less than the other"));

@@ -40,22 +40,37 @@ pub(super) fn snapshot(
 }
 
 fn catalog(config: &Config, entry: &Database) -> Result<Catalog, CliError> {
+    block_on(async {
+        let warehouse = connect(config, entry).await?;
+        warehouse.catalog().await.map_err(|error| {
+            CliError::because(format!("cannot read the catalog of database \"{}\"", entry.name), error)
+        })
+    })
+}
+
+/// Can the warehouse encrypt?
+pub(super) fn has_aes(config: &Config, entry: &Database) -> Result<bool, CliError> {
+    block_on(async {
+        let warehouse = connect(config, entry).await?;
+        let failed = |error| CliError::because(format!("cannot examine database \"{}\"", entry.name), error);
+        warehouse.has_aes().await.map_err(failed)
+    })
+}
+
+/// A database with Lanyard's own logins.
+pub(super) async fn connect(config: &Config, entry: &Database) -> Result<Warehouse, CliError> {
     let secrets = config.database_material(entry)?;
-    let failed = |error| {
-        CliError::because(format!("cannot read the catalog of database \"{}\"", entry.name), error).hint(
+    Warehouse::connect(
+        server::endpoint(entry, &secrets),
+        Login::new(names::BUILDER_ROLE, Secret::new(secrets.builder_password.as_str())),
+        Login::new(names::VENDOR_ROLE, Secret::new(secrets.vendor_password.as_str())),
+        entry.search_path.clone(),
+        config.node.clone(),
+    )
+    .await
+    .map_err(|error| {
+        CliError::because(format!("cannot connect to database \"{}\"", entry.name), error).hint(
             "`lanyard bootstrap` makes the roles this needs; `lanyard check --offline` needs no warehouse",
         )
-    };
-    block_on(async {
-        let warehouse = Warehouse::connect(
-            server::endpoint(entry, &secrets),
-            Login::new(names::BUILDER_ROLE, Secret::new(secrets.builder_password.as_str())),
-            Login::new(names::VENDOR_ROLE, Secret::new(secrets.vendor_password.as_str())),
-            entry.search_path.clone(),
-            config.node.clone(),
-        )
-        .await
-        .map_err(failed)?;
-        warehouse.catalog().await.map_err(failed)
     })
 }

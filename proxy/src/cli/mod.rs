@@ -11,7 +11,9 @@ mod demo;
 mod doctor;
 mod error;
 mod explain;
+mod generalise;
 mod governed;
+mod key;
 mod print;
 mod secret;
 mod serve;
@@ -58,6 +60,8 @@ Examples:
   lanyard bootstrap --dba-url postgres://dba@db/shop --grant-schema public
   lanyard check                                     do the policies compile against the warehouse?
   lanyard explain --as taylor --via marketing-agent --table public.customer_orders
+  lanyard generalise                                make the maps of k_anonymous masks
+  lanyard key rotate reversible:customers           a new version of a mask's key
   lanyard serve                                     start the proxy
   lanyard whois LANYARD_VENDED_1_2_018f…            who was this role in the database's log?
 
@@ -94,6 +98,11 @@ enum Command {
     User(user::UserCommand),
     /// What in the warehouse goes round Lanyard, and the SQL that mends it.
     Doctor(doctor::DoctorArgs),
+    /// Make the maps that `k_anonymous` masks read.
+    Generalise(generalise::GeneraliseArgs),
+    /// List, rotate and retire the keys of masks.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// Read the audit.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -208,6 +217,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -
         Command::Agent(command) => agent::run(command, out),
         Command::User(command) => user::run(command, &mut io::stdin(), out),
         Command::Doctor(args) => doctor::run(args, out),
+        Command::Generalise(args) => generalise::run(args, out),
+        Command::Key(command) => key::run(command, out),
         Command::Audit(command) => audit::run(command, out),
     }?;
     out.flush()?;

@@ -4,6 +4,7 @@ mod bootstrap;
 mod doctor;
 mod floor;
 mod login;
+mod masks;
 mod roles;
 mod rows;
 mod server;

@@ -288,7 +288,7 @@ fn views_are_named_by_what_they_show() {
     assert!(!one.view.barrier);
     assert_eq!(one.view.name.len(), 34);
     assert!(one.view.name.starts_with("v_"));
-    assert!(one.view.keys.iter().eq(["table:public.\"odd\" name"]));
+    assert!(one.view.keys.iter().eq(["table:public.\"\"\"odd\"\" name\""]));
     assert!(matches!(&one.columns["c"], ColumnRule::Masked { mask: "hash", policy } if policy == "m"));
     let mut changed = snapshot(text);
     for relation in changed.catalog.relations.values_mut() {
