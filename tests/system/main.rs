@@ -12,6 +12,7 @@ mod majors;
 mod matrix;
 mod pipeline;
 mod promises;
+mod purposes;
 mod relations;
 mod scenario;
 mod starting;
