@@ -8,5 +8,6 @@ mod floor;
 mod frames;
 mod pipeline;
 mod promises;
+mod purposes;
 mod scenario;
 mod support;

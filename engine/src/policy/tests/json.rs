@@ -126,6 +126,15 @@ fn the_json_of_the_reference_is_two_policies_of_the_sample() {
     assert_eq!(read, [sample[3].clone(), sample[4].replace("secrets\n", "secrets (shadow)\n")]);
 }
 
+#[test]
+fn the_approvals_of_the_reference_are_read() -> Result<(), serde_json::Error> {
+    let json = REFERENCE.split("```json\n").nth(2).and_then(|b| b.split("```").next()).expect("an example");
+    let read: Vec<crate::approval::Approval> = serde_json::from_str(json)?;
+    assert_eq!(read.iter().map(|a| a.id.as_str()).collect::<Vec<_>>(), ["request-17", "request-18"]);
+    assert_eq!(serde_json::to_value(&read)?, serde_json::from_str::<Value>(json)?);
+    Ok(())
+}
+
 /// Changes that make a policy nobody can read, each with a word of what is said about it.
 #[test]
 fn json_that_is_no_policy_is_refused_with_a_place() {
