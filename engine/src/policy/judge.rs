@@ -28,6 +28,9 @@ use crate::snapshot::Snapshot;
 /// The tag of what appeared after the last look.
 pub(crate) const NEW: &str = TagPath::NEW;
 
+/// Name -> access, in order.
+type Tables = Vec<(String, Arc<Access>)>;
+
 /// What a principal may do, with every relation of the snapshot's catalog.
 ///
 /// # Errors
@@ -36,7 +39,7 @@ pub(crate) const NEW: &str = TagPath::NEW;
 pub fn entitle(snapshot: &Snapshot, principal: &Principal) -> Result<Entitlement, Refusal> {
     let session = Session::of(snapshot, principal)?;
     // In order of schema, then name.
-    let mut by_schema: Vec<(String, Vec<(String, Arc<Access>)>)> = Vec::new();
+    let mut by_schema: Vec<(String, Tables)> = Vec::new();
     let mut session_attributes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for number in session.reachable() {
         let ruled = session.ruled(number);
