@@ -157,11 +157,12 @@ fn alike<I: Ord + Clone + ToString>(
     looks: impl Fn(&Snapshot, &I) -> Option<String>,
 ) -> Vec<Vec<I>> {
     let ids: BTreeSet<I> = all(old).into_iter().chain(all(new)).collect();
-    let mut kinds: BTreeMap<(Option<String>, Option<String>, Option<String>), Vec<I>> = BTreeMap::new();
+    // As the old side looks, as the new one does, and the id where something names it.
+    let mut kinds: BTreeMap<[Option<String>; 3], Vec<I>> = BTreeMap::new();
     for id in ids {
         let name = id.to_string();
         let own = named.0.contains(&name).then_some(name);
-        kinds.entry((looks(old, &id), looks(new, &id), own)).or_default().push(id);
+        kinds.entry([looks(old, &id), looks(new, &id), own]).or_default().push(id);
     }
     kinds.into_values().collect()
 }

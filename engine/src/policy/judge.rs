@@ -27,6 +27,9 @@ use crate::snapshot::Snapshot;
 /// The tag of what appeared after the last look.
 pub(crate) const NEW: &str = "New";
 
+/// A relation's name, and what may be done with it.
+type Named = (String, Arc<Access>);
+
 /// What a principal may do, with every relation of the snapshot's catalog.
 ///
 /// # Errors
@@ -35,7 +38,7 @@ pub(crate) const NEW: &str = "New";
 pub fn entitle(snapshot: &Snapshot, principal: &Principal) -> Result<Entitlement, Refusal> {
     let session = Session::of(snapshot, principal)?;
     // In order of schema, then name.
-    let mut by_schema: Vec<(String, Vec<(String, Arc<Access>)>)> = Vec::new();
+    let mut by_schema: Vec<(String, Vec<Named>)> = Vec::new();
     let mut session_attributes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for number in session.reachable() {
         let ruled = session.ruled(number);
