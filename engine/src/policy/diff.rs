@@ -157,6 +157,7 @@ fn alike<I: Ord + Clone + ToString>(
     looks: impl Fn(&Snapshot, &I) -> Option<String>,
 ) -> Vec<Vec<I>> {
     let ids: BTreeSet<I> = all(old).into_iter().chain(all(new)).collect();
+    // As the old side looks, as the new one does, and the id where something names it.
     let mut kinds: BTreeMap<[Option<String>; 3], Vec<I>> = BTreeMap::new();
     for id in ids {
         let name = id.to_string();

@@ -28,8 +28,8 @@ use crate::snapshot::Snapshot;
 /// The tag of what appeared after the last look.
 pub(crate) const NEW: &str = TagPath::NEW;
 
-/// Name -> access, in order.
-type Tables = Vec<(String, Arc<Access>)>;
+/// A relation's name, and what may be done with it.
+type Named = (String, Arc<Access>);
 
 /// What a principal may do, with every relation of the snapshot's catalog.
 ///
@@ -39,7 +39,7 @@ type Tables = Vec<(String, Arc<Access>)>;
 pub fn entitle(snapshot: &Snapshot, principal: &Principal) -> Result<Entitlement, Refusal> {
     let session = Session::of(snapshot, principal)?;
     // In order of schema, then name.
-    let mut by_schema: Vec<(String, Tables)> = Vec::new();
+    let mut by_schema: Vec<(String, Vec<Named>)> = Vec::new();
     let mut session_attributes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for number in session.reachable() {
         let ruled = session.ruled(number);
