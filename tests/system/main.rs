@@ -10,3 +10,4 @@ mod pipeline;
 mod promises;
 mod scenario;
 mod support;
+mod wire;

@@ -13,6 +13,7 @@ use crate::refusal::{Code, Refusal};
 use crate::released::{Enforced, RawSql};
 
 use super::edit::{self, Edit};
+use super::named::{Named, Prepared};
 use super::statement::{Change, Plan, Walk};
 use super::{parse, resolve, scan, verify};
 
@@ -34,8 +35,12 @@ pub struct Context<'a> {
 /// What a statement does to the session's own state, for the session to follow once it has run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// DEALLOCATE of one prepared statement, by the client's name; the session sends [`deallocate`] instead.
-    Deallocate(String),
+    /// PREPARE, under a name that the session chooses ([`super::rename`]).
+    Prepare(Named, Arc<Prepared>),
+    /// EXECUTE of a prepared statement: what that touches is on record with it.
+    Execute(Named),
+    /// DEALLOCATE of one prepared statement.
+    Deallocate(Named),
     /// MOVE in a cursor: its name, and how far (`FORWARD 2`). Where the name is a portal of the protocol's, the session sends
     /// [`move_cursor`] instead.
     Move(String, String),
@@ -58,8 +63,8 @@ pub struct Judged {
     pub objects: Objects,
     /// The ruling.
     pub disposition: Disposition,
-    /// What it does to the session.
-    pub effects: Vec<Effect>,
+    /// What it does to the session, each with the index of the statement that does it, in order.
+    pub effects: Vec<(usize, Effect)>,
     /// What the client is told of how policy shaped the result, where it did.
     pub notice: Option<Arc<str>>,
     /// The ruling is the same whatever whole numbers stand in it (see [`super::template`]).
@@ -132,6 +137,7 @@ fn numbers_are_data(plan: &Plan, statements: usize) -> bool {
         Change::Through { .. }
         | Change::Literal { .. }
         | Change::CopyQuery { .. }
+        | Change::Name { .. }
         | Change::Statement { .. } => false,
     });
     statements == 1
@@ -141,7 +147,7 @@ fn numbers_are_data(plan: &Plan, statements: usize) -> bool {
 }
 
 /// The words of the completeness notice (wire.md, "To an agent").
-fn completeness(objects: &[ObjectUse]) -> Option<Arc<str>> {
+pub(super) fn completeness(objects: &[ObjectUse]) -> Option<Arc<str>> {
     let mut said: Vec<String> = Vec::new();
     for object in objects {
         for policy in &object.filters {
@@ -155,7 +161,7 @@ fn completeness(objects: &[ObjectUse]) -> Option<Arc<str>> {
     (!said.is_empty()).then(|| said.join("; ").into())
 }
 
-fn disposition(objects: &[ObjectUse]) -> Disposition {
+pub(super) fn disposition(objects: &[ObjectUse]) -> Disposition {
     if objects.iter().any(|o| !o.masks.is_empty()) {
         Disposition::Masked
     } else if objects.iter().any(|o| !o.filters.is_empty()) {
@@ -163,12 +169,6 @@ fn disposition(objects: &[ObjectUse]) -> Disposition {
     } else {
         Disposition::Allowed
     }
-}
-
-/// The text for a DEALLOCATE of a statement whose name upstream is ours.
-#[must_use]
-pub fn deallocate(upstream_name: &str) -> Enforced {
-    Enforced::new(format!("DEALLOCATE {}", resolve::quote(upstream_name)).into())
 }
 
 /// The text for a MOVE in a portal whose name upstream is ours.

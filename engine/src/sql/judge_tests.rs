@@ -117,6 +117,64 @@ fn relations_are_replaced_wherever_they_stand() {
 }
 
 #[test]
+fn prepared_statements_are_judged_like_their_statements() {
+    let p = r#""lanyard_placeholder""#;
+    for (sql, expected) in [
+        ("PREPARE p AS SELECT * FROM customers", format!("PREPARE {p} AS SELECT * FROM {C}")),
+        (
+            "/* x */ PREPARE/**/\"a b\"(int, text) AS INSERT INTO orders (id) VALUES ($1)",
+            format!("  PREPARE {p}(int, text) AS INSERT INTO {O} (id) VALUES ($1)"),
+        ),
+        ("EXECUTE p (lower('A'), 2)", format!("EXECUTE {p} (pg_catalog.\"lower\"('A'), 2)")),
+        ("DEALLOCATE p", format!("DEALLOCATE {p}")),
+        ("DEALLOCATE PREPARE p", format!("DEALLOCATE PREPARE {p}")),
+        ("DEALLOCATE prepare", format!("DEALLOCATE {p}")),
+        ("EXPLAIN EXECUTE p", format!("EXPLAIN EXECUTE {p}")),
+        (
+            "EXPLAIN (COSTS off, FORMAT json) EXECUTE p(1)",
+            format!("EXPLAIN (COSTS off, FORMAT json) EXECUTE {p}(1)"),
+        ),
+        (
+            "PREPARE execute AS SELECT 1; EXECUTE execute; DEALLOCATE ALL; SELECT id FROM orders",
+            format!("PREPARE {p} AS SELECT 1; EXECUTE {p}; DEALLOCATE ALL; SELECT id FROM {O}"),
+        ),
+    ] {
+        becomes(sql, &expected);
+    }
+    for (sql, code) in [
+        ("PREPARE p AS SELECT * FROM payroll", Code::UndefinedTable),
+        ("PREPARE p AS INSERT INTO customers VALUES (1)", Code::Policy),
+        ("PREPARE p AS SELECT pg_read_file('x')", Code::Policy),
+        ("PREPARE p (regclass) AS SELECT $1", Code::Policy),
+        ("PREPARE p (lanyard.t) AS SELECT 1", Code::Policy),
+        ("PREPARE p AS SELECT 1 INTO t", Code::Policy),
+        ("PREPARE p AS CREATE TABLE t (a int)", Code::Syntax),
+        ("EXECUTE p ('payroll'::regclass)", Code::UndefinedTable),
+        ("EXECUTE p ((SELECT 1 FROM payroll))", Code::UndefinedTable),
+        ("EXECUTE p (pg_read_file('x'))", Code::Policy),
+        ("CREATE TABLE t AS EXECUTE p", Code::Policy),
+        ("EXPLAIN ANALYZE EXECUTE p", Code::Policy),
+        ("EXPLAIN (VERBOSE) EXECUTE p", Code::Policy),
+        ("EXECUTE U&\"p\"", Code::Unsupported),
+        ("PREPARE U&\"p\" AS SELECT 1", Code::Unsupported),
+    ] {
+        refused(sql, code);
+    }
+    let judged = run("PREPARE p AS SELECT id FROM orders; SELECT ssn FROM customers").expect("judged");
+    let sql = "PREPARE p AS SELECT id FROM orders; SELECT ssn FROM customers";
+    assert_eq!(rename(sql, &judged, &[]).map(|_| ()), None);
+    assert_eq!(rename(sql, &judged, &["a".into(), "b".into()]).map(|_| ()), None);
+    let named = rename(sql, &judged, &["lanyard_7".into()]).expect("one name");
+    assert!(named.enforced.for_record().starts_with("PREPARE \"lanyard_7\" AS"));
+    let Some((0, Effect::Prepare(_, prepared))) = named.effects.first() else {
+        panic!("{:?}", named.effects)
+    };
+    let later = named.prepared(prepared);
+    assert_eq!((later.disposition, later.objects.len()), (Disposition::Allowed, 1));
+    assert!(later.may_be_executed() && !named.may_be_executed());
+}
+
+#[test]
 fn ctes_shadow_as_in_postgresql() {
     becomes(
         "WITH customers AS (SELECT 1 AS one) SELECT * FROM customers",
@@ -264,8 +322,6 @@ fn statements_functions_and_settings_off_the_list_are_refused() {
         refused(sql, Code::Policy);
     }
     for sql in [
-        "PREPARE p AS SELECT 1",
-        "EXECUTE p",
         "COPY orders FROM STDIN",
         "SELECT * FROM ONLY orders",
         "SELECT * FROM orders TABLESAMPLE system (1)",
@@ -357,8 +413,9 @@ fn a_ruling_says_what_it_touched() {
     let batch = run("BEGIN; DELETE FROM orders; COMMIT").expect("allowed");
     assert_eq!((&*batch.operation, batch.statements), ("BEGIN,DELETE,COMMIT", 3));
     assert_eq!(batch.disposition, Disposition::Allowed);
-    assert_eq!(run("DEALLOCATE \"A\"").expect("allowed").effects, [Effect::Deallocate("A".into())]);
-    assert_eq!(run("DISCARD ALL").expect("allowed").effects, [Effect::DeallocateAll]);
+    let effects = run("SELECT 1; DEALLOCATE \"A\"").expect("allowed").effects;
+    assert!(matches!(effects.as_slice(), [(1, Effect::Deallocate(named))] if &*named.name == "A"));
+    assert_eq!(run("DISCARD ALL").expect("allowed").effects, [(0, Effect::DeallocateAll)]);
 }
 
 #[test]
@@ -429,7 +486,7 @@ fn moves_say_where_and_how_far() {
         ("MOVE RELATIVE -3 IN c", "RELATIVE -3"),
     ] {
         let effects = run(sql).map(|judged| judged.effects);
-        assert_eq!(effects, Ok(vec![Effect::Move("c".into(), way.into())]), "{sql}");
+        assert_eq!(effects, Ok(vec![(0, Effect::Move("c".into(), way.into()))]), "{sql}");
     }
     assert_eq!(run("FETCH ALL c").map(|judged| judged.effects), Ok(Vec::new()));
     refused("MOVE lanyard_7", Code::Policy);
@@ -563,6 +620,6 @@ fn only_what_lets_go_of_prepared_statements_says_so() {
         ("SELECT 1", false),
     ] {
         let judged = run(sql).expect("allowed");
-        assert_eq!(judged.effects.contains(&Effect::DeallocateAll), lets_go, "{sql}");
+        assert_eq!(judged.effects.contains(&(0, Effect::DeallocateAll)), lets_go, "{sql}");
     }
 }

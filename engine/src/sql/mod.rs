@@ -9,6 +9,7 @@ mod functions;
 mod judge;
 #[cfg(test)]
 pub(crate) mod judge_tests;
+mod named;
 mod parse;
 mod reference;
 mod resolve;
@@ -22,6 +23,7 @@ mod verify;
 pub mod virtual_catalog;
 
 pub use edit::{Edit, original_offset};
-pub use judge::{Context, Effect, Judged, RESERVED_NAMES, deallocate, judge, move_cursor};
+pub use judge::{Context, Effect, Judged, RESERVED_NAMES, judge, move_cursor};
+pub use named::{Named, Prepared, rename};
 pub use settings::{Setting, may_show, says, setting};
 pub use stamp::stamp;

@@ -31,6 +31,8 @@ pub(super) enum Change {
     Literal { at: usize, text: String },
     /// `COPY t (columns) TO` whose relation stands at this byte becomes COPY of this query.
     CopyQuery { at: usize, query: String },
+    /// The prepared statement that the statement of this index names is called [`super::named::PLACEHOLDER`].
+    Name { index: usize },
     /// The whole statement of this index becomes this constant.
     Statement { index: usize, text: &'static str },
 }
@@ -42,7 +44,7 @@ pub(super) struct Plan {
     pub(super) changes: Vec<Change>,
     pub(super) operation: String,
     pub(super) objects: Vec<ObjectUse>,
-    pub(super) effects: Vec<Effect>,
+    pub(super) effects: Vec<(usize, Effect)>,
 }
 
 struct Frame<'t> {
@@ -89,6 +91,7 @@ impl<'t, 'c> Walk<'t, 'c> {
 
     /// Judges one raw statement.
     pub(super) fn statement(&mut self, raw: &'t nodes::RawStmt) -> Verdict {
+        let before = std::mem::take(&mut self.plan.objects);
         let kind = self.begin(raw)?;
         if !self.plan.operation.is_empty() {
             self.plan.operation.push(',');
@@ -106,6 +109,12 @@ impl<'t, 'c> Walk<'t, 'c> {
                 ));
             }
             self.node(&frame)?;
+        }
+        self.prepared();
+        for object in before {
+            if !self.plan.objects.contains(&object) {
+                self.plan.objects.push(object);
+            }
         }
         self.index += 1;
         Ok(())

@@ -23,7 +23,7 @@ impl<'t> Walk<'t, '_> {
             Node::UpdateStmt(_) => "UPDATE",
             Node::DeleteStmt(_) => "DELETE",
             Node::MergeStmt(_) => "MERGE",
-            Node::ExplainStmt(explain) => return self.explain(explain),
+            Node::ExplainStmt(explain) => return self.explain(raw, explain),
             Node::DeclareCursorStmt(cursor) => return self.declare(cursor),
             Node::CopyStmt(copy) => return self.copy(copy),
             Node::VariableSetStmt(set) => return self.set(raw, set),
@@ -32,7 +32,7 @@ impl<'t> Walk<'t, '_> {
             Node::FetchStmt(fetch) => {
                 cursor_name(fetch.portalname())?;
                 if let (true, Some(name)) = (fetch.ismove, fetch.portalname()) {
-                    self.plan.effects.push(Effect::Move(name.to_owned(), way(fetch)));
+                    self.plan.effects.push((self.index, Effect::Move(name.to_owned(), way(fetch))));
                 }
                 return Ok("FETCH");
             }
@@ -42,21 +42,13 @@ impl<'t> Walk<'t, '_> {
                 const DISCARD_ALL: u32 = 0;
                 // DISCARD PLANS, SEQUENCES and TEMP leave prepared statements.
                 if discard.target == DISCARD_ALL {
-                    self.plan.effects.push(Effect::DeallocateAll);
+                    self.plan.effects.push((self.index, Effect::DeallocateAll));
                 }
                 return Ok("DISCARD");
             }
-            Node::DeallocateStmt(statement) => {
-                self.plan.effects.push(match statement.name() {
-                    Some(name) => Effect::Deallocate(name.to_owned()),
-                    None => Effect::DeallocateAll,
-                });
-                return Ok("DEALLOCATE");
-            }
-            Node::PrepareStmt(_) | Node::ExecuteStmt(_) => {
-                return Err(Refusal::new(Code::Unsupported, "PREPARE and EXECUTE as SQL are not supported")
-                    .hint("use the protocol's prepared statements, as drivers do"));
-            }
+            Node::PrepareStmt(prepare) => return self.prepare(raw, prepare),
+            Node::ExecuteStmt(execute) => return self.execute(raw, execute, &["execute"]),
+            Node::DeallocateStmt(statement) => return self.deallocate(raw, statement),
             _ => {
                 return Err(Refusal::new(Code::Policy, "this kind of statement is not allowed")
                     .hint("SELECT, INSERT, UPDATE, DELETE, COPY … TO STDOUT, EXPLAIN, cursors, transactions and some SETs are"));
@@ -66,7 +58,11 @@ impl<'t> Walk<'t, '_> {
         Ok(kind)
     }
 
-    fn explain(&mut self, explain: &'t nodes::ExplainStmt) -> Result<&'static str, Refusal> {
+    fn explain(
+        &mut self,
+        raw: &'t nodes::RawStmt,
+        explain: &'t nodes::ExplainStmt,
+    ) -> Result<&'static str, Refusal> {
         for option in explain.options().iter() {
             let name = option.defname().unwrap_or_default().to_ascii_lowercase();
             match name.as_str() {
@@ -91,6 +87,9 @@ impl<'t> Walk<'t, '_> {
             | Node::UpdateStmt(_)
             | Node::DeleteStmt(_)
             | Node::MergeStmt(_)) => self.push(node, 1, 0),
+            Node::ExecuteStmt(execute) => {
+                self.execute(raw, execute, &["explain", "execute"])?;
+            }
             _ => {
                 return Err(Refusal::new(Code::Policy, "EXPLAIN of this kind of statement is not allowed"));
             }

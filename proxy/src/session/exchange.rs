@@ -13,7 +13,7 @@ use lanyard_engine::record::{
 };
 use lanyard_engine::refusal::{Code, Refusal};
 use lanyard_engine::released::{Enforced, Ledger as _, LedgerFull, RawSql, Released};
-use lanyard_engine::sql::{self, Judged};
+use lanyard_engine::sql::Judged;
 
 use crate::observe::{Direction, Metrics};
 use crate::vend::Granted;
@@ -55,6 +55,8 @@ pub(super) struct Run {
     pub(super) number: u64,
     /// The row limit of an Execute, 0 for none: as many rows have come when it is suspended.
     pub(super) rows_max: u32,
+    /// How many statements of a Query are completed.
+    pub(super) done: usize,
     /// SQLSTATE of the error it ended with.
     pub(super) failed: Option<String>,
 }
@@ -227,6 +229,7 @@ impl Exchange {
             bytes: 0,
             number: self.count,
             rows_max: 0,
+            done: 0,
             failed: None,
         };
         Ok((run, released))
@@ -323,37 +326,6 @@ impl Exchange {
             | Pending::Sync
             | Pending::Refused { .. } => None,
         }
-    }
-
-    /// What a finished statement did to the session. Statements that a pipelining client prepared behind it stay: drivers
-    /// put `DISCARD ALL` in front of the next user's first statement.
-    pub(super) fn follow(&mut self, run: &Run) {
-        for effect in &run.judged.effects {
-            match effect {
-                sql::Effect::Deallocate(name) => {
-                    if self.statements.get(name).is_some_and(|s| s.number <= run.number) {
-                        self.statements.remove(name);
-                    }
-                }
-                sql::Effect::Move(..) => {}
-                sql::Effect::DeallocateAll => self.statements.retain(|_, s| s.number > run.number),
-            }
-        }
-    }
-
-    /// Is a statement under way that will have let go of all prepared statements before the next message is looked at?
-    pub(super) fn is_letting_go(&self) -> bool {
-        self.pending.iter().any(|pending| match pending {
-            Pending::Query(run) | Pending::Execute(run) => {
-                run.judged.effects.contains(&sql::Effect::DeallocateAll)
-            }
-            Pending::Parse { .. }
-            | Pending::Bind { .. }
-            | Pending::Describe
-            | Pending::Close
-            | Pending::Sync
-            | Pending::Refused { .. } => false,
-        })
     }
 }
 

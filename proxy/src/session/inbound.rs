@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use lanyard_engine::refusal::{Code, Refusal};
-use lanyard_engine::sql::{self, Effect, Judged};
+use lanyard_engine::sql;
 
 use crate::wire::frame::Frame;
 use crate::wire::inbound::{self, Inbound, Malformed, Object};
 use crate::wire::outgoing::{Outgoing, write};
 
 use super::exchange::{Exchange, Pending, Portal, Statement};
+use super::named::{duplicate, unknown_statement};
 
 /// A reserved name that nothing in the warehouse has.
 const NOBODY: &str = "lanyard_none";
@@ -105,59 +106,22 @@ impl Exchange {
         let (judged, judge_us) = self.judge(&text);
         let released = judged.and_then(|judged| {
             let (text, judged) = self.renamed(&text, judged)?;
+            self.clash(&judged)?;
             self.release(&text, &judged, &judged.enforced, "simple", judge_us)
         });
         match released {
             Ok((run, released)) => {
                 write(out, Outgoing::Query { stamp: &self.stamp, text: released });
+                self.begun(&run);
                 self.pending.push_back(Pending::Query(run));
             }
             Err(refusal) => self.refused_message(true, &text, refusal, judge_us, out),
         }
     }
 
-    /// DEALLOCATE of a statement that the protocol prepared, MOVE in a portal that it bound: their names in the warehouse
-    /// are ours.
-    ///
-    /// What a MOVE runs is what the portal was bound to: that goes on record with it.
-    fn renamed(&self, text: &Arc<str>, judged: Arc<Judged>) -> Result<(Arc<str>, Arc<Judged>), Refusal> {
-        for effect in &judged.effects {
-            let (enforced, runs) = match effect {
-                Effect::Deallocate(name) => match self.statements.get(name) {
-                    Some(statement) => (sql::deallocate(&statement.upstream), None),
-                    None => return Err(unknown_statement(name)),
-                },
-                // Else a cursor that a judged DECLARE made.
-                Effect::Move(name, way) => match self.portals.get(name) {
-                    Some(portal) => (sql::move_cursor(way, &portal.upstream), Some(&portal.statement)),
-                    None => continue,
-                },
-                Effect::DeallocateAll => continue,
-            };
-            if judged.statements > 1 {
-                return Err(Refusal::new(
-                    Code::Unsupported,
-                    "DEALLOCATE by name and MOVE in a portal must be sent alone",
-                ));
-            }
-            let mut renamed = Judged { enforced, edits: Vec::new(), ..(*judged).clone() };
-            let Some(statement) = runs else {
-                return Ok((Arc::clone(text), Arc::new(renamed)));
-            };
-            renamed.objects.clone_from(&statement.judged.objects);
-            renamed.disposition = statement.judged.disposition;
-            return Ok((format!("{text}\n-- portal: {}", statement.text).into(), Arc::new(renamed)));
-        }
-        Ok((Arc::clone(text), judged))
-    }
-
     fn parse(&mut self, name: String, text: Arc<str>, types: &[u8], out: &mut BytesMut) {
-        if !name.is_empty() && self.statements.contains_key(&name) && !self.is_letting_go() {
-            let refusal = Refusal::new(
-                Code::DuplicateStatement,
-                format!("prepared statement \"{name}\" already exists"),
-            );
-            return self.refused_message(false, &text, refusal, 0, out);
+        if !name.is_empty() && self.exists(&name) {
+            return self.refused_message(false, &text, duplicate(&name), 0, out);
         }
         let (judged, judge_us) = self.judge(&text);
         let judged = judged.and_then(|judged| {
@@ -240,9 +204,14 @@ impl Exchange {
                 .hint("read a cursor made by DECLARE with FETCH");
             return self.refused_message(false, "", refusal, 0, out);
         };
-        match self.release(&statement.text, &statement.judged, &statement.judged.enforced, "extended", 0) {
+        let judged = &statement.judged;
+        let released = self
+            .clash(judged)
+            .and_then(|()| self.release(&statement.text, judged, &judged.enforced, "extended", 0));
+        match released {
             Ok((mut run, released)) => {
                 run.rows_max = u32::from_be_bytes(rows_max);
+                self.begun(&run);
                 write(out, Outgoing::Execute { portal: &upstream, rows_max, released });
                 self.pending.push_back(Pending::Execute(run));
             }
@@ -286,10 +255,6 @@ impl Exchange {
             answered: false,
         });
     }
-}
-
-fn unknown_statement(name: &str) -> Refusal {
-    Refusal::new(Code::UnknownStatement, format!("prepared statement \"{name}\" does not exist"))
 }
 
 /// Does a Parse ask for a parameter of `regclass` or its like (or of arrays of them)? PostgreSQL reads and prints those

@@ -6,7 +6,7 @@ use bytes::{BufMut, BytesMut};
 use lanyard_engine::entitlement::Entitlement;
 use lanyard_engine::record::Disposition;
 use lanyard_engine::refusal::Code;
-use lanyard_engine::sql::{Judged, original_offset};
+use lanyard_engine::sql::{Effect, Judged, original_offset};
 
 use crate::wire::backend::{field, fields, message};
 
@@ -46,7 +46,14 @@ pub(super) fn relay(
                 b'S' | b'V' | b'C' => field(out, code, &value),
                 b'M' => match generic_message(&state).filter(|_| shaped) {
                     Some(text) => field(out, code, text),
-                    None => field(out, code, &with_our_names_replaced(&value, entitlement)),
+                    None => {
+                        let text = with_our_names_replaced(&value, entitlement);
+                        field(
+                            out,
+                            code,
+                            &about.map_or(text.as_str().into(), |a| with_client_names(&text, a.judged)),
+                        );
+                    }
                 },
                 b'P' => {
                     if let Some(position) = about.and_then(|a| position(a, &value)) {
@@ -99,6 +106,20 @@ fn with_our_names_replaced(text: &str, entitlement: &Entitlement) -> String {
         for access in entitlement.iter() {
             if text.contains(&access.view.name) {
                 text = text.replace(&access.view.name, &access.relation.name);
+            }
+        }
+    }
+    text
+}
+
+/// Names of prepared statements become the client's own.
+fn with_client_names<'a>(text: &'a str, judged: &Judged) -> Cow<'a, str> {
+    let mut text = Cow::Borrowed(text);
+    for (_, effect) in &judged.effects {
+        if let Effect::Prepare(named, _) | Effect::Execute(named) | Effect::Deallocate(named) = effect {
+            let ours = format!("\"{}\"", named.upstream);
+            if text.contains(&ours) {
+                text = text.replace(&ours, &format!("\"{}\"", named.name)).into();
             }
         }
     }

@@ -150,6 +150,7 @@ impl Exchange {
         let rows = backend::tag_rows(body);
         if let Some(Pending::Query(run) | Pending::Execute(run)) = self.pending.front_mut() {
             run.rows += rows.unwrap_or(0);
+            run.done += 1;
             if let Some(text) = messages::completeness(&run.judged, rows)
                 && !self.noticed.contains(&*text)
             {
@@ -166,9 +167,7 @@ impl Exchange {
             return;
         }
         if let Some(Pending::Execute(run)) = self.pending.pop_front() {
-            if status == Status::Ok {
-                self.follow(&run);
-            }
+            self.follow(&run, if status == Status::Ok { usize::MAX } else { 0 });
             self.complete(run, status);
         }
     }
@@ -178,9 +177,7 @@ impl Exchange {
         match self.pending.pop_front() {
             Some(Pending::Query(run)) => {
                 let status = if run.failed.is_some() { Status::Failed } else { Status::Ok };
-                if status == Status::Ok {
-                    self.follow(&run);
-                }
+                self.follow(&run, run.done);
                 self.complete(run, status);
             }
             Some(Pending::Refused { in_query: true, .. } | Pending::Sync) => {}
@@ -240,7 +237,10 @@ impl Exchange {
                     self.skipping = true;
                     break;
                 }
-                Some(Pending::Execute(run) | Pending::Query(run)) => self.complete(run, Status::Skipped),
+                Some(Pending::Execute(run) | Pending::Query(run)) => {
+                    self.follow(&run, 0);
+                    self.complete(run, Status::Skipped);
+                }
                 Some(Pending::Parse { name, statement }) => {
                     self.settled = statement.number;
                     if self.statements.get(&name).is_some_and(|s| s.number == statement.number) {
