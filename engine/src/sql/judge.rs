@@ -14,8 +14,9 @@ use crate::released::{Enforced, RawSql};
 
 use super::edit::{self, Edit};
 use super::named::{Named, Prepared};
+use super::paths::{Paths, Step};
 use super::statement::{Change, Plan, Walk};
-use super::{parse, resolve, scan, verify};
+use super::{parse, resolve, scan, search_path, verify};
 
 /// What the names of prepared statements and portals that the session makes in the warehouse begin with. No cursor may be
 /// called so: FETCH would run what an Execute has to put on record.
@@ -26,8 +27,10 @@ pub const RESERVED_NAMES: &str = "lanyard_";
 pub struct Context<'a> {
     /// What this principal may do.
     pub entitlement: &'a Entitlement,
-    /// Schemas unqualified names are looked up in, after pg_catalog.
+    /// Schemas unqualified names are looked up in, after pg_catalog where that is not among them: the session's default.
     pub search_path: &'a [String],
+    /// What the session did to the path; absent where nothing.
+    pub paths: Option<&'a Paths>,
     /// The database's name in the warehouse, for three-part names.
     pub database: &'a str,
 }
@@ -44,6 +47,12 @@ pub enum Effect {
     /// MOVE in a cursor: its name, and how far (`FORWARD 2`). Where the name is a portal of the protocol's, the session sends
     /// [`move_cursor`] instead.
     Move(String, String),
+    /// A step of the search path or of the transaction it hangs on.
+    Path(Step),
+    /// A SELECT that stands for SHOW: the command tag is SHOW's.
+    Show,
+    /// COPY FROM STDIN: the client's data follows.
+    CopyIn,
     /// DEALLOCATE ALL or DISCARD ALL: prepared statements are gone.
     DeallocateAll,
 }
@@ -101,8 +110,12 @@ fn judge_text(text: &str, context: &Context<'_>) -> Result<Judged, Refusal> {
             format!("a message of {} statements is over the limit of {}", tree.len(), limits::STATEMENTS_MAX),
         ));
     }
+    let plain = Paths::default();
+    let paths = context.paths.unwrap_or(&plain);
+    let ahead = search_path::ahead(&tree, context, paths)?;
     let mut walk = Walk::new(text, *context);
-    for statement in tree.iter() {
+    for (index, statement) in tree.iter().enumerate() {
+        walk.look_in(ahead.get(index).unwrap_or(paths.current()).as_deref());
         walk.statement(statement)?;
     }
     let plan = walk.finish();

@@ -54,7 +54,10 @@ fn entitlement() -> Entitlement {
 pub(super) fn run(sql: &str) -> Result<Judged, Refusal> {
     let entitlement = entitlement();
     let path = ["public".to_owned()];
-    judge(RawSql::new(sql), &Context { entitlement: &entitlement, search_path: &path, database: "shop" })
+    judge(
+        RawSql::new(sql),
+        &Context { entitlement: &entitlement, search_path: &path, paths: None, database: "shop" },
+    )
 }
 
 fn becomes(sql: &str, expected: &str) {
@@ -175,6 +178,53 @@ fn prepared_statements_are_judged_like_their_statements() {
 }
 
 #[test]
+fn the_search_path_is_followed() {
+    let shown = |of: &str| {
+        format!(
+            "pg_catalog.replace(pg_catalog.regexp_replace({of}, '(, )?pg_temp$', ''), 'lanyard_outside_', '')"
+        )
+    };
+    for (sql, expected) in [
+        ("SET search_path = app", " SET search_path TO 'app', 'pg_temp' ".to_owned()),
+        ("SET LOCAL search_path TO \"$user\", secret, \"It's\"",
+         " SET LOCAL search_path TO '$user', 'lanyard_outside_secret', 'lanyard_outside_It''s', 'pg_temp' ".into()),
+        ("SET SCHEMA 'app'", " SET search_path TO 'app', 'pg_temp' ".into()),
+        ("SET search_path TO DEFAULT", "SET search_path TO DEFAULT".into()),
+        ("RESET search_path", "RESET search_path".into()),
+        ("SHOW search_path",
+         format!(" SELECT {} AS search_path ", shown("pg_catalog.current_setting('search_path')"))),
+        ("SELECT pg_catalog.set_config('search_path', '', false)",
+         format!(" SELECT {} AS \"set_config\" ", shown("pg_catalog.set_config('search_path', 'pg_temp', false)"))),
+        ("SELECT set_config('search_path', 'App,  \"Se\"\"cret\"', true) AS x",
+         format!(" SELECT {} AS \"x\" ", shown(
+             "pg_catalog.set_config('search_path', 'App,  \"lanyard_outside_Se\"\"cret\", pg_temp', true)"))),
+        // Later statements of the message find the new path.
+        ("SET search_path = app; SELECT * FROM customers",
+         " SET search_path TO 'app', 'pg_temp' ; SELECT * FROM \"lanyard_secured\".\"v_a\" AS \"customers\"".into()),
+        ("BEGIN; SET LOCAL search_path = app; COMMIT; SELECT * FROM customers",
+         format!("BEGIN;  SET LOCAL search_path TO 'app', 'pg_temp' ; COMMIT; SELECT * FROM {C}")),
+        ("SELECT set_config('search_path', 'app', false); SELECT 'customers'::regclass",
+         format!(" SELECT {} AS \"set_config\" ; SELECT '16401'::regclass",
+                 shown("pg_catalog.set_config('search_path', 'app, pg_temp', false)"))),
+    ] {
+        becomes(sql, &expected);
+    }
+    for (sql, code) in [
+        ("SET search_path = app; SELECT * FROM orders", Code::UndefinedTable),
+        ("SET search_path = secret; SELECT * FROM payroll", Code::UndefinedTable),
+        ("SET search_path = ''; SELECT * FROM customers", Code::UndefinedTable),
+        ("SET search_path FROM CURRENT", Code::Unsupported),
+        ("SET search_path = 1", Code::Unsupported),
+        ("SELECT set_config('search_path', 'a,,b', false)", Code::BadValue),
+        ("SELECT set_config('search_path', '\"a', false)", Code::BadValue),
+        ("SELECT set_config('search_path', 'a b', false)", Code::BadValue),
+        ("SELECT set_config('search_path', 'a,', false)", Code::BadValue),
+    ] {
+        refused(sql, code);
+    }
+}
+
+#[test]
 fn ctes_shadow_as_in_postgresql() {
     becomes(
         "WITH customers AS (SELECT 1 AS one) SELECT * FROM customers",
@@ -265,7 +315,6 @@ fn statements_functions_and_settings_off_the_list_are_refused() {
         "RESET ROLE",
         "SET SESSION AUTHORIZATION postgres",
         "RESET SESSION AUTHORIZATION",
-        "SET search_path = app",
         "SET session_replication_role = replica",
         "SET standard_conforming_strings = off",
         "SET client_encoding = 'GBK'",
@@ -292,7 +341,13 @@ fn statements_functions_and_settings_off_the_list_are_refused() {
         "SELECT ts_stat('SELECT 1')",
         "SELECT pg_notify('ch', 'x')",
         "SELECT set_config('role', 'x', false)",
-        "SELECT set_config('search_path', '', false)",
+        "SET search_path = pg_temp, public",
+        "SELECT set_config('search_path', 'pg_temp,app', false)",
+        "SELECT set_config('search_path', '', false), 1",
+        "SELECT set_config('search_path', '', false) FROM orders",
+        "SELECT set_config('search_path', lower('A'), false)",
+        "SELECT set_config(setting_name => 'search_path', new_value => 'app', is_local => false)",
+        "SELECT 1 WHERE set_config('search_path', 'app', true) = ''",
         "SELECT set_config(lower('ROLE'), 'x', false)",
         "SELECT lo_get(1)",
         "SELECT public.f(1)",
@@ -322,7 +377,6 @@ fn statements_functions_and_settings_off_the_list_are_refused() {
         refused(sql, Code::Policy);
     }
     for sql in [
-        "COPY orders FROM STDIN",
         "SELECT * FROM ONLY orders",
         "SELECT * FROM orders TABLESAMPLE system (1)",
         "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
@@ -415,7 +469,8 @@ fn a_ruling_says_what_it_touched() {
     assert_eq!(batch.disposition, Disposition::Allowed);
     let effects = run("SELECT 1; DEALLOCATE \"A\"").expect("allowed").effects;
     assert!(matches!(effects.as_slice(), [(1, Effect::Deallocate(named))] if &*named.name == "A"));
-    assert_eq!(run("DISCARD ALL").expect("allowed").effects, [(0, Effect::DeallocateAll)]);
+    let effects = run("DISCARD ALL").expect("allowed").effects;
+    assert!(matches!(effects.as_slice(), [(0, Effect::DeallocateAll), (0, Effect::Path(_))]));
 }
 
 #[test]

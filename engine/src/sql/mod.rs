@@ -4,6 +4,7 @@
 //! -> `edit` (bytes spliced into the client's own text) -> `verify` (the new text's tree is what the edits say) ->
 //! [`Enforced`](crate::released::Enforced). No tree is printed. Called by the proxy's sessions.
 
+mod copy;
 mod edit;
 mod functions;
 mod judge;
@@ -11,9 +12,11 @@ mod judge;
 pub(crate) mod judge_tests;
 mod named;
 mod parse;
+pub mod paths;
 mod reference;
 mod resolve;
 mod scan;
+mod search_path;
 mod settings;
 mod stamp;
 mod statement;
@@ -25,5 +28,6 @@ pub mod virtual_catalog;
 pub use edit::{Edit, original_offset};
 pub use judge::{Context, Effect, Judged, RESERVED_NAMES, judge, move_cursor};
 pub use named::{Named, Prepared, rename};
+pub use search_path::shown_path;
 pub use settings::{Setting, may_show, says, setting};
 pub use stamp::stamp;

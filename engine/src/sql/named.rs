@@ -157,7 +157,9 @@ pub fn rename(text: &str, judged: &Judged, names: &[Arc<str>]) -> Option<Judged>
     for (_, effect) in &mut renamed.effects {
         let named = match effect {
             Effect::Prepare(named, _) | Effect::Execute(named) | Effect::Deallocate(named) => named,
-            Effect::Move(..) | Effect::DeallocateAll => continue,
+            Effect::Move(..) | Effect::DeallocateAll | Effect::CopyIn | Effect::Path(_) | Effect::Show => {
+                continue;
+            }
         };
         let upstream = names.next()?;
         let edit = renamed.edits.iter_mut().find(|edit| edit.range.start == named.at)?;
@@ -190,6 +192,18 @@ impl Judged {
         self.statements == 1
             && self.effects.is_empty()
             && matches!(&*self.operation, "SELECT" | "INSERT" | "UPDATE" | "DELETE" | "MERGE")
+    }
+
+    /// Was the same text spliced in the same way, but for names of prepared statements?
+    #[must_use]
+    pub fn splices_like(&self, other: &Self) -> bool {
+        let placeholder = quote(PLACEHOLDER);
+        self.edits.len() == other.edits.len()
+            && self
+                .edits
+                .iter()
+                .zip(&other.edits)
+                .all(|(a, b)| a.range == b.range && (a.text == b.text || a.text == placeholder))
     }
 
     /// The same ruling where the text also runs these, which other texts prepared.

@@ -34,7 +34,7 @@ pub(super) enum Change {
     /// The prepared statement that the statement of this index names is called [`super::named::PLACEHOLDER`].
     Name { index: usize },
     /// The whole statement of this index becomes this constant.
-    Statement { index: usize, text: &'static str },
+    Statement { index: usize, text: String },
 }
 
 /// What the walk found.
@@ -62,7 +62,10 @@ struct Scope<'t> {
 /// The walk over all statements of one message.
 pub(super) struct Walk<'t, 'c> {
     pub(super) text: &'t str,
+    /// Its path is that of the statement at hand.
     pub(super) context: Context<'c>,
+    /// The session's default path.
+    pub(super) home: &'c [String],
     pub(super) plan: Plan,
     stack: Vec<Frame<'t>>,
     scopes: Vec<Scope<'t>>,
@@ -76,6 +79,7 @@ impl<'t, 'c> Walk<'t, 'c> {
     pub(super) fn new(text: &'t str, context: Context<'c>) -> Self {
         Self {
             text,
+            home: context.search_path,
             context,
             plan: Plan::default(),
             stack: Vec::new(),
@@ -87,6 +91,11 @@ impl<'t, 'c> Walk<'t, 'c> {
 
     pub(super) fn finish(self) -> Plan {
         self.plan
+    }
+
+    /// Bare names of the next statement are looked up there; by default in the session's own path.
+    pub(super) fn look_in(&mut self, schemas: Option<&'c [String]>) {
+        self.context.search_path = schemas.unwrap_or(self.home);
     }
 
     /// Judges one raw statement.

@@ -10,13 +10,17 @@ use crate::refusal::{Code, Refusal};
 
 use super::edit::Edit;
 use super::judge::{Effect, RESERVED_NAMES, not_spliced};
+use super::paths::Step;
 use super::resolve::quote;
 use super::statement::{Change, Verdict, Walk, constant_text, offset, parts};
-use super::{scan, settings};
+use super::{copy, scan, settings};
 
 impl<'t> Walk<'t, '_> {
     /// Statement kinds: the allow-list.
     pub(super) fn begin(&mut self, raw: &'t nodes::RawStmt) -> Result<&'static str, Refusal> {
+        if let Some(kind) = self.path_change(raw)? {
+            return Ok(kind);
+        }
         let kind = match raw.stmt() {
             Node::SelectStmt(_) => "SELECT",
             Node::InsertStmt(_) => "INSERT",
@@ -27,8 +31,15 @@ impl<'t> Walk<'t, '_> {
             Node::DeclareCursorStmt(cursor) => return self.declare(cursor),
             Node::CopyStmt(copy) => return self.copy(copy),
             Node::VariableSetStmt(set) => return self.set(raw, set),
-            Node::VariableShowStmt(show) => return show_setting(show),
-            Node::TransactionStmt(transaction) => return transaction_kind(transaction),
+            Node::VariableShowStmt(show) => {
+                let shown = show_setting(show)?;
+                let path = show.name().is_some_and(|name| name.eq_ignore_ascii_case("search_path"));
+                return if path { self.show_path(raw) } else { Ok(shown) };
+            }
+            Node::TransactionStmt(transaction) => {
+                self.transaction_step(transaction);
+                return transaction_kind(transaction);
+            }
             Node::FetchStmt(fetch) => {
                 cursor_name(fetch.portalname())?;
                 if let (true, Some(name)) = (fetch.ismove, fetch.portalname()) {
@@ -43,6 +54,7 @@ impl<'t> Walk<'t, '_> {
                 // DISCARD PLANS, SEQUENCES and TEMP leave prepared statements.
                 if discard.target == DISCARD_ALL {
                     self.plan.effects.push((self.index, Effect::DeallocateAll));
+                    self.plan.effects.push((self.index, Effect::Path(Step::Set { local: false, to: None })));
                 }
                 return Ok("DISCARD");
             }
@@ -111,19 +123,11 @@ impl<'t> Walk<'t, '_> {
     fn copy(&mut self, copy: &'t nodes::CopyStmt) -> Result<&'static str, Refusal> {
         if copy.is_program || copy.filename().is_some() {
             return Err(Refusal::new(Code::Policy, "COPY with a file or program is not allowed")
-                .hint("use COPY … TO STDOUT"));
+                .hint("use COPY … TO STDOUT or FROM STDIN"));
         }
+        copy::options(copy)?;
         if copy.is_from {
-            return Err(Refusal::new(Code::Unsupported, "COPY FROM is not supported").hint("use INSERT"));
-        }
-        for option in copy.options().iter() {
-            let name = option.defname().unwrap_or_default();
-            let known = ["format", "delimiter", "null", "header", "quote", "escape", "force_quote"];
-            let utf8 = name == "encoding"
-                && option.arg().as_str().is_some_and(|v| settings::says(v, &["utf8", "utf-8"]));
-            if !known.contains(&name) && !utf8 {
-                return Err(Refusal::new(Code::Policy, format!("COPY option \"{name}\" is not allowed")));
-            }
+            return self.copy_from(copy);
         }
         if !matches!(copy.query(), Node::None) {
             self.push(copy.query(), 1, 0);
@@ -162,10 +166,6 @@ impl<'t> Walk<'t, '_> {
         set: &'t nodes::VariableSetStmt,
     ) -> Result<&'static str, Refusal> {
         const VAR_SET_MULTI: u32 = 3;
-        const VAR_RESET_ALL: u32 = 5;
-        if set.kind == VAR_RESET_ALL {
-            return Ok("RESET");
-        }
         let name = set.name().unwrap_or_default();
         if set.kind == VAR_SET_MULTI {
             // SET TRANSACTION and SET SESSION CHARACTERISTICS; a snapshot could be another session's.
@@ -187,16 +187,13 @@ impl<'t> Walk<'t, '_> {
                 }
             }
             Some(settings::Setting::Ours) => {
-                let (start, end) = self.statement_range(raw)?;
-                let text = "SET application_name TO DEFAULT";
-                self.plan.edits.push(Edit::new(start..end, format!(" {text} ")));
-                self.plan.changes.push(Change::Statement { index: self.index, text });
+                self.replace(raw, "SET application_name TO DEFAULT".to_owned())?;
                 Ok("SET")
             }
         }
     }
 
-    fn statement_range(&self, raw: &nodes::RawStmt) -> Result<(usize, usize), Refusal> {
+    pub(super) fn statement_range(&self, raw: &nodes::RawStmt) -> Result<(usize, usize), Refusal> {
         let start = offset(raw.stmt_location)?;
         let length = offset(raw.stmt_len)?;
         let end = if length == 0 { self.text.len() } else { start + length };

@@ -27,7 +27,7 @@ pub(super) fn check(old: &Tree, spliced: &str, plan: &Plan) -> Result<(), Refusa
         return Err(not_spliced());
     }
     let mut changes: HashMap<usize, &Change> = HashMap::new();
-    let mut constants: HashMap<usize, &'static str> = HashMap::new();
+    let mut constants: HashMap<usize, &str> = HashMap::new();
     let mut named: HashSet<usize> = HashSet::new();
     for change in &plan.changes {
         match change {

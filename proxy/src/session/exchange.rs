@@ -14,10 +14,13 @@ use lanyard_engine::record::{
 use lanyard_engine::refusal::{Code, Refusal};
 use lanyard_engine::released::{Enforced, Ledger as _, LedgerFull, RawSql, Released};
 use lanyard_engine::sql::Judged;
+use lanyard_engine::sql::paths::{Paths, Schemas};
 
 use crate::observe::{Direction, Metrics};
 use crate::vend::Granted;
 use crate::wire::inbound::Inbound;
+
+use super::copy::CopyIn;
 
 /// A prepared statement.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub(super) struct Statement {
     pub(super) judged: Arc<Judged>,
     /// When it was made, in the session's own count.
     pub(super) number: u64,
+    /// The search path it was judged under.
+    pub(super) path: Schemas,
 }
 
 /// A portal that a Bind made.
@@ -117,6 +122,14 @@ pub(super) struct Exchange {
     pub(super) noticed: HashSet<String>,
     /// Bytes of a pass-through message that have not come yet.
     pub(super) passing: usize,
+    /// What the warehouse confirmed of the search path.
+    pub(super) paths: Paths,
+    /// Runs under way that set it.
+    pub(super) path_changes: usize,
+    /// The COPY from the client that is under way.
+    pub(super) copy: Option<CopyIn>,
+    /// Bytes of a CopyData message of the client's that have not come yet.
+    pub(super) copy_passing: usize,
     /// Outcomes to put on record once what the client waits for is on its way.
     ended: Vec<(Run, Status, Duration)>,
     count: u64,
@@ -159,6 +172,10 @@ impl Exchange {
             transaction: IDLE,
             noticed: HashSet::new(),
             passing: 0,
+            paths: Paths::default(),
+            path_changes: 0,
+            copy: None,
+            copy_passing: 0,
             ended: Vec::new(),
             count: 0,
             rulings: Rulings { random, counter: 0 },
@@ -185,7 +202,7 @@ impl Exchange {
     /// Judges, or remembers that it did for this very text.
     pub(super) fn judge(&self, text: &str) -> (Result<Arc<Judged>, Refusal>, u64) {
         let start = Instant::now();
-        let judged = self.granted.judge(RawSql::new(text));
+        let judged = self.granted.judge(RawSql::new(text), self.paths_ahead().as_ref());
         (judged, micros(start))
     }
 
@@ -275,6 +292,8 @@ impl Exchange {
     /// A run is over. Its record is closed by [`Self::settle`].
     pub(super) fn complete(&mut self, run: Run, status: Status) {
         let took = run.sent.elapsed();
+        self.copy_over(&run);
+        self.path_over(&run);
         self.ended.push((run, status, took));
     }
 

@@ -11,6 +11,7 @@ use crate::wire::frame::Frame;
 use crate::wire::inbound::{self, Inbound, Malformed, Object};
 use crate::wire::outgoing::{Outgoing, write};
 
+use super::copy::Meanwhile;
 use super::exchange::{Exchange, Pending, Portal, Statement};
 use super::named::{duplicate, unknown_statement};
 
@@ -74,6 +75,15 @@ impl Exchange {
             self.held = Some(message);
             return Flow::Wait;
         }
+        match self.meanwhile(&message, out) {
+            Meanwhile::Handled => {}
+            Meanwhile::Held => {
+                self.held = Some(message);
+                return Flow::Wait;
+            }
+            Meanwhile::Ignored => return Flow::Continue,
+            Meanwhile::Fatal(refusal) => return Flow::End(refusal),
+        }
         match message {
             Inbound::Query(text) => self.query(text.into(), out),
             Inbound::Parse { name, text, types } => self.parse(name, text.into(), &types, out),
@@ -93,7 +103,9 @@ impl Exchange {
                     .hint("use SELECT function(…)");
                 self.refused_message(true, "", refusal, 0, out);
             }
-            Inbound::CopyOutside => {}
+            Inbound::CopyDone if self.copy.is_some() => write(out, Outgoing::CopyDone),
+            Inbound::CopyFail(reason) if self.copy.is_some() => write(out, Outgoing::CopyFail(&reason)),
+            Inbound::CopyOutside | Inbound::CopyDone | Inbound::CopyFail(_) => {}
             Inbound::Terminate => return Flow::Goodbye,
         }
         Flow::Continue
@@ -144,7 +156,8 @@ impl Exchange {
                     out,
                     Outgoing::Parse { name: &upstream, stamp: &self.stamp, text: text_for_parse, types },
                 );
-                let statement = Arc::new(Statement { upstream, text, judged, number });
+                let statement =
+                    Arc::new(Statement { upstream, text, judged, number, path: self.path_ahead() });
                 self.statements.insert(name.clone(), Arc::clone(&statement));
                 self.pending.push_back(Pending::Parse { name, statement });
             }
@@ -161,6 +174,9 @@ impl Exchange {
         let Some(statement) = self.statements.get(name).map(Arc::clone) else {
             return self.refused_message(false, "", unknown_statement(name), 0, out);
         };
+        if let Err(refusal) = self.names_the_same(&statement) {
+            return self.refused_message(false, &statement.text, refusal, 0, out);
+        }
         // The transaction of a portal may end at a Sync or Query under way; then its name is free by the time this arrives.
         let lasts = !self.pending.iter().any(|p| matches!(p, Pending::Sync | Pending::Query(_)));
         if !portal.is_empty() && self.portals.contains_key(&portal) && lasts {

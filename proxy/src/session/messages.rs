@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use bytes::{BufMut, BytesMut};
 use lanyard_engine::entitlement::Entitlement;
+use lanyard_engine::names::COPY_SUFFIX;
 use lanyard_engine::record::Disposition;
 use lanyard_engine::refusal::Code;
 use lanyard_engine::sql::{Effect, Judged, original_offset};
@@ -105,6 +106,7 @@ fn with_our_names_replaced(text: &str, entitlement: &Entitlement) -> String {
     if text.contains("v_") {
         for access in entitlement.iter() {
             if text.contains(&access.view.name) {
+                text = text.replace(&format!("{}{COPY_SUFFIX}", access.view.name), &access.relation.name);
                 text = text.replace(&access.view.name, &access.relation.name);
             }
         }

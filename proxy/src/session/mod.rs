@@ -6,12 +6,14 @@
 //! `inbound` judges and sends what the client says; `outbound` relays what the warehouse answers; `serve` is the loop.
 
 pub mod contact;
+mod copy;
 mod exchange;
 mod inbound;
 pub mod login;
 mod messages;
 mod named;
 mod outbound;
+mod path;
 mod scram;
 pub mod serve;
 mod wish;

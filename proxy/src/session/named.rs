@@ -13,6 +13,7 @@ use lanyard_engine::record::ObjectUse;
 use lanyard_engine::refusal::{Code, Refusal};
 use lanyard_engine::sql::{self, Effect, Judged};
 
+use super::copy::CopyIn;
 use super::exchange::{Exchange, Pending, Run, Statement};
 
 /// What one message has prepared (its name in the warehouse, what it touches) and let go of so far.
@@ -31,6 +32,12 @@ impl Exchange {
         judged: Arc<Judged>,
     ) -> Result<(Arc<str>, Arc<Judged>), Refusal> {
         if judged.effects.is_empty() {
+            return Ok((Arc::clone(text), judged));
+        }
+        // Only names are put right here.
+        if judged.effects.iter().all(|(_, effect)| {
+            matches!(effect, Effect::CopyIn | Effect::DeallocateAll | Effect::Path(_) | Effect::Show)
+        }) {
             return Ok((Arc::clone(text), judged));
         }
         if let Some(moved) = self.moved(text, &judged)? {
@@ -64,7 +71,7 @@ impl Exchange {
                     within.all_gone = true;
                     within.names.clear();
                 }
-                Effect::Move(..) => {}
+                Effect::Move(..) | Effect::CopyIn | Effect::Path(_) | Effect::Show => {}
             }
         }
         let renamed = sql::rename(text, &judged, &names)
@@ -90,6 +97,7 @@ impl Exchange {
                 )
                 .hint("EXECUTE runs SELECT, INSERT, UPDATE, DELETE and MERGE; bind others by the protocol"));
             }
+            self.names_the_same(statement)?;
             if !runs.iter().any(|known| Arc::ptr_eq(known, statement)) {
                 runs.push(Arc::clone(statement));
             }
@@ -135,7 +143,12 @@ impl Exchange {
                 Effect::Prepare(named, _) if !freed.contains(&&*named.name) && self.exists(&named.name) => {
                     return Err(duplicate(&named.name));
                 }
-                Effect::Prepare(..) | Effect::Execute(_) | Effect::Move(..) => {}
+                Effect::Prepare(..)
+                | Effect::Execute(_)
+                | Effect::Move(..)
+                | Effect::CopyIn
+                | Effect::Path(_)
+                | Effect::Show => {}
             }
         }
         Ok(())
@@ -149,7 +162,12 @@ impl Exchange {
                     run.judged.effects.iter().any(|(_, effect)| match effect {
                         Effect::DeallocateAll => statement.number <= run.number,
                         Effect::Deallocate(named) => *named.upstream == *statement.upstream,
-                        Effect::Prepare(..) | Effect::Execute(_) | Effect::Move(..) => false,
+                        Effect::Prepare(..)
+                        | Effect::Execute(_)
+                        | Effect::Move(..)
+                        | Effect::CopyIn
+                        | Effect::Path(_)
+                        | Effect::Show => false,
                     })
                 }
                 Pending::Parse { .. }
@@ -164,13 +182,18 @@ impl Exchange {
 
     /// A statement is on its way: what it prepares can be named from now on.
     pub(super) fn begun(&mut self, run: &Run) {
+        self.path_begun(run);
         for (_, effect) in &run.judged.effects {
+            if *effect == Effect::CopyIn {
+                self.copy = Some(CopyIn::default());
+            }
             if let Effect::Prepare(named, prepared) = effect {
                 let statement = Statement {
                     upstream: named.upstream.to_string(),
                     text: Arc::clone(&run.text),
                     judged: Arc::new(run.judged.prepared(prepared)),
                     number: self.next_number(),
+                    path: self.path_ahead(),
                 };
                 self.statements.insert(named.name.to_string(), Arc::new(statement));
             }
@@ -191,13 +214,17 @@ impl Exchange {
                 (Effect::Prepare(named, _), false) | (Effect::Deallocate(named), true) => {
                     (&named.name, &named.upstream)
                 }
+                (Effect::Path(step), true) => {
+                    self.paths.apply(step);
+                    continue;
+                }
                 (Effect::DeallocateAll, true) => {
                     self.statements.retain(|_, statement| !made_before(statement));
                     continue;
                 }
                 (Effect::Prepare(..), true)
-                | (Effect::Deallocate(_) | Effect::DeallocateAll, false)
-                | (Effect::Execute(_) | Effect::Move(..), _) => continue,
+                | (Effect::Deallocate(_) | Effect::DeallocateAll | Effect::Path(_), false)
+                | (Effect::Execute(_) | Effect::Move(..) | Effect::CopyIn | Effect::Show, _) => continue,
             };
             let gone = |s: &Arc<Statement>| {
                 *s.upstream == **upstream && (matches!(effect, Effect::Prepare(..)) || made_before(s))
