@@ -102,6 +102,7 @@ fn relations_are_replaced_wherever_they_stand() {
         ("COPY public.customers (id, \"ssn\") TO STDOUT CSV", format!("COPY (SELECT \"id\", \"ssn\" FROM {C}) TO STDOUT CSV")),
         ("COPY (SELECT id FROM customers) TO STDOUT", format!("COPY (SELECT id FROM {C}) TO STDOUT")),
         ("EXPLAIN SELECT * FROM customers", format!("EXPLAIN SELECT * FROM {C}")),
+        ("DECLARE c SCROLL CURSOR WITH HOLD FOR SELECT * FROM customers", format!("DECLARE c SCROLL CURSOR WITH HOLD FOR SELECT * FROM {C}")),
         ("DECLARE c CURSOR FOR SELECT * FROM customers", format!("DECLARE c CURSOR FOR SELECT * FROM {C}")),
         ("SELECT public.customers.id FROM customers", format!("SELECT customers.id FROM {C}")),
         ("SELECT public.customers.* FROM public.customers", format!("SELECT customers.* FROM {C}")),
@@ -379,7 +380,6 @@ fn statements_functions_and_settings_off_the_list_are_refused() {
     for sql in [
         "SELECT * FROM ONLY orders",
         "SELECT * FROM orders TABLESAMPLE system (1)",
-        "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
         "SELECT * FROM other.public.orders",
         "PREPARE TRANSACTION 'x'",
         "SELECT * FROM orders *",

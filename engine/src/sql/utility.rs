@@ -58,6 +58,15 @@ impl<'t> Walk<'t, '_> {
                 }
                 return Ok("DISCARD");
             }
+            Node::ListenStmt(_) | Node::NotifyStmt(_) => {
+                return Err(Refusal::new(
+                    Code::Policy,
+                    "LISTEN and NOTIFY are not allowed: policies have no words for channels yet",
+                )
+                .hint(
+                    "a channel carries what a filter or mask would keep back; poll a table that you may read",
+                ));
+            }
             Node::PrepareStmt(prepare) => return self.prepare(raw, prepare),
             Node::ExecuteStmt(execute) => return self.execute(raw, execute, &["execute"]),
             Node::DeallocateStmt(statement) => return self.deallocate(raw, statement),
@@ -110,11 +119,7 @@ impl<'t> Walk<'t, '_> {
     }
 
     fn declare(&mut self, cursor: &'t nodes::DeclareCursorStmt) -> Result<&'static str, Refusal> {
-        const CURSOR_OPT_HOLD: i32 = 0x0020;
-        if cursor.options & CURSOR_OPT_HOLD != 0 {
-            return Err(Refusal::new(Code::Unsupported, "cursors WITH HOLD are not supported")
-                .hint("they would outlive a change of policy; declare the cursor inside a transaction"));
-        }
+        // WITH HOLD too: a change of access ends the session, and what it holds with it.
         cursor_name(cursor.portalname())?;
         self.push(cursor.query(), 1, 0);
         Ok("DECLARE CURSOR")

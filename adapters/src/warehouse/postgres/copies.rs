@@ -6,6 +6,8 @@
 //! in nobody's way. A column that a COPY leaves out gets the table's default, evaluated with the session's rights as an
 //! INSERT would: fast while the defaults are those that the view was made with, looked up row by row when they have changed.
 //!
+//! SELECT on it is what the WHERE of a COPY needs; there is nothing to read.
+//!
 //! Must never hold a right that the session has not: nothing here is SECURITY DEFINER. Called by `views::prepare`, in its
 //! transaction, as the owner role.
 
@@ -99,7 +101,7 @@ const MISSING: &str = "
                'EXECUTE FUNCTION lanyard_secured.copy_begins(%L, %L, %L)', w.copy, w.schema, w.name,
                lanyard_secured.copy_digest(w.schema, w.name))) END,
       CASE WHEN v.oid IS NULL OR NOT has_table_privilege(b.oid, v.oid, 'INSERT') THEN concat_ws(E';\\n',
-        format('GRANT INSERT ON lanyard_secured.%I TO %I', w.copy, b.rolname),
+        format('GRANT INSERT, SELECT ON lanyard_secured.%I TO %I', w.copy, b.rolname),
         (SELECT string_agg(format('GRANT USAGE ON SEQUENCE %s TO %I', p.objid::regclass, b.rolname), E';\\n')
          FROM pg_depend p
          WHERE p.classid = 'pg_class'::regclass AND p.refclassid = 'pg_class'::regclass
