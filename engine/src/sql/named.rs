@@ -223,11 +223,3 @@ impl Judged {
         }
     }
 }
-
-impl Prepared {
-    /// What it touches.
-    #[must_use]
-    pub fn objects(&self) -> &[ObjectUse] {
-        &self.objects
-    }
-}

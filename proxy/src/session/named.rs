@@ -16,21 +16,20 @@ use lanyard_engine::sql::{self, Effect, Judged};
 use super::copy::CopyIn;
 use super::exchange::{Exchange, Pending, Run, Statement};
 
-/// What one message has prepared (its name in the warehouse, what it touches) and let go of so far.
+/// A text for the record, and its ruling with the session's names.
+type Renamed = (Arc<str>, Arc<Judged>);
+
+/// What one message has prepared (its name in the warehouse) and let go of so far.
 #[derive(Default)]
 struct Within<'a> {
     all_gone: bool,
-    names: HashMap<&'a str, Option<(Arc<str>, &'a [ObjectUse])>>,
+    names: HashMap<&'a str, Option<Arc<str>>>,
 }
 
 impl Exchange {
     /// Puts the session's names for prepared statements and portals into a text that names them. What an EXECUTE or a MOVE
     /// runs goes on record with it.
-    pub(super) fn renamed(
-        &mut self,
-        text: &Arc<str>,
-        judged: Arc<Judged>,
-    ) -> Result<(Arc<str>, Arc<Judged>), Refusal> {
+    pub(super) fn renamed(&mut self, text: &Arc<str>, judged: Arc<Judged>) -> Result<Renamed, Refusal> {
         if judged.effects.is_empty() {
             return Ok((Arc::clone(text), judged));
         }
@@ -47,17 +46,16 @@ impl Exchange {
         let (mut names, mut runs): (Vec<Arc<str>>, Vec<Arc<Statement>>) = (Vec::new(), Vec::new());
         for (_, effect) in &judged.effects {
             match effect {
-                Effect::Prepare(named, prepared) => {
+                Effect::Prepare(named, _) => {
                     let upstream: Arc<str> = format!("{}{}", sql::RESERVED_NAMES, self.next_number()).into();
-                    let made = Some((Arc::clone(&upstream), prepared.objects()));
-                    if let Some(Some(_)) = within.names.insert(&named.name, made) {
+                    if let Some(Some(_)) = within.names.insert(&named.name, Some(Arc::clone(&upstream))) {
                         return Err(duplicate(&named.name));
                     }
                     names.push(upstream);
                 }
                 Effect::Execute(named) | Effect::Deallocate(named) => {
                     let upstream = match within.names.get(&*named.name) {
-                        Some(Some((upstream, _))) => Arc::clone(upstream),
+                        Some(Some(upstream)) => Arc::clone(upstream),
                         Some(None) => return Err(unknown_statement(&named.name)),
                         None if within.all_gone => return Err(unknown_statement(&named.name)),
                         None => self.known(effect, &named.name, &mut runs)?,
@@ -106,11 +104,7 @@ impl Exchange {
     }
 
     /// MOVE in a portal that the protocol bound; one in a cursor that a judged DECLARE made needs nothing.
-    fn moved(
-        &self,
-        text: &Arc<str>,
-        judged: &Arc<Judged>,
-    ) -> Result<Option<(Arc<str>, Arc<Judged>)>, Refusal> {
+    fn moved(&self, text: &Arc<str>, judged: &Arc<Judged>) -> Result<Option<Renamed>, Refusal> {
         for (_, effect) in &judged.effects {
             let Effect::Move(name, way) = effect else { continue };
             let Some(portal) = self.portals.get(name) else { continue };
