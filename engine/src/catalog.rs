@@ -38,6 +38,8 @@ pub struct TagPath(pub String);
 impl TagPath {
     /// The tag that marks an agent's tools.
     pub const AGENT_TOOL: &'static str = "Agent.Tool";
+    /// The tag of what nobody has looked at yet.
+    pub const NEW: &'static str = "New";
 
     /// Is `self` this `pattern` or below it?
     #[must_use]
@@ -94,6 +96,26 @@ pub struct Column {
     pub tags: BTreeSet<TagPath>,
 }
 
+/// Unique and foreign keys, as the warehouse enforces them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Keys {
+    /// Columns of each valid unique index over plain columns, without a condition; the primary key's too.
+    pub unique: Vec<Vec<String>>,
+    /// Foreign keys.
+    pub foreign: Vec<ForeignKey>,
+}
+
+/// A foreign key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignKey {
+    /// Columns of the table.
+    pub columns: Vec<String>,
+    /// The parent.
+    pub parent: RelationName,
+    /// Its columns, in the same order.
+    pub parent_columns: Vec<String>,
+}
+
 /// A table, view or the like.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Relation {
@@ -107,6 +129,9 @@ pub struct Relation {
     pub columns: Vec<Column>,
     /// Names of the primary key's columns, empty without one.
     pub primary_key: Vec<String>,
+    /// What else its rows are told apart by, and where they point.
+    #[serde(default)]
+    pub keys: Keys,
     /// Does the table have row security of its own (`relrowsecurity`)? Such a table is refused.
     pub row_security: bool,
     /// Tags of this relation, with those of its schema.
@@ -119,6 +144,12 @@ impl Relation {
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|c| c.name == name)
     }
+
+    /// Does the warehouse see to it that no two rows are equal in this column?
+    #[must_use]
+    pub fn is_unique(&self, column: &str) -> bool {
+        self.keys.unique.iter().any(|key| matches!(key.as_slice(), [one] if one == column))
+    }
 }
 
 /// One database's relations.
@@ -126,6 +157,52 @@ impl Relation {
 pub struct Catalog {
     /// Relations by name.
     pub relations: BTreeMap<RelationName, Relation>,
+}
+
+/// What a database held when somebody last looked: table -> column -> type. What is not in it is new.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Known(pub BTreeMap<String, BTreeMap<String, String>>);
+
+impl Known {
+    /// Everything there is now.
+    #[must_use]
+    pub fn of(catalog: &Catalog) -> Self {
+        let mut known = Self::default();
+        for relation in catalog.relations.values() {
+            known.learn(relation);
+        }
+        known
+    }
+
+    /// All columns of a relation, and none that it has no more.
+    pub fn learn(&mut self, relation: &Relation) {
+        let columns = relation.columns.iter().map(|c| (c.name.clone(), c.type_sql.clone()));
+        self.0.insert(relation.name.to_string(), columns.collect());
+    }
+
+    /// One column of a relation that is known.
+    pub fn learn_column(&mut self, relation: &RelationName, column: &Column) {
+        let columns = self.0.entry(relation.to_string()).or_default();
+        columns.insert(column.name.clone(), column.type_sql.clone());
+    }
+
+    /// Tags as `New` the tables and columns that are not known, by name and type: policy hides them until somebody has
+    /// looked (policy.md §2). A table that was dropped and made again as it was is not new.
+    pub fn mark(&self, catalog: &mut Catalog) {
+        let new = TagPath(TagPath::NEW.to_owned());
+        for relation in catalog.relations.values_mut() {
+            let Some(columns) = self.0.get(&relation.name.to_string()) else {
+                relation.tags.insert(new.clone());
+                continue;
+            };
+            for column in &mut relation.columns {
+                if columns.get(&column.name) != Some(&column.type_sql) {
+                    column.tags.insert(new.clone());
+                }
+            }
+        }
+    }
 }
 
 /// Every tag assignment, as governance keeps them: `schema`, `schema.table` or `schema.table.column` -> tags.
@@ -143,6 +220,27 @@ pub struct Tags {
     /// `schema.table.column` -> tags.
     #[serde(default)]
     pub columns: BTreeMap<String, BTreeSet<TagPath>>,
+    /// `schema.table.column` -> where its tags come from, for those that no person gave.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub origins: BTreeMap<String, BTreeMap<TagPath, Origin>>,
+}
+
+/// Where a tag comes from when no person gave it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "origin")]
+pub enum Origin {
+    /// `lanyard identify` found it in the values.
+    Identified {
+        /// Which identifier.
+        identifier: String,
+        /// Share of the sampled values that it took, in percent.
+        percent: u8,
+    },
+    /// Another catalog says so.
+    External {
+        /// Which.
+        source: String,
+    },
 }
 
 impl Tags {
@@ -169,5 +267,66 @@ impl Tags {
             }
         }
         unused.into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn catalog(columns: &[(&str, &str)]) -> Catalog {
+        let name = RelationName::new("public", "t");
+        let columns = columns.iter().zip(1..).map(|((name, type_sql), number)| Column {
+            name: (*name).into(),
+            number,
+            type_oid: 25,
+            type_sql: (*type_sql).into(),
+            category: 'S',
+            not_null: false,
+            tags: BTreeSet::new(),
+        });
+        let relation = Relation {
+            name: name.clone(),
+            oid: 1,
+            kind: RelationKind::Table,
+            columns: columns.collect(),
+            primary_key: Vec::new(),
+            keys: Keys::default(),
+            row_security: false,
+            tags: BTreeSet::new(),
+        };
+        Catalog { relations: BTreeMap::from([(name, relation)]) }
+    }
+
+    /// New names of a catalog: the table's, or those of its columns.
+    fn new(known: &Known, mut catalog: Catalog) -> Vec<String> {
+        known.mark(&mut catalog);
+        let is_new = |tags: &BTreeSet<TagPath>| tags.iter().any(|tag| tag.0 == TagPath::NEW);
+        let relation = &catalog.relations[&RelationName::new("public", "t")];
+        let columns = relation.columns.iter().filter(|c| is_new(&c.tags)).map(|c| c.name.clone());
+        is_new(&relation.tags).then(|| "t".to_owned()).into_iter().chain(columns).collect()
+    }
+
+    #[test]
+    fn what_has_another_name_or_type_than_before_is_new() {
+        let before = [("a", "text"), ("b", "integer")];
+        let known = Known::of(&catalog(&before));
+        assert!(new(&known, catalog(&before)).is_empty(), "made again as it was");
+        assert!(new(&known, catalog(&before[..1])).is_empty(), "a column less");
+        assert_eq!(new(&known, catalog(&[("a", "text"), ("b", "integer"), ("c", "text")])), ["c"]);
+        assert_eq!(new(&known, catalog(&[("a", "text"), ("b", "text")])), ["b"], "another type");
+        assert_eq!(new(&known, catalog(&[("a", "text"), ("B", "integer")])), ["B"], "another name");
+        assert_eq!(new(&Known::default(), catalog(&before)), ["t"], "the table says it for its columns");
+    }
+
+    #[test]
+    fn what_was_looked_at_is_new_no_more() {
+        let now = catalog(&[("a", "text"), ("b", "text"), ("c", "text")]);
+        let relation = &now.relations[&RelationName::new("public", "t")];
+        let mut known = Known::of(&catalog(&[("a", "text")]));
+        known.learn_column(&relation.name, &relation.columns[2]);
+        assert_eq!(new(&known, now.clone()), ["b"]);
+        known.learn(relation);
+        assert!(new(&known, now.clone()).is_empty());
     }
 }

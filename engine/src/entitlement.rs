@@ -4,6 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use crate::catalog::RelationName;
 
@@ -18,12 +21,37 @@ impl fmt::Display for Fingerprint {
 }
 
 /// What may be done with a relation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Operation {
     /// SELECT, COPY TO.
     Read,
     /// INSERT, UPDATE, DELETE.
     Write,
+}
+
+/// What happens at the end of a lease to what is left in a workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Leftovers {
+    /// It is dropped.
+    #[default]
+    Dropped,
+    /// It is there again at the subject's next lease.
+    Kept,
+}
+
+/// What the judge of statements lets through beyond its own lists. Empty unless a policy says so.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Extras {
+    /// Temporary tables and one scratch schema of the subject's own.
+    pub workspace: Option<Leftovers>,
+    /// Functions, every one of that schema and name.
+    pub functions: BTreeSet<RelationName>,
+    /// Types.
+    pub types: BTreeSet<RelationName>,
+    /// Extensions, with everything that belongs to them.
+    pub extensions: BTreeSet<String>,
 }
 
 /// How a column comes out.
@@ -64,6 +92,8 @@ pub enum RowRule {
 pub struct ViewColumn {
     /// Its name, in the table and in the view.
     pub name: String,
+    /// Its type as [`Column::type_sql`](crate::catalog::Column::type_sql) spells it; masks keep it.
+    pub type_sql: String,
     /// `attnum` in the base table.
     pub base_number: i16,
     /// May it be written through the view? Masked columns may not.
@@ -124,8 +154,11 @@ impl Access {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entitlement {
     /// Schema -> table -> access. Two levels so that look-ups need no allocation.
-    pub relations: BTreeMap<String, BTreeMap<String, Access>>,
-    /// Equal for principals whose views and operations are equal; names the bundle role.
+    /// Principals with equal access share it.
+    pub relations: BTreeMap<String, BTreeMap<String, Arc<Access>>>,
+    /// Beyond the lists of the judge of statements.
+    pub extras: Extras,
+    /// Equal for principals whose views, operations and extras are equal; names the bundle role.
     pub fingerprint: Fingerprint,
     /// What open references in the views read for this session: key (`user.region`) -> values.
     pub session_attributes: BTreeMap<String, BTreeSet<String>>,
@@ -135,11 +168,11 @@ impl Entitlement {
     /// Access to that relation, where there is any.
     #[must_use]
     pub fn access(&self, schema: &str, name: &str) -> Option<&Access> {
-        self.relations.get(schema)?.get(name)
+        self.relations.get(schema)?.get(name).map(Arc::as_ref)
     }
 
     /// Every access, in order of name.
     pub fn iter(&self) -> impl Iterator<Item = &Access> {
-        self.relations.values().flat_map(BTreeMap::values)
+        self.relations.values().flat_map(BTreeMap::values).map(Arc::as_ref)
     }
 }

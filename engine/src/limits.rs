@@ -34,3 +34,25 @@ pub const POLICY_DIAGNOSTICS_MAX: usize = 200;
 pub const MASK_PATTERN_BYTES_MAX: usize = 1_000;
 /// Most characters a `partial` mask keeps at one end.
 pub const MASK_ENDS_CHARS_MAX: u32 = 1_000;
+/// Longest regular expression over names, in bytes.
+pub const POLICY_REGEX_BYTES_MAX: usize = 500;
+/// Largest program a regular expression over names may become, in bytes.
+pub const POLICY_REGEX_PROGRAM_BYTES_MAX: usize = 64 << 10;
+/// Most regular expressions over names in one policy file.
+pub const POLICY_REGEXES_MAX: usize = 1_000;
+/// Deepest nesting of a regular expression over names.
+pub const POLICY_REGEX_DEPTH_MAX: u32 = 32;
+/// Most foreign keys a row policy goes through.
+pub const POLICY_HOPS_MAX: usize = 3;
+/// Most units in a time window.
+pub const POLICY_SPAN_MAX: u32 = 10_000;
+/// Longest statement of a purpose, in bytes.
+pub const POLICY_STATEMENT_BYTES_MAX: usize = 4_000;
+/// Most characters in the alphabet of an `fpe` mask.
+pub const MASK_ALPHABET_CHARS_MAX: usize = 256;
+/// Most columns in a `k_anonymous` mask.
+pub const MASK_QUASI_COLUMNS_MAX: usize = 16;
+/// Largest `k` of a `k_anonymous` mask.
+pub const MASK_K_MAX: u32 = 1_000_000;
+/// Most kinds of principals that `lanyard diff` compares.
+pub const DIFF_PRINCIPALS_MAX: usize = 200_000;

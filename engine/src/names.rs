@@ -11,8 +11,15 @@ pub const INFORMATION_SCHEMA: &str = "lanyard_information_schema";
 
 /// `lanyard.session_attribute(role name, key text, value text)`: what open references in views read by `session_user`.
 pub const SESSION_ATTRIBUTE_TABLE: &str = "session_attribute";
-/// `lanyard.mask_key(id text, inner_pad bytea, outer_pad bytea)`: HMAC pads (RFC 2104), 64 bytes each.
+/// The key in it under which masks find whose session it is; no attribute of a person has this name, for theirs have a dot.
+pub const SUBJECT_ATTRIBUTE: &str = "subject";
+/// `lanyard.mask_key(id text, inner_pad bytea, outer_pad bytea, version int, …)`: HMAC pads (RFC 2104), 64 bytes each, in their
+/// current version.
 pub const MASK_KEY_TABLE: &str = "mask_key";
+/// `lanyard.generalisation(id text, version int, …)`: the maps of `k_anonymous` masks, in their current version.
+pub const GENERALISATION_TABLE: &str = "generalisation";
+/// `lanyard.generalised(id text, version int, combination bytea, shown text[])`: what combinations of values become.
+pub const GENERALISED_TABLE: &str = "generalised";
 
 /// NOLOGIN owner of the secured views; reads governed base tables.
 pub const OWNER_ROLE: &str = "lanyard_owner";

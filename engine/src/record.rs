@@ -71,6 +71,9 @@ pub struct SessionFacts {
     pub client_application: String,
     /// The `[databases.NAME]` entry.
     pub database: String,
+    /// What the session is for, as policies know it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub purpose: Option<String>,
     /// What the client says it works on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,

@@ -13,6 +13,8 @@ pub enum Code {
     UndefinedTable,
     /// 42703: column not visible or missing, alike.
     UndefinedColumn,
+    /// 42704: a type or the like, not visible or missing, alike.
+    UndefinedObject,
     /// 0A000: unsupported.
     Unsupported,
     /// 42601: syntax.
@@ -65,6 +67,7 @@ impl Code {
             Self::Policy => "42501",
             Self::UndefinedTable => "42P01",
             Self::UndefinedColumn => "42703",
+            Self::UndefinedObject => "42704",
             Self::Unsupported => "0A000",
             Self::Syntax => "42601",
             Self::TooLarge => "54000",

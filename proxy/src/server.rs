@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use lanyard_adapters::ledger::{self, FileLedger, Health, LedgerError, LedgerOptions};
 use lanyard_adapters::store::{self, Governance, StoreError};
 use lanyard_adapters::warehouse::postgres::{Endpoint, Login, Secret, TlsMode, Warehouse, WarehouseError};
-use lanyard_engine::catalog::RelationName;
+use lanyard_engine::catalog::{Known, RelationName};
 use lanyard_engine::names;
 use lanyard_engine::refusal::{Code, Refusal};
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -93,7 +93,7 @@ impl Shared {
 #[derive(Debug, Error)]
 pub enum StartError {
     /// The configuration names files that cannot be used.
-    #[error("{0}")]
+    #[error(transparent)]
     Config(#[from] ConfigErrors),
     /// The governance folder cannot be read.
     #[error("cannot read governance")]
@@ -117,6 +117,17 @@ pub enum StartError {
         database: String,
         /// The relations, comma-separated.
         relations: String,
+    },
+    /// Functions that read governed tables for everybody.
+    #[error(
+        "database \"{database}\": PUBLIC may execute SECURITY DEFINER {functions}; revoke it (lanyard doctor says how), or \
+         accept it by name with accept_public in [databases.{database}]"
+    )]
+    PublicDefiners {
+        /// The `[databases.NAME]` entry.
+        database: String,
+        /// The functions, comma-separated.
+        functions: String,
     },
     /// An address cannot be listened on.
     #[error("cannot listen on {0}")]
@@ -252,6 +263,9 @@ impl Server {
             clean = timeout(LAST_WORDS, self.alive.recv()).await.is_ok();
         }
         self.tasks.shutdown().await;
+        for governor in self.shared.governors.values() {
+            governor.warehouse().close().await;
+        }
         self.shared.ledger.flush();
         clean
     }
@@ -308,6 +322,15 @@ async fn govern(
     )
     .await?;
     refuse_public(&governor, database).await?;
+    refuse_definers(&governor, database).await?;
+    if !governance.known.contains_key(&database.name) {
+        // The first look: all that is there now is known. The folder changes, so it is read again soon.
+        let seen = governor.with(|snapshot, _| Known::of(&snapshot.catalog));
+        store::change_known(&config.governance.directory.value, &database.name, |known| {
+            known.unwrap_or(seen)
+        })?;
+        tracing::info!(database = %database.name, "first look: what appears from now on is hidden until it is released");
+    }
     Ok(governor)
 }
 
@@ -348,6 +371,28 @@ async fn refuse_public(governor: &Governor, database: &Database) -> Result<(), S
     Err(StartError::PublicReads { database: database.name.clone(), relations: open.join(", ") })
 }
 
+/// What runs with its owner's rights for everybody reads round every policy. One behind an operator or a cast cannot be
+/// accepted: the list of functions that may be called does not see it.
+async fn refuse_definers(governor: &Governor, database: &Database) -> Result<(), StartError> {
+    let definers = governor
+        .warehouse()
+        .public_definers()
+        .await
+        .map_err(|error| StartError::Warehouse(database.name.clone(), error))?;
+    let open: Vec<String> = definers
+        .iter()
+        .filter(|definer| definer.unnamed || !database.accept_public.contains(&definer.function))
+        .map(|definer| {
+            let how = if definer.unnamed { " (behind an operator or cast: cannot be accepted)" } else { "" };
+            format!("{}{how}", definer.function)
+        })
+        .collect();
+    if open.is_empty() {
+        return Ok(());
+    }
+    Err(StartError::PublicDefiners { database: database.name.clone(), functions: open.join(", ") })
+}
+
 fn readiness(shared: Arc<Shared>, stopped: watch::Receiver<bool>) -> ReadinessCheck {
     Arc::new(move || {
         if *stopped.borrow() {
@@ -368,7 +413,11 @@ async fn flush(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
     let mut tick = tokio::time::interval(LEDGER_FLUSH);
     loop {
         tokio::select! {
-            _ = tick.tick() => shared.ledger.flush(),
+            _ = tick.tick() => {
+                shared.ledger.flush();
+                let lost = shared.ledger.outcomes_lost();
+                shared.metrics.outcomes_lost.set(i64::try_from(lost).unwrap_or(i64::MAX));
+            }
             _ = stopped.wait_for(|stopped| *stopped) => return,
         }
     }
@@ -397,7 +446,8 @@ async fn reload(
             }
         };
         let changed = now != seen;
-        if !changed && looked.elapsed() < CATALOG_POLL {
+        let due = shared.governors.values().any(|governor| governor.is_due());
+        if !changed && !due && looked.elapsed() < CATALOG_POLL {
             continue;
         }
         if changed || governance.is_none() {
@@ -429,7 +479,7 @@ async fn publish(shared: &Shared, governance: &Governance, changed: bool) {
                         .hint("connect again to go on under the new policy");
                 let ended = shared.registry.end_changed(
                     governor.name(),
-                    |principal| governor.entitlement(principal),
+                    |principal| governor.entitlement(principal).filter(|_| governor.has_key(principal)),
                     &refusal,
                 );
                 tracing::info!(database = governor.name(), ended, "a new snapshot is in force");

@@ -32,6 +32,8 @@ pub struct GovernedOptions<'a> {
     pub sql: &'a str,
     /// More schemas for [`SCHEMAS`].
     pub schemas: &'a [&'a str],
+    /// Folder of the server binaries, where it is not the usual one.
+    pub bin: Option<&'a Path>,
 }
 
 /// The environment. Fields drop in order: the proxy, then the warehouse with all folders.
@@ -136,6 +138,15 @@ impl Governed {
         // How it ends is told to the client's next statement.
         tokio::spawn(async move { connection.await.ok() });
         Ok(client)
+    }
+
+    /// `lanyard bootstrap` with `--harden` or `--unharden`; what it printed.
+    ///
+    /// # Errors
+    /// It failed.
+    pub fn harden(&self, flag: &str) -> Outcome<String> {
+        let url = self.cluster.url(DATABASE);
+        Ok(self.lanyard.run("bootstrap", &self.setting, &["bootstrap"], &["--dba-url", &url, flag], "")?)
     }
 
     /// A superuser's session in the warehouse itself.
@@ -262,6 +273,7 @@ async fn warehouse(options: &GovernedOptions<'_>) -> Outcome<Cluster> {
     let more = options.postgres.iter();
     settings.extend(more.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
     let cluster = Cluster::start(ClusterOptions {
+        bin: options.bin.map(Path::to_owned),
         data: scratch_folder("lanyard-test")?,
         settings,
         ..ClusterOptions::default()

@@ -6,6 +6,7 @@
 pub mod governed;
 pub mod programs;
 pub mod raw;
+pub mod trees;
 pub mod wait;
 
 pub use governed::{Governed, GovernedOptions, program_folder};

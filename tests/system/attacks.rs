@@ -5,8 +5,9 @@
 //! one of them in anything the server said is a leak. What was said is written `=text=` before the search, so `=text=` in
 //! the catalogue means the whole of a value and `=text` its start. `kind` is what is at stake: `value`, `metadata`,
 //! `existence`, or `exposed` for what somebody left open to PUBLIC, which no floor stops. `answer` says what the proxy must
-//! do: `runs`, `refused`, `any` where only the secret matters, `residual` where docs/BYPASSES.md owns up to it.
+//! do: `runs`, `refused`, `any` where only the secret matters.
 
+use std::path::Path;
 use std::sync::{Arc, Weak};
 
 use lanyard::demo::setting::SettingOptions;
@@ -72,6 +73,13 @@ pub(crate) async fn attacked() -> Outcome<Arc<Governed>> {
     if let Some(running) = shared.upgrade() {
         return Ok(running);
     }
+    let started = Arc::new(attacked_on(None).await?);
+    *shared = Arc::downgrade(&started);
+    Ok(started)
+}
+
+/// The same with a proxy and a server of its own, of the major whose binaries these are.
+pub(crate) async fn attacked_on(bin: Option<&Path>) -> Outcome<Governed> {
     let governance = [
         ("identities.json", include_str!("../attacks/governance/identities.json")),
         ("tags.json", include_str!("../attacks/governance/tags.json")),
@@ -82,15 +90,14 @@ pub(crate) async fn attacked() -> Outcome<Arc<Governed>> {
             governance: &governance,
             agents: &["probe"],
             users: &PRINCIPALS,
-            lines: &[],
+            lines: &[("databases.shop", "accept_public = [\"public.leak_customer\", \"app.sd_customer\"]")],
         },
         sql: include_str!("../attacks/schema.sql"),
         schemas: &["app"],
+        bin,
         ..GovernedOptions::default()
     };
-    let started = Arc::new(Governed::start_with(&options).await?);
-    *shared = Arc::downgrade(&started);
-    Ok(started)
+    Governed::start_with(&options).await
 }
 
 /// Everything a server said, up to ReadyForQuery or the end of the connection; COPY is declined.

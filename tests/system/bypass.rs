@@ -24,13 +24,7 @@ fn verdict(attack: &Attack, how: &str, frames: &[lanyard_tests::Frame]) -> Vec<S
     let mut wrong = Vec::new();
     let mut add =
         |what: String| wrong.push(format!("{} {} ({how}): {what}: {}", attack.id, attack.class, attack.sql));
-    let leaked = leak(attack, frames);
-    if attack.answer == "residual" {
-        // Told in docs/BYPASSES.md: the day it no longer leaks, the entry and the document have to say so.
-        if leaked.is_none() && how == "simple" {
-            add("leaks no more: it is no residual".into());
-        }
-    } else if let Some(what) = leaked {
+    if let Some(what) = leak(attack, frames) {
         add(format!("{} leaks: {what}", attack.kind));
     }
     let ours = said(frames).into_iter().find(|p| {
@@ -77,18 +71,25 @@ async fn both_protocols(governed: &Governed, login: &str) -> Outcome<Vec<String>
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_leaks_through_the_proxy() -> Outcome {
-    let governed = attacked().await?;
-    let mut wrong = both_protocols(&governed, LOGIN).await?;
+    nothing_leaks(&*attacked().await?).await
+}
+
+/// The whole catalogue by every principal, in both protocols.
+pub(crate) async fn nothing_leaks(governed: &Governed) -> Outcome {
+    let mut wrong = both_protocols(governed, LOGIN).await?;
     // The writer gets further with some: only what leaks counts.
-    let writer = both_protocols(&governed, PRINCIPALS[1]).await?;
+    let writer = both_protocols(governed, PRINCIPALS[1]).await?;
     wrong.extend(
         writer.into_iter().filter(|w| {
             w.contains("leaks") || w.contains("a name of ours") || w.contains("the session ended")
         }),
     );
     println!("{} attacks through the proxy, in both protocols", catalogue()?.len());
-    assert!(wrong.is_empty(), "{} answers are wrong:\n{}", wrong.len(), wrong.join("\n"));
-    Ok(())
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("{} answers are wrong:\n{}", wrong.len(), wrong.join("\n")).into())
+    }
 }
 
 /// Everybody else is served: a session that was there before, and a new one.

@@ -48,6 +48,7 @@ pub(crate) fn facts(agent: &str, user: &str) -> SessionPart {
         authentication: "scram-sha-256",
         client_address: "127.0.0.1:5".into(),
         client_application: "psql".into(),
+        purpose: None,
         task: None,
         database: "shop".into(),
         expires: 2_000_000_000,

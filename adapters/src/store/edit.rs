@@ -3,18 +3,22 @@
 //! Must never write a state that `load` would refuse, and never give a short id twice. Called by the command line and
 //! the demo. Order of writes: identities before credentials when adding, after them when removing.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use lanyard_engine::catalog::Tags;
+use lanyard_engine::catalog::{Known, Origin, Tags};
+use lanyard_engine::identify::Proposal;
 use lanyard_engine::identity::{Agent, AgentId, Attributes, Combination, User, UserId};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
-use super::files::{Privacy, lock_folder, write_json};
+use super::files::{Privacy, lock_folder, read_json, write_json};
 use super::load::{IdentitiesFile, check_identities, read_credentials, read_identities};
-use super::{CREDENTIALS, Credentials, IDENTITIES, PASSWORD_BYTES_MAX, ScramVerifier, StoreError, TAGS, Who};
+use super::{
+    CREDENTIALS, Credentials, IDENTITIES, KNOWN, PASSWORD_BYTES_MAX, PROPOSALS, ScramVerifier, StoreError,
+    TAGS, Who,
+};
 
 /// A person to add.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -173,6 +177,64 @@ pub fn set_key(dir: &Path, who: Who<'_>, secret: &str) -> Result<(), StoreError>
 pub fn set_tags(dir: &Path, tags: &Tags) -> Result<(), StoreError> {
     let _lock = lock_folder(dir)?;
     write_json(&dir.join(TAGS), Privacy::Open, tags)
+}
+
+/// Gives columns the tags that were proposed for them, with their origin; their definitions come along. How many tags are
+/// new.
+///
+/// # Errors
+/// [`StoreError`] when the folder is not valid or cannot be written.
+pub fn apply_proposals<'a>(
+    dir: &Path,
+    proposals: impl Iterator<Item = &'a Proposal>,
+) -> Result<usize, StoreError> {
+    let _lock = lock_folder(dir)?;
+    let path = dir.join(TAGS);
+    let mut tags: Tags = read_json(&path, Privacy::Open)?.unwrap_or_default();
+    let mut added = 0;
+    for proposal in proposals {
+        let key = format!("{}.{}", proposal.relation, proposal.column);
+        tags.definitions.insert(proposal.tag.clone());
+        // A tag that a person gave stays a person's.
+        if tags.columns.entry(key.clone()).or_default().insert(proposal.tag.clone()) {
+            let identified = Origin::Identified {
+                identifier: proposal.identifier.clone(),
+                percent: (proposal.score * 100.0) as u8,
+            };
+            tags.origins.entry(key).or_default().insert(proposal.tag.clone(), identified);
+            added += 1;
+        }
+    }
+    write_json(&path, Privacy::Open, &tags)?;
+    Ok(added)
+}
+
+/// Changes what is known of a database: the change gets `None` when nobody ever looked.
+///
+/// # Errors
+/// [`StoreError`] when the folder is not valid or cannot be written.
+pub fn change_known(
+    dir: &Path,
+    database: &str,
+    change: impl FnOnce(Option<Known>) -> Known,
+) -> Result<(), StoreError> {
+    let _lock = lock_folder(dir)?;
+    let path = dir.join(KNOWN);
+    let mut all: BTreeMap<String, Known> = read_json(&path, Privacy::Open)?.unwrap_or_default();
+    let known = change(all.remove(database));
+    all.insert(database.to_owned(), known);
+    write_json(&path, Privacy::Open, &all)
+}
+
+/// Writes proposals beside the tags, for people to read.
+///
+/// # Errors
+/// [`StoreError`] when the folder cannot be written.
+pub fn write_proposals(dir: &Path, proposals: &[Proposal]) -> Result<PathBuf, StoreError> {
+    let _lock = lock_folder(dir)?;
+    let path = dir.join(PROPOSALS);
+    write_json(&path, Privacy::Open, &proposals)?;
+    Ok(path)
 }
 
 fn check_secret(secret: &str) -> Result<(), StoreError> {

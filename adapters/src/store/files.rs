@@ -41,14 +41,19 @@ pub(super) fn read_text(path: &Path, privacy: Privacy, bytes_max: u64) -> Result
         let path = path.to_owned();
         return Err(StoreError::Permissions { path, mode });
     }
+    let too_long = || StoreError::Invalid {
+        path: path.to_owned(),
+        message: format!("longer than {bytes_max} bytes"),
+        hint: "split a policy file in two; of people and agents, keep those who use the warehouse".to_owned(),
+    };
+    // Before a byte is read; and again after, because a file may grow meanwhile.
+    if metadata.len() > bytes_max {
+        return Err(too_long());
+    }
     let mut bytes = Vec::new();
     file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(fail())?;
     if bytes.len() as u64 > bytes_max {
-        return Err(StoreError::Invalid {
-            path: path.to_owned(),
-            message: format!("longer than {bytes_max} bytes"),
-            hint: "split it".to_owned(),
-        });
+        return Err(too_long());
     }
     String::from_utf8(bytes).map(Some).map_err(|error| {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];

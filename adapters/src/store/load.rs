@@ -5,12 +5,13 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use lanyard_engine::approval::Approval;
 use lanyard_engine::identity::{Agent, Identities, ShortId, User};
 use lanyard_engine::limits;
 use serde::{Deserialize, Serialize};
 
 use super::files::{Privacy, read_json, read_text};
-use super::{CREDENTIALS, Credentials, Governance, IDENTITIES, StoreError, TAGS};
+use super::{APPROVALS, CREDENTIALS, Credentials, Governance, IDENTITIES, KNOWN, StoreError, TAGS};
 
 /// How often a load starts over because the folder changed meanwhile.
 const TRIES_MAX: usize = 5;
@@ -81,17 +82,18 @@ pub fn stamp(dir: &Path) -> Result<Stamp, StoreError> {
 
 fn is_ours(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str());
-    name.is_some_and(|name| [IDENTITIES, CREDENTIALS, TAGS].contains(&name)) || is_policy(path)
+    name.is_some_and(|name| [IDENTITIES, CREDENTIALS, TAGS, KNOWN, APPROVALS].contains(&name))
+        || is_policy(path)
 }
 
 fn is_policy(path: &Path) -> bool {
-    path.file_name()
-        .and_then(|name| name.to_str())
-        .is_some_and(|name| name.ends_with(".policy") && !name.starts_with('.'))
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| {
+        (name.ends_with(".policy") || name.ends_with(".policy.json")) && !name.starts_with('.')
+    })
 }
 
 /// Reads the folder. Without `credentials.json` nobody can log in, without `tags.json` nothing is tagged, without
-/// policies nothing is granted; without `identities.json` it is not a governance folder.
+/// policies and `approvals.json` nothing is granted; without `identities.json` it is not a governance folder.
 ///
 /// # Errors
 /// [`StoreError`] names the file and what is wrong with it.
@@ -124,7 +126,10 @@ fn load_once(dir: &Path, stamp: &Stamp) -> Result<Governance, StoreError> {
             policies.push((path.display().to_string(), text));
         }
     }
-    Ok(Governance { identities, credentials, tags, policies })
+    let known = read_json(&dir.join(KNOWN), Privacy::Open)?.unwrap_or_default();
+    let approvals: Vec<Approval> = read_json(&dir.join(APPROVALS), Privacy::Open)?.unwrap_or_default();
+    check_approvals(&dir.join(APPROVALS), &approvals)?;
+    Ok(Governance { identities, credentials, tags, known, policies, approvals })
 }
 
 pub(super) fn read_identities(dir: &Path) -> Result<Option<IdentitiesFile>, StoreError> {
@@ -174,8 +179,10 @@ pub(super) fn check_identities(path: &Path, file: IdentitiesFile) -> Result<Iden
             ));
         }
     }
+    // A set: with as many agents as users, a walk for each would be quadratic.
+    let owners: BTreeSet<&str> = file.users.iter().map(|user| user.id.as_str()).collect();
     for agent in &file.agents {
-        if !file.users.iter().any(|user| user.id == agent.owner) {
+        if !owners.contains(agent.owner.as_str()) {
             return Err(invalid(
                 format!("owner \"{}\" of agent \"{}\" is not a user", agent.owner, agent.id),
                 "add the owner with `lanyard user add`, or name another one",
@@ -186,6 +193,19 @@ pub(super) fn check_identities(path: &Path, file: IdentitiesFile) -> Result<Iden
         users: file.users.into_iter().map(|u| (u.id.clone(), u)).collect(),
         agents: file.agents.into_iter().map(|a| (a.id.clone(), a)).collect(),
     })
+}
+
+/// Ids name approvals in records, so each is given once.
+fn check_approvals(path: &Path, approvals: &[Approval]) -> Result<(), StoreError> {
+    let mut ids = BTreeSet::new();
+    match approvals.iter().find(|a| a.id.is_empty() || !ids.insert(a.id.as_str())) {
+        None => Ok(()),
+        Some(twice) => Err(StoreError::Invalid {
+            path: path.to_owned(),
+            message: format!("approval id \"{}\" is empty or stands here twice", twice.id),
+            hint: "give each approval an id of its own".to_owned(),
+        }),
+    }
 }
 
 fn check_credentials(

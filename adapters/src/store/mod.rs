@@ -1,4 +1,5 @@
-//! The governance folder: `identities.json`, `credentials.json`, `tags.json` and `*.policy` files.
+//! The governance folder: `identities.json`, `credentials.json`, `tags.json`, `approvals.json`, and policies in `*.policy` and
+//! `*.policy.json` files.
 //!
 //! Must never hold a key or a password, only verifiers, and never half-read a change: a load sees one state of the
 //! folder. Policy text is carried, not understood. Called by the proxy (`load`, `stamp`) and the command line (`edit`).
@@ -8,15 +9,18 @@ mod files;
 mod load;
 mod verifier;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::{fmt, io};
 
-use lanyard_engine::catalog::Tags;
+use lanyard_engine::approval::Approval;
+use lanyard_engine::catalog::{Known, Tags};
 use lanyard_engine::identity::{AgentId, Identities, UserId};
 use thiserror::Error;
 
 pub use edit::{
-    NewAgent, NewUser, add_agent, add_user, generate_key, remove_agent, remove_user, set_key, set_tags,
+    NewAgent, NewUser, add_agent, add_user, apply_proposals, change_known, generate_key, remove_agent,
+    remove_user, set_key, set_tags, write_proposals,
 };
 pub use load::{Stamp, load, stamp};
 pub use verifier::{Credentials, ITERATIONS, ScramVerifier, VerifierError};
@@ -30,8 +34,14 @@ pub const PASSWORD_BYTES_MAX: usize = 1024;
 pub const IDENTITIES: &str = "identities.json";
 /// File of verifiers; mode 0600.
 pub const CREDENTIALS: &str = "credentials.json";
+/// File of individual grants and approved requests.
+pub const APPROVALS: &str = "approvals.json";
 /// File of tag definitions and assignments.
 pub const TAGS: &str = "tags.json";
+/// File of the tables and columns that somebody has looked at.
+pub const KNOWN: &str = "known.json";
+/// File of what `lanyard identify` found last; nothing reads it but people.
+pub const PROPOSALS: &str = "proposals.json";
 
 /// Everything the folder says, at one moment.
 #[derive(Debug, Clone, Default)]
@@ -42,8 +52,12 @@ pub struct Governance {
     pub credentials: Credentials,
     /// Tag definitions and assignments.
     pub tags: Tags,
+    /// Database entry -> what it held when somebody last looked. A database that is not here was never looked at.
+    pub known: BTreeMap<String, Known>,
     /// Path and text of each policy file, in order of name.
     pub policies: Vec<(String, String)>,
+    /// Individual grants and approved requests, ended ones included.
+    pub approvals: Vec<Approval>,
 }
 
 /// An agent or a person.

@@ -5,6 +5,8 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
+use lanyard_engine::catalog::{Origin, RelationName, TagPath};
+use lanyard_engine::identify::{Evidence, Proposal};
 use lanyard_engine::identity::Combination;
 
 use super::*;
@@ -213,16 +215,53 @@ fn policies_come_in_order_of_name_and_hidden_files_do_not() -> TestResult {
     assert!(load(&folder.0).is_err_and(|e| e.hint().is_some_and(|h| h.contains("user add"))));
     assert!(load(&folder.0.join("missing")).is_err_and(|e| e.hint().is_some()));
     add_user(&folder.0, user("taylor")?)?;
-    for name in ["b.policy", "a.policy", ".#a.policy", "c.policy~", "d.txt"] {
+    for name in [
+        "b.policy",
+        "a.policy",
+        "c.policy.json",
+        ".#a.policy",
+        ".x.policy.json",
+        "c.policy~",
+        "d.txt",
+        "d.json",
+    ] {
         folder.put(name, name)?;
     }
     let names: Vec<_> = load(&folder.0)?.policies.into_iter().map(|(_, text)| text).collect();
-    assert_eq!(names, ["a.policy", "b.policy"]);
+    assert_eq!(names, ["a.policy", "b.policy", "c.policy.json"]);
     std::fs::write(folder.0.join("e.policy"), b"one\ntwo \xff")?;
     let error = load(&folder.0).err().ok_or("loaded")?;
     assert!(error.to_string().ends_with("e.policy:2:5: not UTF-8"), "{error}");
     std::fs::write(folder.0.join("e.policy"), vec![b'x'; (1 << 20) + 1])?;
     assert!(load(&folder.0).is_err_and(|e| e.to_string().contains("longer than")));
+    Ok(())
+}
+
+#[test]
+fn approvals_are_read_strictly() -> TestResult {
+    let folder = Folder::new()?;
+    add_user(&folder.0, user("taylor")?)?;
+    let before = stamp(&folder.0)?;
+    assert!(load(&folder.0)?.approvals.is_empty());
+    let access = "\"what\":{\"access\":{\"relation\":{\"schema\":\"public\",\"name\":\"t\"},\"operations\":[\"read\"]}}";
+    let one = format!("{{\"id\":\"r1\",\"for\":{{\"user\":\"taylor\"}},{access},\"expires\":7}}");
+    folder.put(APPROVALS, &format!("[{one}]"))?;
+    assert_ne!(stamp(&folder.0)?, before);
+    let read = load(&folder.0)?.approvals;
+    assert_eq!((read.len(), read[0].id.as_str(), read[0].expires), (1, "r1", Some(7)));
+    for bad in [
+        format!("[{one},{one}]"),
+        one.clone(),
+        format!("[{}]", one.replace("r1", "")),
+        format!("[{}]", one.replace("\"expires\":7", "\"expires\":-7")),
+        format!("[{}]", one.replace("\"expires\"", "\"expire\"")),
+        format!("[{}]", one.replace("\"user\":\"taylor\"", "\"user\":\"tay'lor\"")),
+        format!("[{}]", one.replace("read", "all")),
+        format!("[{}]", one.replace("access", "everything")),
+    ] {
+        folder.put(APPROVALS, &bad)?;
+        assert!(load(&folder.0).is_err(), "{bad}");
+    }
     Ok(())
 }
 
@@ -247,6 +286,59 @@ fn the_stamp_moves_with_every_change() -> TestResult {
     std::fs::remove_file(folder.0.join("x.policy"))?;
     assert!(moved()?);
     assert!(stamp(&folder.0.join("missing")).is_err());
+    Ok(())
+}
+
+#[test]
+fn what_is_known_of_a_database_stays_beside_that_of_others() -> TestResult {
+    let folder = Folder::new()?;
+    add_user(&folder.0, user("taylor")?)?;
+    assert!(load(&folder.0)?.known.is_empty(), "nobody looked");
+    let before = stamp(&folder.0)?;
+    change_known(&folder.0, "shop", |known| known.unwrap_or_default())?;
+    assert_ne!(before, stamp(&folder.0)?, "the proxy reads it again");
+    change_known(&folder.0, "other", |known| {
+        assert_eq!(known, None);
+        Known([("public.t".to_owned(), [("a".to_owned(), "text".to_owned())].into())].into())
+    })?;
+    let known = load(&folder.0)?.known;
+    assert_eq!(known["shop"], Known::default());
+    assert_eq!(known["other"].0["public.t"]["a"], "text");
+    folder.put("known.json", "{\"shop\": [")?;
+    assert!(load(&folder.0).is_err(), "half a file hides nothing by being left out");
+    assert!(change_known(&folder.0, "shop", |known| known.unwrap_or_default()).is_err());
+    Ok(())
+}
+
+#[test]
+fn proposals_become_tags_with_their_origin_and_leave_a_persons_tags_alone() -> TestResult {
+    let folder = Folder::new()?;
+    add_user(&folder.0, user("taylor")?)?;
+    let proposal = |column: &str, score| Proposal {
+        relation: RelationName::new("public", "t"),
+        column: column.to_owned(),
+        tag: TagPath("PII.Email".into()),
+        identifier: "email".into(),
+        evidence: Evidence::Values,
+        score,
+        sampled: 100,
+    };
+    let mut tags = Tags::default();
+    tags.columns.insert("public.t.mine".into(), [TagPath("PII.Email".into())].into());
+    set_tags(&folder.0, &tags)?;
+    let proposals = [proposal("mine", 1.0), proposal("found", 0.956)];
+    assert_eq!(apply_proposals(&folder.0, proposals.iter())?, 1);
+    assert_eq!(apply_proposals(&folder.0, proposals.iter())?, 0, "the second time nothing is new");
+    let tags = load(&folder.0)?.tags;
+    assert!(tags.definitions.contains(&TagPath("PII.Email".into())));
+    assert!(!tags.origins.contains_key("public.t.mine"));
+    assert_eq!(
+        tags.origins["public.t.found"][&TagPath("PII.Email".into())],
+        Origin::Identified { identifier: "email".into(), percent: 95 }
+    );
+    let path = write_proposals(&folder.0, &proposals)?;
+    let read: Vec<Proposal> = serde_json::from_slice(&std::fs::read(path)?)?;
+    assert_eq!(read, proposals);
     Ok(())
 }
 
@@ -281,5 +373,23 @@ fn editors_wait_for_each_other_and_readers_see_whole_states() -> TestResult {
         Ok(())
     })?;
     assert_eq!(add_user(&folder.0, user("last")?)?.short.get(), 17);
+    Ok(())
+}
+
+#[test]
+fn files_without_measure_are_refused_unread_and_large_ones_are_read() -> TestResult {
+    let folder = Folder::new()?;
+    let path = folder.0.join(IDENTITIES);
+    // A hole: a gigabyte that no disk holds.
+    std::fs::File::create(&path)?.set_len(1 << 30)?;
+    let refused = load(&folder.0).err().ok_or("a gigabyte was read")?.to_string();
+    assert!(refused.contains("longer than") && refused.contains(IDENTITIES), "{refused}");
+    // As many agents as users: what is looked up for each must not be a walk over all.
+    let users: Vec<String> =
+        (1..=20_000).map(|n| format!(r#"{{"id":"u{n}","name":"u","short":{n}}}"#)).collect();
+    let agents: Vec<String> =
+        (1..=20_000).map(|n| format!(r#"{{"id":"a{n}","name":"a","owner":"u{n}","short":{n}}}"#)).collect();
+    std::fs::write(&path, format!(r#"{{"users":[{}],"agents":[{}]}}"#, users.join(","), agents.join(",")))?;
+    assert_eq!(load(&folder.0)?.identities.agents.len(), 20_000);
     Ok(())
 }

@@ -2,6 +2,8 @@
 
 pub mod ids;
 pub mod principal;
+pub mod purpose;
 
 pub use ids::{AgentId, IdError, RoleName, SessionId, ShortId, UserId};
-pub use principal::{Agent, Attributes, Combination, Identities, Principal, User};
+pub use principal::{Agent, Attributes, Combination, Identities, Parties, Principal, User};
+pub use purpose::{PurposeError, PurposeName};

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::ids::{AgentId, ShortId, UserId};
+use super::purpose::PurposeName;
 
 /// Attribute name -> set of values.
 pub type Attributes = BTreeMap<String, BTreeSet<String>>;
@@ -76,7 +77,7 @@ pub struct Identities {
 
 /// Whose data, and who is typing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Principal {
+pub enum Parties {
     /// An agent for a user: subject is the user, actor the agent.
     OnBehalfOf {
         /// The actor.
@@ -96,32 +97,66 @@ pub enum Principal {
     },
 }
 
+/// Who a session stands for, and what for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Principal {
+    /// Subject and actor.
+    pub parties: Parties,
+    /// What the session says it is for (policy.md §6). It must be declared, and allowed to subject and actor.
+    pub purpose: Option<PurposeName>,
+}
+
 impl Principal {
+    /// An agent for a user, without a purpose.
+    #[must_use]
+    pub fn on_behalf_of(agent: AgentId, user: UserId) -> Self {
+        Self { parties: Parties::OnBehalfOf { agent, user }, purpose: None }
+    }
+
+    /// An agent on its own, without a purpose.
+    #[must_use]
+    pub fn autonomous(agent: AgentId) -> Self {
+        Self { parties: Parties::Autonomous { agent }, purpose: None }
+    }
+
+    /// A person, without a purpose.
+    #[must_use]
+    pub fn direct(user: UserId) -> Self {
+        Self { parties: Parties::Direct { user }, purpose: None }
+    }
+
+    /// The same parties under a purpose.
+    #[must_use]
+    pub fn under(mut self, purpose: PurposeName) -> Self {
+        self.purpose = Some(purpose);
+        self
+    }
+
     /// The acting agent, where there is one.
     #[must_use]
     pub fn agent(&self) -> Option<&AgentId> {
-        match self {
-            Self::OnBehalfOf { agent, .. } | Self::Autonomous { agent } => Some(agent),
-            Self::Direct { .. } => None,
+        match &self.parties {
+            Parties::OnBehalfOf { agent, .. } | Parties::Autonomous { agent } => Some(agent),
+            Parties::Direct { .. } => None,
         }
     }
 
     /// The person, where there is one.
     #[must_use]
     pub fn user(&self) -> Option<&UserId> {
-        match self {
-            Self::OnBehalfOf { user, .. } | Self::Direct { user } => Some(user),
-            Self::Autonomous { .. } => None,
+        match &self.parties {
+            Parties::OnBehalfOf { user, .. } | Parties::Direct { user } => Some(user),
+            Parties::Autonomous { .. } => None,
         }
     }
 
     /// `on_behalf_of`, `autonomous` or `direct`: the word in the audit.
     #[must_use]
     pub fn mode(&self) -> &'static str {
-        match self {
-            Self::OnBehalfOf { .. } => "on_behalf_of",
-            Self::Autonomous { .. } => "autonomous",
-            Self::Direct { .. } => "direct",
+        match self.parties {
+            Parties::OnBehalfOf { .. } => "on_behalf_of",
+            Parties::Autonomous { .. } => "autonomous",
+            Parties::Direct { .. } => "direct",
         }
     }
 }

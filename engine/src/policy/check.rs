@@ -3,20 +3,22 @@
 //! Must never decide access: it only reports what the judge would do. Called by `lanyard check` and before a snapshot is
 //! published.
 
+mod conflicts;
+mod names;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use self::names::Known;
 use super::index::Lane;
+use super::kinds;
 use super::mask;
 use super::matching::{column_depth, is_table};
-use super::model::{
-    ColumnMatch, Columns, Party, PartyKind, Place, Policy, Question, Rows, Rule, Scope, State, TableMatch,
-    Tables, Tag, Watches, Who,
-};
-use super::predicate::compile::{Values, compile};
+use super::model::{EventColumn, Mask, MaskRule, Masking, Place, Policy, Rows, RowsShown, Rule, State};
+use super::predicate::compile::{Ground, Values, compile_cells, formula};
 use super::predicate::{Attribute, Expr, Holder, Named, Predicate};
-use super::shape::predicates;
-use super::text::diagnostic::{Diagnostic, Problem, Severity, did_you_mean};
-use crate::catalog::{Relation, TagPath};
+use super::rows::is_skipped;
+use super::text::diagnostic::{Diagnostic, Problem, Severity};
+use crate::catalog::{Column, Relation};
 use crate::entitlement::Operation;
 use crate::limits;
 use crate::snapshot::Snapshot;
@@ -48,50 +50,11 @@ pub fn check(snapshot: &Snapshot) -> Vec<Diagnostic> {
         };
         checker.policy(number, policy);
     }
+    checker.ties();
+    checker.approvals();
     checker.tags();
     checker.findings.truncate(limits::POLICY_DIAGNOSTICS_MAX);
     checker.findings
-}
-
-/// Names that exist.
-struct Known<'a> {
-    tags: BTreeSet<&'a str>,
-    user_attributes: BTreeSet<&'a str>,
-    agent_attributes: BTreeSet<&'a str>,
-    user_groups: BTreeSet<&'a str>,
-    agent_groups: BTreeSet<&'a str>,
-}
-
-impl<'a> Known<'a> {
-    fn of(snapshot: &'a Snapshot) -> Self {
-        let mut tags = BTreeSet::from([TagPath::AGENT_TOOL, "Agent", super::judge::NEW]);
-        for tag in &snapshot.tags.definitions {
-            // A tag makes the paths above it known.
-            let ends = tag.0.match_indices('.').map(|(n, _)| n);
-            tags.extend(ends.chain([tag.0.len()]).filter_map(|end| tag.0.get(..end)));
-        }
-        let users = || snapshot.identities.users.values();
-        let agents = || snapshot.identities.agents.values();
-        Self {
-            tags,
-            user_attributes: users().flat_map(|u| u.attributes.keys()).map(String::as_str).collect(),
-            agent_attributes: agents().flat_map(|a| a.attributes.keys()).map(String::as_str).collect(),
-            user_groups: users().flat_map(|u| &u.groups).map(String::as_str).collect(),
-            agent_groups: agents().flat_map(|a| &a.groups).map(String::as_str).collect(),
-        }
-    }
-
-    fn of_kind<'s>(
-        kind: PartyKind,
-        users: &'s BTreeSet<&'a str>,
-        agents: &'s BTreeSet<&'a str>,
-    ) -> Box<dyn Iterator<Item = &'a str> + 's> {
-        match kind {
-            PartyKind::Users => Box::new(users.iter().copied()),
-            PartyKind::Agents => Box::new(agents.iter().copied()),
-            PartyKind::Everyone => Box::new(users.union(agents).copied()),
-        }
-    }
 }
 
 /// Policy -> relations it means, or means a column of.
@@ -124,6 +87,10 @@ fn means(policy: &Policy, relation: &Relation) -> bool {
         Rule::Mask(mask) => {
             relation.columns.iter().any(|c| column_depth(&mask.columns, relation, c).is_some())
         }
+        Rule::Reveal(reveal) => {
+            relation.columns.iter().any(|c| column_depth(&reveal.columns, relation, c).is_some())
+        }
+        Rule::Permit(_) | Rule::Purpose(_) => false,
     }
 }
 
@@ -168,173 +135,45 @@ impl<'a> Checker<'a> {
                 for branch in &rows.branches {
                     self.who(&branch.who, policy.watches);
                 }
+                self.branches(policy, rows.branches.iter().map(|b| &b.who));
                 self.scope(&rows.scope, policy.watches);
-                self.rows(rows, &relations);
+                self.scope_is_empty(policy, &rows.scope);
+                self.rows(policy, rows, &relations);
             }
             Rule::Mask(mask) => {
                 self.columns(&mask.columns);
+                for branch in &mask.branches {
+                    self.who(&branch.who, policy.watches);
+                }
+                self.branches(policy, mask.branches.iter().map(|b| &b.who));
                 self.scope(&mask.scope, policy.watches);
-                self.masks(policy, &relations);
+                self.scope_is_empty(policy, &mask.scope);
+                self.idle_matches(policy, mask, &relations);
+                self.masks(policy, mask, &relations);
+            }
+            Rule::Reveal(reveal) => {
+                self.columns(&reveal.columns);
+                self.who(&reveal.to, policy.watches);
+            }
+            Rule::Permit(permit) => {
+                self.who(&permit.to, policy.watches);
+                return;
+            }
+            Rule::Purpose(purpose) => {
+                self.who(&purpose.to, policy.watches);
+                return;
             }
         }
         if relations.is_empty() {
-            let problem = Problem::new(format!("the policy '{}' matches nothing", policy.name));
-            let hint = "no table or column of the warehouse carries what it names";
+            let (what, hint) = match policy.rule {
+                Rule::Mask(_) | Rule::Reveal(_) => {
+                    ("column", "no column of the warehouse carries what it names")
+                }
+                _ => ("table", "no table of the warehouse carries what it names"),
+            };
+            let problem = Problem::new(format!("the policy '{}' matches no {what}", policy.name));
             self.warning(policy.place, problem.hint(hint));
         }
-    }
-
-    fn tags_known(&mut self, tags: &[Tag]) {
-        for tag in tags {
-            self.tag(&tag.path, tag.place);
-        }
-    }
-
-    fn tag(&mut self, path: &TagPath, place: Place) {
-        if self.known.tags.contains(path.0.as_str()) {
-            return;
-        }
-        let hint = did_you_mean(&path.0, self.known.tags.iter().copied())
-            .unwrap_or_else(|| "define the tag first".to_owned());
-        self.error(place, Problem::new(format!("the tag '{path}' is not defined")).hint(hint));
-    }
-
-    fn tables(&mut self, tables: &'a Tables) {
-        for one in &tables.any {
-            match one {
-                TableMatch::Tagged(tags) => self.tags_known(tags),
-                TableMatch::Named(names) => {
-                    for name in names {
-                        if !self.snapshot.catalog.relations.contains_key(&name.relation) {
-                            self.no_table(&name.relation.to_string(), name.place);
-                        }
-                    }
-                }
-                TableMatch::Like(_) => {}
-                TableMatch::WithColumns(columns) => self.column_match(columns),
-            }
-        }
-    }
-
-    fn no_table(&mut self, table: &str, place: Place) {
-        let names: Vec<String> = self.snapshot.catalog.relations.keys().map(ToString::to_string).collect();
-        let problem = Problem::new(format!("the warehouse has no table '{table}'"));
-        let problem = match did_you_mean(table, names.iter().map(String::as_str)) {
-            Some(hint) => problem.hint(hint),
-            None => problem,
-        };
-        self.warning(place, problem);
-    }
-
-    fn columns(&mut self, columns: &'a Columns) {
-        for one in &columns.any {
-            self.column_match(one);
-        }
-        if let Some(of) = &columns.of {
-            self.tables(of);
-        }
-    }
-
-    fn column_match(&mut self, one: &'a ColumnMatch) {
-        match one {
-            ColumnMatch::Tagged(tags) => self.tags_known(tags),
-            ColumnMatch::Like(_) => {}
-            ColumnMatch::Named(names) => {
-                for name in names {
-                    let catalog = &self.snapshot.catalog.relations;
-                    let Some(table) = &name.relation else {
-                        let any = catalog.values().any(|r| r.column(&name.column).is_some());
-                        if !any {
-                            let problem = format!("no table has a column '{}'", name.column);
-                            self.error(name.place, Problem::new(problem));
-                        }
-                        continue;
-                    };
-                    match catalog.get(table) {
-                        None => self.no_table(&table.to_string(), name.place),
-                        Some(relation) if relation.column(&name.column).is_none() => {
-                            let problem = format!("'{table}' has no column '{}'", name.column);
-                            let columns = relation.columns.iter().map(|c| c.name.as_str());
-                            let hint = did_you_mean(&name.column, columns)
-                                .unwrap_or_else(|| "name a column it has".to_owned());
-                            self.error(name.place, Problem::new(problem).hint(hint));
-                        }
-                        Some(_) => {}
-                    }
-                }
-            }
-        }
-    }
-
-    fn scope(&mut self, scope: &Scope, watches: Watches) {
-        match scope {
-            Scope::Everyone => {}
-            Scope::Except(who) | Scope::Only(who) => self.who(who, watches),
-        }
-    }
-
-    fn who(&mut self, who: &Who, watches: Watches) {
-        for party in &who.any {
-            if watches == Watches::Actor && party.kind == PartyKind::Users {
-                let place = party.all.first().map(|t| t.place);
-                let problem =
-                    Problem::new("this policy looks at the acting agent, which is never one of the users");
-                if let Some(place) = place {
-                    self.warning(place, problem.hint("name agents here, or leave 'when an agent acts' out"));
-                }
-            }
-            self.party(party);
-        }
-    }
-
-    fn party(&mut self, party: &Party) {
-        for test in &party.all {
-            match &test.question {
-                Question::Attribute { name, .. } => {
-                    let known =
-                        Known::of_kind(party.kind, &self.known.user_attributes, &self.known.agent_attributes);
-                    let known: Vec<&str> = known.collect();
-                    self.attribute(name, &known, test.place);
-                }
-                Question::Group(groups) => {
-                    let known = Known::of_kind(party.kind, &self.known.user_groups, &self.known.agent_groups);
-                    let known: Vec<&str> = known.collect();
-                    for group in groups.iter().filter(|g| !known.contains(&g.as_str())) {
-                        let hint = did_you_mean(group, known.iter().copied())
-                            .unwrap_or_else(|| "put someone into it, or correct the name".to_owned());
-                        let problem = Problem::new(format!("nobody is in the group '{group}'"));
-                        self.warning(test.place, problem.hint(hint));
-                    }
-                }
-                Question::Id(ids) => self.ids(party.kind, ids, test.place),
-            }
-        }
-    }
-
-    fn ids(&mut self, kind: PartyKind, ids: &[String], place: Place) {
-        let identities = &self.snapshot.identities;
-        for id in ids {
-            let user = identities.users.keys().any(|u| u.as_str() == id);
-            let agent = identities.agents.keys().any(|a| a.as_str() == id);
-            let known = match kind {
-                PartyKind::Users => user,
-                PartyKind::Agents => agent,
-                PartyKind::Everyone => user || agent,
-            };
-            if !known {
-                self.warning(place, Problem::new(format!("nobody is called '{id}'")));
-            }
-        }
-    }
-
-    fn attribute(&mut self, name: &str, known: &[&str], place: Place) {
-        if known.contains(&name) {
-            return;
-        }
-        let hint = did_you_mean(name, known.iter().copied())
-            .unwrap_or_else(|| "give it to someone, or correct the name".to_owned());
-        let problem = Problem::new(format!("nobody has the attribute '{name}'"));
-        self.error(place, problem.hint(hint));
     }
 
     fn grant(&mut self, policy: &Policy, operations: &BTreeSet<Operation>, relations: &[&'a Relation]) {
@@ -363,11 +202,19 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn rows(&mut self, rows: &'a Rows, relations: &[&'a Relation]) {
-        for predicate in predicates(rows) {
-            self.mentions(predicate);
-            let broken = relations.iter().filter_map(|relation| {
-                compile(&predicate.expr, relation, &Values::Open).err().map(|problem| (relation, problem))
+    fn rows(&mut self, policy: &'a Policy, rows: &'a Rows, relations: &[&'a Relation]) {
+        for lookup in &rows.lookups {
+            if !self.snapshot.catalog.relations.contains_key(&lookup.relation) {
+                self.no_table(&lookup.relation.to_string(), lookup.place);
+            }
+        }
+        for shown in rows.all_shown() {
+            let place = self.shown(policy, shown);
+            let catalog = &self.snapshot.catalog;
+            let broken = relations.iter().filter(|r| !is_skipped(rows, r)).filter_map(|relation| {
+                kinds::compile(shown, &Ground::of(catalog, relation), Holder::User, &Values::Open)
+                    .err()
+                    .map(|problem| (relation, problem))
             });
             let broken: Vec<_> = broken.collect();
             let count = broken.len();
@@ -383,70 +230,126 @@ impl<'a> Checker<'a> {
                     Some(hint) => told.hint(hint),
                     None => told,
                 };
-                self.error(predicate.place, told);
+                self.error(place, told);
             }
         }
     }
 
-    /// Tags and attributes of a predicate. The stack grows with the tree, not with the call depth.
+    /// Names in what is shown; gives back where it stands.
+    fn shown(&mut self, policy: &'a Policy, shown: &'a RowsShown) -> Place {
+        match shown {
+            RowsShown::All | RowsShown::None => policy.place,
+            RowsShown::Where(predicate) => {
+                self.mentions(predicate);
+                predicate.place
+            }
+            RowsShown::Whose(found) => {
+                self.tag(&found.tag.path, found.tag.place);
+                if let Named::Attribute(name) = &found.values {
+                    let known: Vec<&str> =
+                        self.known.user_attributes.union(&self.known.agent_attributes).copied().collect();
+                    self.attribute(name, &known, found.tag.place);
+                }
+                found.tag.place
+            }
+            RowsShown::Window(window) => {
+                self.event(Some(&window.by), window.place);
+                window.place
+            }
+            RowsShown::Share(share) => {
+                self.event(share.by.as_ref(), share.place);
+                share.place
+            }
+            RowsShown::Purpose(list) => {
+                for purpose in list {
+                    self.purpose(purpose, policy.place);
+                }
+                policy.place
+            }
+            RowsShown::Through(through) => {
+                self.shown(policy, &through.shown);
+                through.place
+            }
+        }
+    }
+
+    fn event(&mut self, by: Option<&EventColumn>, place: Place) {
+        if let Some(EventColumn::Tagged(tag)) = by {
+            self.tag(tag, place);
+        }
+    }
+
+    /// Tags and attributes of a predicate.
     fn mentions(&mut self, predicate: &'a Predicate) {
         let place = predicate.place;
-        let mut stack = vec![&predicate.expr];
-        while let Some(expr) = stack.pop() {
-            match expr {
-                Expr::And(terms) | Expr::Or(terms) => stack.extend(terms),
-                Expr::Not(one)
-                | Expr::Is { value: one, .. }
-                | Expr::Like { value: one, .. }
-                | Expr::Cast { value: one, .. } => stack.push(one),
-                Expr::Compare { left, right, .. } => stack.extend([&**left, &**right]),
-                Expr::In { value, items, .. } => {
-                    stack.push(value);
-                    stack.extend(items);
-                }
-                Expr::Between { value, low, high, .. } => {
-                    stack.extend([&**value, &**low, &**high]);
-                }
-                Expr::Call { arguments, .. } => stack.extend(arguments),
-                Expr::Tagged(path) => self.tag(path, place),
-                Expr::Attribute(Attribute { holder, name: Named::Attribute(name) }) => {
-                    let known = match holder {
-                        Holder::User => &self.known.user_attributes,
-                        Holder::Agent => &self.known.agent_attributes,
-                    };
-                    let known: Vec<&str> = known.iter().copied().collect();
-                    self.attribute(name, &known, place);
-                }
-                Expr::Attribute(Attribute { name: Named::Id | Named::Groups, .. })
-                | Expr::Column(_)
-                | Expr::Literal(_) => {}
+        for expr in predicate.expr.nodes() {
+            if let Expr::Tagged(path) = expr {
+                self.tag(path, place);
+            } else if let Expr::Attribute(Attribute { holder, name: Named::Attribute(name) }) = expr {
+                let known = match holder {
+                    Holder::User => &self.known.user_attributes,
+                    Holder::Agent => &self.known.agent_attributes,
+                    Holder::Session => continue,
+                };
+                let known: Vec<&str> = known.iter().copied().collect();
+                self.attribute(name, &known, place);
             }
         }
     }
 
-    fn masks(&mut self, policy: &'a Policy, relations: &[&'a Relation]) {
-        let Rule::Mask(rule) = &policy.rule else {
+    fn masks(&mut self, policy: &'a Policy, rule: &'a MaskRule, relations: &[&'a Relation]) {
+        for masking in rule.maskings() {
+            let Masking::With { mask, cells } = masking else {
+                continue;
+            };
+            if let Some(cells) = cells {
+                self.mentions(cells);
+            }
+            let mut told = 0;
+            for relation in relations {
+                let means = |c: &&Column| column_depth(&rule.columns, relation, c).is_some();
+                for column in relation.columns.iter().filter(means) {
+                    if told >= REPEATS_MAX {
+                        break;
+                    }
+                    let unfit = match mask {
+                        Mask::Custom { value } => formula(value, relation, column).err().map(|p| p.message),
+                        _ => None,
+                    };
+                    if let Some(reason) = unfit.or(mask::apply(mask, relation, column).fallback) {
+                        told += 1;
+                        let problem = Problem::new(format!(
+                            "the mask '{}' becomes 'null' on '{}.{}' ({}): {reason}",
+                            mask.word(),
+                            relation.name,
+                            column.name,
+                            column.type_sql
+                        ));
+                        self.warning(policy.place, problem);
+                    }
+                }
+                self.cells(cells.as_deref(), relation, &mut told);
+            }
+        }
+    }
+
+    /// A cell mask whose predicate does not compile is in force in every row.
+    fn cells(&mut self, cells: Option<&'a Predicate>, relation: &Relation, told: &mut usize) {
+        let Some(cells) = cells else {
             return;
         };
-        let mut told = 0;
-        for relation in relations {
-            for column in &relation.columns {
-                if told >= REPEATS_MAX || column_depth(&rule.columns, relation, column).is_none() {
-                    continue;
-                }
-                let applied = mask::apply(&rule.mask, &relation.name, column);
-                if let Some(reason) = applied.fallback {
-                    told += 1;
-                    let problem = Problem::new(format!(
-                        "the mask '{}' becomes 'null' on '{}.{}' ({}): {reason}",
-                        rule.mask.word(),
-                        relation.name,
-                        column.name,
-                        column.type_sql
-                    ));
-                    self.warning(policy.place, problem);
-                }
-            }
+        let ground = Ground::of(&self.snapshot.catalog, relation);
+        if let Err(problem) = compile_cells(&cells.expr, &ground, &Values::Open)
+            && *told < REPEATS_MAX
+        {
+            *told += 1;
+            let message =
+                format!("in '{}' the mask is in force in every row: {}", relation.name, problem.message);
+            let problem = match problem.hint {
+                Some(hint) => Problem::new(message).hint(hint),
+                None => Problem::new(message),
+            };
+            self.error(cells.place, problem);
         }
     }
 

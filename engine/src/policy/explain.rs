@@ -8,9 +8,12 @@ use std::fmt;
 use serde::Serialize;
 
 use super::judge::{Reason, Ruling, Session};
+use super::losers::losers;
 use super::matching::{Person, column_depth, is_table};
 use super::model::{Policy, Rule};
-use super::shape::in_scope;
+use super::rows::in_scope;
+use super::shape::masking;
+use super::why_not::WhyNot;
 use crate::catalog::{Relation, RelationName};
 use crate::entitlement::{ColumnRule, Operation, RowRule};
 use crate::identity::Principal;
@@ -40,6 +43,9 @@ pub struct Explanation {
     pub judged_as: Option<&'static str>,
     /// Why not, or what is worth knowing.
     pub reasons: Vec<String>,
+    /// What would make a refused table pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why_not: Option<WhyNot>,
     /// Columns in order.
     pub columns: Vec<ColumnExplanation>,
     /// Rows.
@@ -68,6 +74,9 @@ pub struct ColumnExplanation {
     /// Why the mask is not the one the policy says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// Policies that mean the column too, and why they do not decide.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<(String, String)>,
 }
 
 /// The row rule.
@@ -92,6 +101,7 @@ pub fn explain(snapshot: &Snapshot, principal: &Principal, relation: &RelationNa
         granted_by: Vec::new(),
         judged_as: None,
         reasons: Vec::new(),
+        why_not: None,
         columns: Vec::new(),
         rows: None,
         view: None,
@@ -112,7 +122,10 @@ pub fn explain(snapshot: &Snapshot, principal: &Principal, relation: &RelationNa
     told.shadow = shadows(&session, found);
     match session.judge(found) {
         Ok(ruling) => told.allowed(&session, found, ruling),
-        Err(reasons) => told.reasons = reasons.iter().map(Reason::to_string).collect(),
+        Err(reasons) => {
+            told.reasons = reasons.iter().map(Reason::to_string).collect();
+            told.why_not = Some(WhyNot::of(snapshot, principal, found, &reasons));
+        }
     }
     told
 }
@@ -130,6 +143,7 @@ impl Explanation {
                     .to_owned(),
             );
         }
+        let subject = if ruling.as_agent { session.agent } else { session.user };
         for column in &relation.columns {
             let (rule, policy) = match access.columns.get(&column.name) {
                 Some(ColumnRule::Clear) => ("clear", None),
@@ -137,14 +151,17 @@ impl Explanation {
                 Some(ColumnRule::Denied { policy }) => ("denied", Some(policy.clone())),
                 None => continue,
             };
+            let lost = subject.map_or_else(Vec::new, |subject| {
+                losers(session, relation, column, &subject, policy.as_deref())
+            });
             self.columns.push(ColumnExplanation {
+                lost,
                 column: column.name.clone(),
                 rule: rule.to_owned(),
                 policy,
                 note: ruling.notes.get(&column.name).cloned(),
             });
         }
-        let subject = if ruling.as_agent { session.agent } else { session.user };
         self.rows = Some(RowsExplanation {
             rule: match access.rows {
                 RowRule::All => "all",
@@ -177,8 +194,8 @@ fn shadows<'a>(session: &Session<'a>, relation: &'a Relation) -> Vec<String> {
         .into_iter()
         .filter_map(|n| session.policies.get(n))
         .filter_map(|policy| {
-            let person = session.watched(policy, &subject)?;
-            let what = would(policy, &person, relation)?;
+            let what =
+                session.watched(policy, &subject).find_map(|person| would(policy, &person, relation))?;
             Some(format!("'{}' would {what}", policy.name))
         })
         .collect()
@@ -204,9 +221,18 @@ fn would(policy: &Policy, person: &Person<'_>, relation: &Relation) -> Option<St
                 .filter(|c| column_depth(&mask.columns, relation, c).is_some())
                 .map(|c| c.name.as_str())
                 .collect();
+            let (with, cells) = masking(mask, person)?;
+            let cells = if cells.is_some() { " in some rows" } else { "" };
             (in_scope(&mask.scope, person) && !columns.is_empty())
-                .then(|| format!("mask {} with {}", columns.join(", "), mask.mask.word()))
+                .then(|| format!("mask {} with {}{cells}", columns.join(", "), with.word()))
         }
+        Rule::Reveal(reveal) => {
+            let means = |c: &&crate::catalog::Column| column_depth(&reveal.columns, relation, c).is_some();
+            let columns: Vec<&str> = relation.columns.iter().filter(means).map(|c| c.name.as_str()).collect();
+            (person.is(&reveal.to) && !columns.is_empty()).then(|| format!("reveal {}", columns.join(", ")))
+        }
+        // They name no table.
+        Rule::Permit(_) | Rule::Purpose(_) => None,
     }
 }
 
@@ -224,6 +250,9 @@ impl fmt::Display for Explanation {
         }
         for reason in &self.reasons {
             write!(f, "\n  {reason}")?;
+        }
+        if let Some(why_not) = &self.why_not {
+            write!(f, "{why_not}")?;
         }
         if !self.granted_by.is_empty() {
             write!(f, "\n  granted by {}", self.granted_by.join(", "))?;
@@ -243,6 +272,9 @@ impl fmt::Display for Explanation {
             }
             if let Some(note) = &column.note {
                 write!(f, ", because {note}")?;
+            }
+            for (policy, why) in &column.lost {
+                write!(f, "\n      not {policy}: {why}")?;
             }
         }
         if let Some(rows) = &self.rows {

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::holders::named;
 use super::model::{ColumnMatch, Columns, Policy, Rule, State, TableMatch, Tables};
 use crate::catalog::{Relation, RelationName};
 
@@ -14,6 +15,13 @@ pub(crate) struct Index {
     pub(crate) guardrails: Lane,
     pub(crate) rows: Lane,
     pub(crate) masks: Lane,
+    /// Masks that are not for somebody in particular.
+    pub(crate) open_masks: Lane,
+    pub(crate) reveals: Lane,
+    /// They name no table.
+    pub(crate) permits: Vec<u32>,
+    /// By name.
+    pub(crate) purposes: HashMap<String, u32>,
     /// Policies in state `shadow`, for `explain`.
     pub(crate) shadows: Lane,
 }
@@ -36,10 +44,25 @@ impl Index {
                 (State::Active, Rule::Guardrail(_)) => &mut index.guardrails,
                 (State::Active, Rule::Rows(_)) => &mut index.rows,
                 (State::Active, Rule::Mask(_)) => &mut index.masks,
+                (State::Active, Rule::Reveal(_)) => &mut index.reveals,
+                (State::Active, Rule::Permit(_)) => {
+                    index.permits.push(number);
+                    continue;
+                }
+                (State::Active, Rule::Purpose(_)) => {
+                    index.purposes.insert(policy.name.clone(), number);
+                    continue;
+                }
                 (State::Shadow, _) => &mut index.shadows,
                 (State::Draft | State::Staged | State::Disabled, _) => continue,
             };
             lane.add(policy, number);
+            if policy.state == State::Active
+                && matches!(policy.rule, Rule::Mask(_))
+                && named(policy).is_none()
+            {
+                index.open_masks.add(policy, number);
+            }
         }
         index
     }
@@ -52,11 +75,18 @@ impl Lane {
             Rule::Guardrail(guardrail) => self.add_tables(&guardrail.on, number),
             Rule::Rows(rows) => self.add_tables(&rows.of, number),
             Rule::Mask(mask) => self.add_columns(&mask.columns, number),
+            Rule::Reveal(reveal) => self.add_columns(&reveal.columns, number),
+            Rule::Permit(_) | Rule::Purpose(_) => {}
         }
     }
 
     fn add_tables(&mut self, tables: &Tables, number: u32) {
-        for one in &tables.any {
+        self.add_table_matches(&tables.any, number);
+    }
+
+    /// Recursion is bounded by the depth the parser keeps.
+    fn add_table_matches(&mut self, any: &[TableMatch], number: u32) {
+        for one in any {
             match one {
                 TableMatch::Tagged(tags) => {
                     for tag in tags {
@@ -68,7 +98,10 @@ impl Lane {
                         self.by_table.entry(name.relation.clone()).or_default().push(number);
                     }
                 }
-                TableMatch::Like(_) => self.others.push(number),
+                TableMatch::Like(_) | TableMatch::Matching(_) => self.others.push(number),
+                // Where all must hold, the places of any one will do; the first is as good as another.
+                TableMatch::AllOf(list) => self.add_table_matches(&list[..list.len().min(1)], number),
+                TableMatch::AnyOf(list) => self.add_table_matches(list, number),
                 TableMatch::WithColumns(columns) => self.add_column_match(columns, number),
             }
         }
@@ -95,7 +128,7 @@ impl Lane {
                     }
                 }
             }
-            ColumnMatch::Like(_) => self.others.push(number),
+            ColumnMatch::Like(_) | ColumnMatch::Matching(_) => self.others.push(number),
         }
     }
 

@@ -3,66 +3,107 @@
 //! Must never let a doubt pass: what does not compile, is unknown or is new denies. Called by the session (through `entitle`)
 //! and by `explain`.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use super::PolicySet;
-use super::mask::Applied;
+use super::held::{Held, merged};
 use super::matching::{Person, is_table};
-use super::model::{Policy, Rule, Watches};
+use super::memo::Found;
+use super::model::{PartyKind, Permitted, Policy, Rule, Watches};
+use super::predicate::compile::Read;
+use super::resolved::{Facts, Resolved, SnapshotIndex};
+use super::shape::Worn;
 use super::view::{self, Shown};
-use crate::catalog::{Relation, RelationKind, TagPath};
-use crate::entitlement::{Access, ColumnRule, Entitlement, Operation, RowRule};
-use crate::identity::{Combination, Principal};
+use crate::approval::{Approval, Approved, Grantee};
+use crate::catalog::{Relation, RelationKind, RelationName, TagPath};
+use crate::entitlement::{Access, ColumnRule, Entitlement, Extras, Operation, RowRule};
+use crate::identity::{Combination, Principal, PurposeName};
+use crate::names;
 use crate::refusal::{Code, Refusal};
 use crate::snapshot::Snapshot;
 
 /// The tag of what appeared after the last look.
-pub(crate) const NEW: &str = "New";
+pub(crate) const NEW: &str = TagPath::NEW;
 
 /// What a principal may do, with every relation of the snapshot's catalog.
 ///
 /// # Errors
-/// [`Code::NoIdentity`] for a user or agent the snapshot does not know.
+/// [`Code::NoIdentity`] for a user or agent the snapshot does not know, and for a purpose that is not declared or not allowed to
+/// both.
 pub fn entitle(snapshot: &Snapshot, principal: &Principal) -> Result<Entitlement, Refusal> {
     let session = Session::of(snapshot, principal)?;
-    let mut relations: BTreeMap<String, BTreeMap<String, Access>> = BTreeMap::new();
+    // In order of schema, then name.
+    let mut by_schema: Vec<(String, Vec<(String, Arc<Access>)>)> = Vec::new();
     let mut session_attributes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for relation in snapshot.catalog.relations.values() {
-        let Ok(ruling) = session.judge(relation) else {
+    for number in session.reachable() {
+        let ruled = session.ruled(number);
+        let Some(access) = &ruled.access else {
             continue;
         };
-        for (key, values) in ruling.reads {
-            session_attributes.entry(key).or_default().extend(values);
+        if ruled.subject && !session_attributes.contains_key(names::SUBJECT_ATTRIBUTE) {
+            session_attributes.insert(names::SUBJECT_ATTRIBUTE.to_owned(), [session.whose()].into());
         }
-        relations
-            .entry(relation.name.schema.clone())
-            .or_default()
-            .insert(relation.name.name.clone(), ruling.access);
+        for (key, read) in &ruled.reads {
+            // Types that share a key take the same values.
+            if !session_attributes.contains_key(key) {
+                let values = session.values(&read.attribute, read.as_type).into_iter().collect();
+                session_attributes.insert(key.clone(), values);
+            }
+        }
+        let RelationName { schema, name } = &access.relation;
+        let entry = (name.clone(), Arc::clone(access));
+        match by_schema.last_mut() {
+            Some((last, tables)) if last == schema => tables.push(entry),
+            Some(_) | None => by_schema.push((schema.clone(), vec![entry])),
+        }
     }
-    Ok(Entitlement { fingerprint: view::fingerprint(&relations), relations, session_attributes })
+    let relations: BTreeMap<String, BTreeMap<String, Arc<Access>>> =
+        by_schema.into_iter().map(|(schema, tables)| (schema, tables.into_iter().collect())).collect();
+    let extras = session.extras();
+    Ok(Entitlement {
+        fingerprint: view::fingerprint(&relations, &extras),
+        relations,
+        extras,
+        session_attributes,
+    })
 }
 
 /// The people of a session, and the policies that look at them.
 pub(crate) struct Session<'a> {
-    snapshot: &'a Snapshot,
+    pub(crate) snapshot: &'a Snapshot,
     pub(crate) policies: &'a PolicySet,
     pub(crate) user: Option<Person<'a>>,
     pub(crate) agent: Option<Person<'a>>,
     combination: Combination,
+    /// What it is for; declared, and allowed to subject and actor.
+    pub(crate) purpose: Option<&'a PurposeName>,
+    pub(crate) resolved: Arc<Resolved>,
+    pub(crate) of_user: Held,
+    pub(crate) of_agent: Held,
+    pub(crate) found: RefCell<Found>,
+    supposed: &'a [Approval],
 }
 
 /// A relation that may be used.
 pub(crate) struct Ruling {
     pub(crate) access: Access,
-    /// Key of `session_attribute` -> values.
-    pub(crate) reads: BTreeMap<String, BTreeSet<String>>,
+    /// Key of `session_attribute` -> what it holds.
+    pub(crate) reads: BTreeMap<String, Read>,
+    /// Does a mask of its view read whose session it is?
+    pub(crate) subject: bool,
     /// Why a column's mask is not the one its policy says.
     pub(crate) notes: BTreeMap<String, String>,
     /// Is the agent the subject?
     pub(crate) as_agent: bool,
     /// Write was granted and is not given.
     pub(crate) write_withheld: bool,
+    /// Conditions on rows that are ANDed.
+    pub(crate) parts: Vec<String>,
+    /// Masked columns: expression, and whether the rule's mask is in force in every row.
+    pub(crate) masked: BTreeMap<String, (String, bool)>,
 }
 
 /// Why a relation may not be used.
@@ -117,7 +158,16 @@ struct Reach<'a> {
 }
 
 impl<'a> Session<'a> {
-    pub(crate) fn of(snapshot: &'a Snapshot, principal: &Principal) -> Result<Self, Refusal> {
+    pub(crate) fn of(snapshot: &'a Snapshot, principal: &'a Principal) -> Result<Self, Refusal> {
+        Self::supposing(snapshot, principal, &[])
+    }
+
+    /// The same with approvals that nobody gave, to find out what they would do.
+    pub(crate) fn supposing(
+        snapshot: &'a Snapshot,
+        principal: &'a Principal,
+        supposed: &'a [Approval],
+    ) -> Result<Self, Refusal> {
         let unknown = |what: &str, id: &str| {
             Refusal::new(Code::NoIdentity, format!("{what} '{id}' is not known"))
                 .hint(format!("register the {what} first"))
@@ -131,13 +181,149 @@ impl<'a> Session<'a> {
             Some(id) => Some(identities.agents.get(id).ok_or_else(|| unknown("agent", id.as_str()))?),
             None => None,
         };
-        Ok(Self {
+        let purpose = principal.purpose.as_ref();
+        let policies = &snapshot.policies;
+        let combination = agent.map_or(Combination::Guarded, |a| a.combination);
+        let user = user.map(|u| Person::user(u).under(purpose));
+        let agent = agent.map(|a| Person::agent(a).under(purpose));
+        let resolved = SnapshotIndex::of(snapshot);
+        let held = |person: &Person<'_>| Held::of(person, snapshot, &resolved);
+        let of_user = user.as_ref().map(held).unwrap_or_default();
+        let of_agent = agent.as_ref().map(held).unwrap_or_default();
+        let found = RefCell::default();
+        let session = Self {
             snapshot,
-            policies: &snapshot.policies,
-            user: user.map(Person::user),
-            agent: agent.map(Person::agent),
-            combination: agent.map_or(Combination::Guarded, |a| a.combination),
-        })
+            policies,
+            user,
+            agent,
+            combination,
+            purpose,
+            resolved,
+            of_user,
+            of_agent,
+            found,
+            supposed,
+        };
+        session.check_purpose()?;
+        Ok(session)
+    }
+
+    /// A purpose counts when it is declared, and allowed to subject and actor (policy.md §6).
+    fn check_purpose(&self) -> Result<(), Refusal> {
+        let Some(purpose) = self.purpose else {
+            return Ok(());
+        };
+        let declared = self.policies.index().purposes.get(purpose.as_str());
+        let declared = declared.and_then(|n| self.policies.get(*n)).map(|p| &p.rule);
+        let Some(Rule::Purpose(declared)) = declared else {
+            return Err(Refusal::new(Code::NoIdentity, format!("the purpose '{purpose}' is not declared"))
+                .hint("name a purpose that a policy declares, or none"));
+        };
+        for (whom, person) in [("user", &self.user), ("agent", &self.agent)] {
+            if person.as_ref().is_some_and(|p| !p.is(&declared.to)) {
+                return Err(Refusal::new(
+                    Code::NoIdentity,
+                    format!("the purpose '{purpose}' is not allowed to this {whom}"),
+                )
+                .hint("leave the purpose out, or ask whoever governs it"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Live approvals for a person.
+    pub(crate) fn approvals(&self, person: &Person<'a>) -> impl Iterator<Item = &'a Approval> + use<'a> {
+        let supposed = self.supposed.iter().filter({
+            let person = *person;
+            move |approval| match &approval.grantee {
+                Grantee::User(id) => person.kind == PartyKind::Users && id.as_str() == person.id,
+                Grantee::Agent(id) => person.kind == PartyKind::Agents && id.as_str() == person.id,
+            }
+        });
+        self.resolved.approvals(self.snapshot, person).chain(supposed)
+    }
+
+    /// Relations that a grant or an approval of somebody in the session could mean: all others are refused.
+    fn reachable(&self) -> Vec<u32> {
+        let mut numbers: Vec<u32> = self.of_user.relations().chain(self.of_agent.relations()).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers
+    }
+
+    pub(crate) fn relation(&self, number: u32) -> Option<&'a Relation> {
+        self.snapshot.catalog.relations.get(self.resolved.name(number)?)
+    }
+
+    /// Who is there, and how they combine.
+    pub(crate) fn mode(&self) -> u64 {
+        let combination = match self.combination {
+            Combination::Union => 0,
+            Combination::Guarded => 1,
+            Combination::Intersection => 2,
+        };
+        combination << 2 | u64::from(self.user.is_some()) << 1 | u64::from(self.agent.is_some())
+    }
+
+    fn held(&self, person: &Person<'a>) -> &Held {
+        match person.kind {
+            PartyKind::Agents => &self.of_agent,
+            PartyKind::Users | PartyKind::Everyone => &self.of_user,
+        }
+    }
+
+    /// Number of a relation, and what policies say about it whoever asks. Of a relation the snapshot's catalog has not there is
+    /// nothing to know, and it is refused.
+    pub(crate) fn facts(&self, relation: &Relation) -> Result<(u32, &Facts), Vec<Reason>> {
+        let unknown = || vec![Reason::NoGrant("principal")];
+        let number = self.resolved.number(&relation.name).ok_or_else(unknown)?;
+        let facts = self.resolved.facts(self.snapshot, number).ok_or_else(unknown)?;
+        Ok((number, facts))
+    }
+
+    /// Row, mask and reveal policies for somebody in particular that could be for the subject, or for the agent that acts.
+    pub(crate) fn scoped(&self, relation: u32, subject: &Person<'a>) -> [&[u32]; 2] {
+        [self.held(subject).scoped(relation), self.of_agent.scoped(relation)]
+    }
+
+    /// What the permits give to a session: the subject's, and where access is an intersection, only what the agent has too.
+    fn extras(&self) -> Extras {
+        let of = |person: &Person<'a>| {
+            let mut extras = Extras::default();
+            let permits = self.held(person).permits();
+            for policy in permits.iter().filter_map(|n| self.policies.get(*n)) {
+                let Rule::Permit(permit) = &policy.rule else {
+                    continue;
+                };
+                if !self.watched(policy, person).all(|p| p.is(&permit.to)) {
+                    continue;
+                }
+                match &permit.what {
+                    Permitted::Workspace(leftovers) => {
+                        extras.workspace = extras.workspace.max(Some(*leftovers))
+                    }
+                    Permitted::Functions(list) => extras.functions.extend(list.iter().cloned()),
+                    Permitted::Types(list) => extras.types.extend(list.iter().cloned()),
+                    Permitted::Extensions(list) => extras.extensions.extend(list.iter().cloned()),
+                }
+            }
+            extras
+        };
+        match (&self.user, &self.agent) {
+            (None, None) => Extras::default(),
+            (Some(one), None) | (None, Some(one)) => of(one),
+            (Some(user), Some(agent)) => {
+                let mut extras = of(user);
+                if self.combination == Combination::Intersection {
+                    let other = of(agent);
+                    extras.workspace = extras.workspace.min(other.workspace);
+                    extras.functions.retain(|f| other.functions.contains(f));
+                    extras.types.retain(|t| other.types.contains(t));
+                    extras.extensions.retain(|e| other.extensions.contains(e));
+                }
+                extras
+            }
+        }
     }
 
     /// Judges one relation.
@@ -152,25 +338,36 @@ impl<'a> Session<'a> {
         let rows = self.rows(relation, &reach.subject)?;
         let mut shown = Vec::new();
         let mut columns = BTreeMap::new();
-        let mut keys = BTreeSet::new();
+        let mut keys = rows.keys;
         let mut notes = BTreeMap::new();
-        let candidates = self.policies.index().masks.candidates(relation);
+        let mut masks = BTreeMap::new();
+        let (number, facts) = self.facts(relation)?;
+        let [of_subject, of_actor] = self.scoped(number, &reach.subject);
+        let candidates = merged([&facts.open_masks, of_subject, of_actor]);
+        let mut reads = rows.reads;
+        let mut subject = false;
+        let reveals = self.reveals(relation, &reach.subject);
         for column in &relation.columns {
-            let (rule, applied) = self.column(relation, column, &reach.subject, &candidates);
+            let (rule, applied) = self.column(relation, column, &reach.subject, &candidates, &reveals);
             columns.insert(column.name.clone(), rule.clone());
-            if let Some(note) = applied.as_ref().and_then(|a| a.fallback.clone()) {
+            if let Some(note) = applied.as_ref().and_then(|a| a.note.clone()) {
                 notes.insert(column.name.clone(), note);
             }
             let masked = match rule {
                 ColumnRule::Denied { .. } => continue,
                 ColumnRule::Clear => None,
                 ColumnRule::Masked { .. } => match applied {
-                    Some(Applied { sql: Some(sql), keys: needed, .. }) => {
+                    Some(Worn {
+                        sql: Some(sql), keys: needed, reads: needs, subject: asks, whole, ..
+                    }) => {
+                        masks.insert(column.name.clone(), (sql.clone(), whole));
                         keys.extend(needed);
+                        reads.extend(needs);
+                        subject |= asks;
                         Some(sql)
                     }
                     // A mask without an expression shows nothing.
-                    Some(Applied { sql: None, .. }) | None => continue,
+                    Some(Worn { sql: None, .. }) | None => continue,
                 },
             };
             shown.push(Shown { column, masked });
@@ -197,33 +394,43 @@ impl<'a> Session<'a> {
             granted_by: reach.grants.into_iter().map(str::to_owned).collect(),
             view,
         };
-        Ok(Ruling { access, reads: rows.reads, notes, as_agent: reach.as_agent, write_withheld })
+        let (as_agent, parts) = (reach.as_agent, rows.parts);
+        Ok(Ruling { access, reads, subject, notes, as_agent, write_withheld, parts, masked: masks })
     }
 
     /// Policies among the candidates that mean the relation, oldest first.
     pub(crate) fn lane(
         &self,
-        candidates: BTreeSet<u32>,
+        candidates: impl IntoIterator<Item = u32>,
         relation: &'a Relation,
-    ) -> impl Iterator<Item = &'a Policy> + use<'a> {
+    ) -> impl Iterator<Item = &'a Policy> {
         let policies = self.policies;
         candidates.into_iter().filter_map(move |n| policies.get(n)).filter(move |p| match &p.rule {
             Rule::Grant(grant) => is_table(&grant.on, relation),
             Rule::Guardrail(guardrail) => is_table(&guardrail.on, relation),
             Rule::Rows(rows) => is_table(&rows.of, relation),
-            Rule::Mask(_) => true,
+            Rule::Mask(_) | Rule::Reveal(_) | Rule::Permit(_) | Rule::Purpose(_) => true,
         })
     }
 
     fn side(&self, person: &Person<'a>, relation: &'a Relation) -> Side<'a> {
-        let index = self.policies.index();
+        let number = self.resolved.number(&relation.name);
+        let grants = number.map_or(&[][..], |number| self.held(person).grants(number));
         let mut side = Side { operations: BTreeSet::new(), grants: Vec::new(), failed: Vec::new() };
-        for policy in self.lane(index.grants.candidates(relation), relation) {
+        for policy in self.lane(grants.iter().copied(), relation) {
             if let Rule::Grant(grant) = &policy.rule
-                && person.is(&grant.to)
+                && self.watched(policy, person).all(|p| p.is(&grant.to))
             {
                 side.operations.extend(&grant.operations);
                 side.grants.push(&policy.name);
+            }
+        }
+        for approval in self.approvals(person) {
+            if let Approved::Access { relation: named, operations } = &approval.what
+                && *named == relation.name
+            {
+                side.operations.extend(operations);
+                side.grants.push(&approval.id);
             }
         }
         // Guardrails beat grants; without a grant they need no look.
@@ -234,11 +441,17 @@ impl<'a> Session<'a> {
     }
 
     fn failed(&self, person: &Person<'a>, relation: &'a Relation, watches: Watches) -> Vec<&'a str> {
-        self.lane(self.policies.index().guardrails.candidates(relation), relation)
-            .filter(|p| p.watches == watches)
+        let guardrails = self.facts(relation).map_or(&[][..], |(_, facts)| &facts.guardrails);
+        (guardrails.iter().filter_map(|n| self.policies.get(*n)))
+            .filter(|p| p.watches == watches || p.watches == Watches::Both)
             .filter(|p| match &p.rule {
                 Rule::Guardrail(guardrail) => !person.is(&guardrail.require),
-                Rule::Grant(_) | Rule::Rows(_) | Rule::Mask(_) => false,
+                Rule::Grant(_)
+                | Rule::Rows(_)
+                | Rule::Mask(_)
+                | Rule::Reveal(_)
+                | Rule::Permit(_)
+                | Rule::Purpose(_) => false,
             })
             .map(|p| p.name.as_str())
             .collect()

@@ -3,14 +3,21 @@
 //! Must never put a key or the raw value's text into SQL, nor depend on a setting of the session. A mask that does not fit the
 //! column's type is `null`, with the reason. Called by the judge and `check`.
 
+pub(crate) mod anonymous;
+mod cipher;
+pub(crate) mod key;
+mod pattern;
+mod plain;
+mod random;
+
 use std::collections::BTreeSet;
 
 use super::model::{Mask, Nulls, Unit};
-use super::predicate::Literal;
-use super::sqltext::{ident, literal as quote};
+use super::predicate::Formula;
+use super::predicate::compile::formula;
+use super::sqltext::ident;
 use super::types::SqlType;
-use crate::catalog::{Column, RelationName};
-use crate::names;
+use crate::catalog::{Column, Relation};
 
 /// A mask on one column.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,12 +35,17 @@ pub(crate) struct Applied {
 /// Strictness of policy.md §5, stricter is more.
 pub(crate) fn rank(mask: &Mask) -> u8 {
     match mask {
-        Mask::Deny => 7,
-        Mask::Null => 6,
-        Mask::Constant { .. } => 5,
-        Mask::Bucket(_) | Mask::Unit(_) => 4,
-        Mask::Hash { .. } => 3,
-        Mask::Partial { .. } | Mask::Regex { .. } => 2,
+        Mask::Deny => 12,
+        Mask::Null => 11,
+        Mask::Constant { .. } => 10,
+        Mask::KAnonymous { .. } => 9,
+        Mask::Randomized { .. } => 8,
+        Mask::Bucket(_) | Mask::Unit(_) => 7,
+        Mask::Hash { .. } => 6,
+        Mask::Token => 5,
+        Mask::Reversible { .. } | Mask::Fpe { .. } => 4,
+        Mask::Partial { .. } | Mask::Regex { .. } | Mask::Redact { .. } => 3,
+        Mask::Custom { .. } => 2,
     }
 }
 
@@ -75,7 +87,7 @@ fn nests(a: Unit, b: Unit) -> bool {
 }
 
 /// Fits a mask to a column.
-pub(crate) fn apply(mask: &Mask, relation: &RelationName, column: &Column) -> Applied {
+pub(crate) fn apply(mask: &Mask, relation: &Relation, column: &Column) -> Applied {
     let found = SqlType::of(column);
     let target = &column.type_sql;
     let raw = format!("t.{}", ident(&column.name));
@@ -84,26 +96,63 @@ pub(crate) fn apply(mask: &Mask, relation: &RelationName, column: &Column) -> Ap
         Mask::Deny => {
             return Applied { mask: Mask::Deny, sql: None, keys, fallback: None };
         }
-        Mask::Null => Ok("NULL".to_owned()),
-        Mask::Constant { value, nulls } => constant(value, *nulls, &raw, found, target),
-        Mask::Hash { joinable } => hash(joinable.as_deref(), relation, &raw, found, &mut keys),
-        Mask::Partial { first, last, fill } => partial(*first, *last, *fill, &raw, found),
-        Mask::Regex { pattern, replacement, flags } => text_of(&raw, found).map(|text| {
-            format!(
-                "pg_catalog.regexp_replace({text}, {}, {}, {})",
-                quote(pattern),
-                quote(replacement),
-                quote(flags)
-            )
-        }),
-        Mask::Bucket(bucket) => bucketed(bucket, &raw, found),
-        Mask::Unit(unit) => truncated(*unit, &raw, found),
+        Mask::Null => Ok(null(&raw, target)),
+        Mask::Constant { value, nulls } => plain::constant(value, *nulls, &raw, found, target),
+        Mask::Hash { joinable } => cipher::hash(joinable.as_deref(), &relation.name, &raw, found, &mut keys),
+        Mask::Partial { first, last, fill } => plain::partial(*first, *last, *fill, &raw, found),
+        Mask::Regex { pattern, replacement, flags } => plain::regex(pattern, replacement, flags, &raw, found),
+        Mask::Bucket(bucket) => plain::bucketed(bucket, &raw, found),
+        Mask::Unit(unit) => plain::truncated(*unit, &raw, found),
+        Mask::Reversible { key } => cipher::reversible(key, &raw, found, &mut keys),
+        Mask::Fpe { alphabet } => cipher::fpe(alphabet, &relation.name, &column.name, &raw, found, &mut keys),
+        Mask::Randomized { keep } => random::randomized(keep, relation, column, &raw, found, &mut keys),
+        Mask::KAnonymous { columns, k } => anonymous::k_anonymous(columns, *k, relation, column),
+        Mask::Token => cipher::token(&raw, found, &mut keys),
+        Mask::Redact { entities } => {
+            let words: Vec<&str> = entities.iter().map(|e| e.word()).collect();
+            plain::redact(&words, &raw, found, column)
+        }
+        Mask::Custom { value } => custom(value, relation, column, &raw, found),
     };
     let (mask, sql, fallback) = match fitted {
         Ok(sql) => (mask.clone(), sql, None),
-        Err(reason) => (Mask::Null, "NULL".to_owned(), Some(reason)),
+        Err(reason) => {
+            keys.clear();
+            (Mask::Null, null(&raw, target), Some(reason))
+        }
     };
     Applied { mask, sql: Some(format!("CAST({sql} AS {target})")), keys, fallback }
+}
+
+/// Does a mask show each subject something else, so that the session must say whose it is?
+pub(crate) fn asks_for_the_subject(mask: &Mask) -> bool {
+    matches!(mask, Mask::Token)
+}
+
+/// NULL of the column's type. A type of somebody's own may be a domain that refuses NULL when it is cast, not when no row has a
+/// value.
+fn null(raw: &str, target: &str) -> String {
+    if target.contains('.') { format!("(SELECT {raw} WHERE FALSE)") } else { "NULL".to_owned() }
+}
+
+fn custom(value: &Formula, relation: &Relation, column: &Column, raw: &str, found: SqlType) -> Fitted {
+    let (sql, made) = formula(value, relation, column).map_err(|problem| problem.message)?;
+    let text = |t: SqlType| matches!(t, SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_));
+    let fits = match (made, found) {
+        (made, found) if text(made) && text(found) => true,
+        (SqlType::SmallInt, SqlType::Integer | SqlType::BigInt | SqlType::Numeric(None))
+        | (SqlType::Integer, SqlType::BigInt | SqlType::Numeric(None))
+        | (SqlType::BigInt, SqlType::Numeric(None))
+        | (SqlType::Numeric(_), SqlType::Numeric(None))
+        | (SqlType::Timestamp(_), SqlType::Timestamp(_))
+        | (SqlType::TimestampTz(_), SqlType::TimestampTz(_)) => true,
+        (SqlType::TextLike | SqlType::Json | SqlType::Other, _) => false,
+        (made, found) => made == found,
+    };
+    if !fits {
+        return Err(format!("what it makes is not {}", column.type_sql));
+    }
+    Ok(format!("CASE WHEN {raw} IS NULL THEN NULL ELSE {sql} END"))
 }
 
 /// SQL, or why it does not fit.
@@ -117,153 +166,12 @@ fn text_of(raw: &str, found: SqlType) -> Fitted {
     }
 }
 
-fn constant(value: &Literal, nulls: Nulls, raw: &str, found: SqlType, target: &str) -> Fitted {
-    let text = match value {
-        Literal::Text(text) | Literal::Number(text) => text.clone(),
-        Literal::Truth(truth) => truth.to_string(),
-    };
-    if !found.holds(&text) {
-        return Err(format!("{} does not fit {target}", quote(&text)));
-    }
-    let cast = format!("CAST({} AS {target})", quote(&text));
-    Ok(match nulls {
-        Nulls::Hidden => cast,
-        Nulls::Kept => format!("CASE WHEN {raw} IS NULL THEN NULL ELSE {cast} END"),
-    })
-}
-
-/// Hexadecimal digits of SHA-256.
-const HASH_CHARS: u32 = 64;
-/// Fewer would let values collide.
-const HASH_CHARS_MIN: u32 = 32;
-
-/// HMAC (RFC 2104) from two pads that only the view's owner can read; EXPLAIN shows them as parameters.
-fn hash(
-    joinable: Option<&str>,
-    relation: &RelationName,
-    raw: &str,
-    found: SqlType,
-    keys: &mut BTreeSet<String>,
-) -> Fitted {
-    let text = text_of(raw, found)?;
-    let length = match found {
-        SqlType::Varchar(Some(n)) | SqlType::Char(Some(n)) => n.min(HASH_CHARS),
-        _ => HASH_CHARS,
-    };
-    if length < HASH_CHARS_MIN {
-        return Err(format!("a hash has at least {HASH_CHARS_MIN} characters, the column holds {length}"));
-    }
-    let key = match joinable {
-        Some(group) => format!("group:{group}"),
-        None => format!("table:{relation}"),
-    };
-    let pad = |which: &str| {
-        format!(
-            "(SELECT k.{which} FROM {}.{} AS k WHERE k.id = {})",
-            names::PRIVATE_SCHEMA,
-            names::MASK_KEY_TABLE,
-            quote(&key)
-        )
-    };
-    let inner = format!("pg_catalog.sha256({} || pg_catalog.convert_to({text}, 'UTF8'))", pad("inner_pad"));
-    let digest = format!("pg_catalog.encode(pg_catalog.sha256({} || {inner}), 'hex')", pad("outer_pad"));
-    keys.insert(key);
-    Ok(if length < HASH_CHARS { format!("pg_catalog.left({digest}, {length})") } else { digest })
-}
-
-fn partial(first: u32, last: u32, fill: char, raw: &str, found: SqlType) -> Fitted {
-    let text = text_of(raw, found)?;
-    let fill = quote(&fill.to_string());
-    let ends = first + last;
-    let length = format!("pg_catalog.length({text})");
-    Ok(format!(
-        "CASE WHEN {length} > {ends} THEN pg_catalog.left({text}, {first}) || pg_catalog.repeat({fill}, {length} - {ends}) \
-         || pg_catalog.right({text}, {last}) ELSE pg_catalog.repeat({fill}, {length}) END"
-    ))
-}
-
-/// Whole and fractional digits of a bucket without needless zeros; `None` for zero.
-fn parts(bucket: &str) -> Option<(&str, &str)> {
-    let (whole, fraction) = bucket.split_once('.').unwrap_or((bucket, ""));
-    let (whole, fraction) = (whole.trim_start_matches('0'), fraction.trim_end_matches('0'));
-    (!whole.is_empty() || !fraction.is_empty()).then_some((whole, fraction))
-}
-
-fn bucketed(bucket: &str, raw: &str, found: SqlType) -> Fitted {
-    let fine = || format!("a bucket of {bucket} hides nothing in this column");
-    let (whole, fraction) = parts(bucket).ok_or_else(fine)?;
-    let floor = |low: &str| {
-        format!(
-            "CASE WHEN {raw} IS NULL THEN NULL \
-             ELSE GREATEST(pg_catalog.floor(CAST({raw} AS numeric) / {bucket}) * {bucket}, {low}) END"
-        )
-    };
-    // Buckets start at multiples, and the lowest one may start below what the type holds.
-    let integer = |low: &str| {
-        if fraction.is_empty() && whole != "1" { Ok(floor(low)) } else { Err(fine()) }
-    };
-    match found {
-        SqlType::SmallInt => integer("-32768"),
-        SqlType::Integer => integer("-2147483648"),
-        SqlType::BigInt => integer("-9223372036854775808"),
-        SqlType::Numeric(None) => Ok(format!("pg_catalog.floor({raw} / {bucket}) * {bucket}")),
-        SqlType::Numeric(Some((precision, scale))) => {
-            // Multiples of 10^-scale are what the column holds anyway.
-            let places = usize::from(scale);
-            let finest = format!("{}1", "0".repeat(places.saturating_sub(1)));
-            let too_fine = if places == 0 {
-                !(fraction.is_empty() && whole != "1")
-            } else {
-                whole.is_empty() && fraction == finest
-            };
-            if fraction.len() > places || too_fine {
-                return Err(fine());
-            }
-            let digits = usize::from(precision - scale);
-            let low = match (digits, places) {
-                (0, _) => format!("-0.{}", "9".repeat(places)),
-                (_, 0) => format!("-{}", "9".repeat(digits)),
-                _ => format!("-{}.{}", "9".repeat(digits), "9".repeat(places)),
-            };
-            Ok(floor(&low))
-        }
-        SqlType::Real | SqlType::Double => {
-            // Outside of this a quotient or a multiple could leave the type's range.
-            if !bucket.parse::<f64>().is_ok_and(|b| (1e-9..=1e30).contains(&b)) {
-                return Err(format!("a bucket of {bucket} is out of range for this column"));
-            }
-            let double = |sql: &str| format!("CAST({sql} AS double precision)");
-            let low = if found == SqlType::Real { "'-3.4028234e38'" } else { "'-1.7976931348623157e308'" };
-            let (value, bucket) = (double(raw), double(bucket));
-            Ok(format!(
-                "CASE WHEN {raw} IS NULL THEN NULL \
-                 ELSE GREATEST(pg_catalog.floor({value} / {bucket}) * {bucket}, {}) END",
-                double(low)
-            ))
-        }
-        _ => Err("it is for numbers only".to_owned()),
-    }
-}
-
-fn truncated(unit: Unit, raw: &str, found: SqlType) -> Fitted {
-    let word = quote(unit.word());
-    let fine = || format!("'{}' hides nothing in this column", unit.word());
-    match found {
-        SqlType::Date if unit <= Unit::Day => Err(fine()),
-        SqlType::Date => {
-            Ok(format!("pg_catalog.date_trunc({word}, CAST({raw} AS timestamp without time zone))"))
-        }
-        SqlType::Timestamp(Some(0)) | SqlType::TimestampTz(Some(0)) if unit == Unit::Second => Err(fine()),
-        SqlType::Timestamp(_) => Ok(format!("pg_catalog.date_trunc({word}, {raw})")),
-        // With the zone written out: the session's TimeZone would let it move the cuts.
-        SqlType::TimestampTz(_) => Ok(format!("pg_catalog.date_trunc({word}, {raw}, 'UTC')")),
-        _ => Err("it is for dates and timestamps only".to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::model::Entity;
+    use super::super::predicate::Literal;
     use super::*;
+    use crate::catalog::{Keys, RelationKind, RelationName};
 
     fn on(type_sql: &str, category: char, mask: &Mask) -> (String, bool) {
         let column = Column {
@@ -275,7 +183,17 @@ mod tests {
             not_null: false,
             tags: BTreeSet::new(),
         };
-        let applied = apply(mask, &RelationName::new("public", "o'rders"), &column);
+        let relation = Relation {
+            name: RelationName::new("public", "o'rders"),
+            oid: 1,
+            kind: RelationKind::Table,
+            columns: vec![column.clone()],
+            primary_key: vec![column.name.clone()],
+            keys: Keys::default(),
+            row_security: false,
+            tags: BTreeSet::new(),
+        };
+        let applied = apply(mask, &relation, &column);
         (applied.sql.unwrap_or_default(), applied.fallback.is_some())
     }
 
@@ -327,7 +245,8 @@ mod tests {
             ("bigint", 'N', Mask::Partial { first: 1, last: 1, fill: '*' }),
         ] {
             let (sql, fell) = on(type_sql, category, &mask);
-            assert_eq!(sql, format!("CAST(NULL AS {type_sql})"), "{mask:?}");
+            let null = if type_sql.contains('.') { "(SELECT t.\"c\"\"x\" WHERE FALSE)" } else { "NULL" };
+            assert_eq!(sql, format!("CAST({null} AS {type_sql})"), "{mask:?}");
             assert!(fell, "{type_sql} {mask:?}");
         }
         for (type_sql, mask) in [
@@ -338,6 +257,65 @@ mod tests {
             ("double precision", bucket("0.001")),
         ] {
             assert!(!on(type_sql, 'N', &mask).1, "{type_sql} {mask:?}");
+        }
+    }
+
+    #[test]
+    fn masks_with_keys_fit_where_their_values_do() {
+        let reversible = || Mask::Reversible { key: "people".into() };
+        let fpe = || Mask::Fpe { alphabet: "0123456789".into() };
+        let randomized = |keep: &str| Mask::Randomized { keep: keep.into() };
+        let k = |columns: &[&str]| Mask::KAnonymous {
+            columns: columns.iter().map(|c| (*c).to_owned()).collect(),
+            k: 5,
+        };
+        let regex = |pattern: &str| Mask::Regex {
+            pattern: pattern.into(),
+            replacement: String::new(),
+            flags: String::new(),
+        };
+        for (type_sql, category, mask) in [
+            ("integer", 'N', reversible()),
+            ("bytea", 'U', reversible()),
+            ("public.code", 'S', reversible()),
+            // "people.", six digits of a version, a point, and 17 bytes in base64.
+            ("character varying(36)", 'S', reversible()),
+            ("character varying(5)", 'S', fpe()),
+            ("bigint", 'N', fpe()),
+            ("integer", 'N', Mask::Token),
+            ("character(20)", 'S', Mask::Token),
+            ("text", 'S', randomized("0.5")),
+            ("uuid", 'U', randomized("0.5")),
+            ("public.code", 'S', randomized("0.5")),
+            ("interval", 'T', randomized("0.5")),
+            ("integer", 'N', randomized("1")),
+            ("integer", 'N', randomized("1.0")),
+            ("integer", 'N', k(&["other"])),
+            ("integer", 'N', k(&["c\"x", "other"])),
+            ("bytea", 'U', k(&["c\"x"])),
+            ("public.code", 'S', k(&["c\"x"])),
+            ("integer", 'N', Mask::Redact { entities: Entity::ALL.into_iter().collect() }),
+            ("text", 'S', regex("(a+)+")),
+            ("text", 'S', regex("(a)\\1")),
+        ] {
+            let (sql, fell) = on(type_sql, category, &mask);
+            assert!(fell && !sql.contains("lanyard."), "{type_sql} {mask:?}: {sql}");
+        }
+        for (type_sql, category, mask) in [
+            ("character varying(37)", 'S', reversible()),
+            ("character varying(6)", 'S', fpe()),
+            ("character varying(27)", 'S', Mask::Token),
+            ("uuid", 'U', Mask::Token),
+            ("public.mood", 'E', randomized("0.5")),
+            ("public.mood", 'E', k(&["c\"x"])),
+            ("numeric(2,2)", 'N', randomized("0")),
+            ("jsonb", 'U', Mask::Redact { entities: Entity::ALL.into_iter().collect() }),
+        ] {
+            let (sql, fell) = on(type_sql, category, &mask);
+            assert!(
+                !fell && sql.starts_with("CAST(") && sql.ends_with(&format!(" AS {type_sql})")),
+                "{type_sql} {mask:?}: {sql}"
+            );
         }
     }
 

@@ -4,9 +4,11 @@
 
 use std::collections::BTreeSet;
 
-use super::model::{ColumnMatch, Columns, Party, PartyKind, Question, Sense, TableMatch, Tables, Test, Who};
+use super::model::{
+    ColumnMatch, Columns, Condition, Party, PartyKind, Question, TableMatch, Tables, Test, Who,
+};
 use crate::catalog::{Column, Relation, TagPath};
-use crate::identity::{Agent, Attributes, User};
+use crate::identity::{Agent, Attributes, PurposeName, User};
 
 /// A user or an agent, as policies see them.
 #[derive(Debug, Clone, Copy)]
@@ -16,6 +18,8 @@ pub(crate) struct Person<'a> {
     pub(crate) id: &'a str,
     pub(crate) groups: &'a BTreeSet<String>,
     pub(crate) attributes: &'a Attributes,
+    /// What the session is for.
+    pub(crate) purpose: Option<&'a PurposeName>,
 }
 
 impl<'a> Person<'a> {
@@ -25,7 +29,13 @@ impl<'a> Person<'a> {
             id: user.id.as_str(),
             groups: &user.groups,
             attributes: &user.attributes,
+            purpose: None,
         }
+    }
+
+    /// The same person in a session with a purpose.
+    pub(crate) fn under(self, purpose: Option<&'a PurposeName>) -> Self {
+        Self { purpose, ..self }
     }
 
     pub(crate) fn agent(agent: &'a Agent) -> Self {
@@ -34,6 +44,7 @@ impl<'a> Person<'a> {
             id: agent.id.as_str(),
             groups: &agent.groups,
             attributes: &agent.attributes,
+            purpose: None,
         }
     }
 
@@ -44,27 +55,41 @@ impl<'a> Person<'a> {
 
     fn is_party(&self, party: &Party) -> bool {
         let kind = party.kind == PartyKind::Everyone || party.kind == self.kind;
-        kind && party.all.iter().all(|test| self.passes(test))
+        kind && party.condition.as_ref().is_none_or(|condition| self.meets(condition))
+    }
+
+    /// Recursion is bounded by the depth the parser keeps.
+    fn meets(&self, condition: &Condition) -> bool {
+        match condition {
+            Condition::All(terms) => terms.iter().all(|t| self.meets(t)),
+            Condition::Any(terms) => terms.iter().any(|t| self.meets(t)),
+            Condition::Not(one) => !self.meets(one),
+            Condition::Test(test) => self.passes(test),
+        }
     }
 
     fn passes(&self, test: &Test) -> bool {
-        let yes = match &test.question {
+        match &test.question {
             Question::Group(groups) => groups.iter().any(|g| self.groups.contains(g)),
             Question::Id(ids) => ids.iter().any(|id| id == self.id),
             Question::Attribute { name, values } => {
                 self.attributes.get(name).is_some_and(|has| values.iter().any(|v| has.contains(v)))
             }
-        };
-        match test.sense {
-            Sense::Is => yes,
-            Sense::Not => !yes,
+            Question::Purpose(purposes) => {
+                self.purpose.is_some_and(|mine| purposes.iter().any(|p| mine.is_under(p)))
+            }
         }
     }
 }
 
 /// Do the tables mean this relation?
 pub(crate) fn is_table(tables: &Tables, relation: &Relation) -> bool {
-    tables.any.iter().any(|one| match one {
+    tables.any.iter().any(|one| table_match(one, relation))
+}
+
+/// Recursion is bounded by the depth the parser keeps.
+fn table_match(one: &TableMatch, relation: &Relation) -> bool {
+    match one {
         TableMatch::Tagged(tags) => {
             tags.iter().any(|tag| relation.tags.iter().any(|t| t.is_under(&tag.path)))
         }
@@ -76,7 +101,13 @@ pub(crate) fn is_table(tables: &Tables, relation: &Relation) -> bool {
         TableMatch::WithColumns(columns) => {
             relation.columns.iter().any(|c| column_match(columns, relation, c).is_some())
         }
-    })
+        TableMatch::Matching(patterns) => {
+            let name = relation.name.to_string();
+            patterns.iter().any(|p| p.is_in(&name))
+        }
+        TableMatch::AllOf(list) => list.iter().all(|m| table_match(m, relation)),
+        TableMatch::AnyOf(list) => list.iter().any(|m| table_match(m, relation)),
+    }
 }
 
 /// How deep a name counts.
@@ -106,6 +137,9 @@ fn column_match(one: &ColumnMatch, relation: &Relation, column: &Column) -> Opti
             .then_some(NAME_DEPTH),
         ColumnMatch::Like(patterns) => {
             patterns.iter().any(|p| is_like(&column.name, p)).then_some(NAME_DEPTH)
+        }
+        ColumnMatch::Matching(patterns) => {
+            patterns.iter().any(|p| p.is_in(&column.name)).then_some(NAME_DEPTH)
         }
     }
 }

@@ -4,13 +4,23 @@
 //! (parse), the command line (check, explain) and the session (entitle).
 
 mod check;
+mod diff;
+mod encrypting;
 mod explain;
+mod generalisation;
+mod held;
+mod holders;
 mod index;
 mod judge;
+mod kinds;
+mod losers;
 mod mask;
 mod matching;
+mod memo;
 pub mod model;
 pub mod predicate;
+mod resolved;
+mod rows;
 mod shape;
 mod sqltext;
 #[cfg(test)]
@@ -18,17 +28,25 @@ mod tests;
 mod text;
 mod types;
 mod view;
+mod why_not;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use check::check;
+pub use diff::{Change, Changed, diff};
+pub use encrypting::encrypting;
 pub use explain::{ColumnExplanation, Explanation, RowsExplanation, explain};
+pub use generalisation::generalisations;
 pub use judge::entitle;
+pub use mask::anonymous::{Generalisation, Generalised};
 pub use model::Policy;
+pub use resolved::SnapshotIndex;
 pub use text::diagnostic::{Diagnostic, Severity};
+pub use why_not::WhyNot;
 
 use crate::limits;
+use holders::Holders;
 use index::Index;
 use model::Place;
 use text::diagnostic::Problem;
@@ -53,6 +71,7 @@ struct Inner {
     policies: Vec<Policy>,
     files: Vec<(String, String)>,
     index: Index,
+    holders: Holders,
 }
 
 impl PolicySet {
@@ -63,17 +82,27 @@ impl PolicySet {
     pub fn parse(sources: &[Source<'_>]) -> Result<Self, Vec<Diagnostic>> {
         let mut policies = Vec::new();
         let mut findings = Vec::new();
+        let mut files = Vec::with_capacity(sources.len());
         for (number, source) in (0u32..).zip(sources) {
-            match text::parser::file(number, source.file, source.text) {
-                Ok(read) => policies.extend(read),
+            let read = if source.file.ends_with(".json") {
+                text::json::file(number, source.file, source.text)
+                    .map(|(read, as_text)| (read, format!("{} (as text)", source.file), as_text))
+            } else {
+                text::parser::file(number, source.file, source.text)
+                    .map(|read| (read, source.file.to_owned(), source.text.to_owned()))
+            };
+            match read {
+                Ok((read, file, text)) => {
+                    policies.extend(read);
+                    files.push((file, text));
+                }
                 Err(found) => findings.extend(found),
             }
             if findings.len() >= limits::POLICY_DIAGNOSTICS_MAX {
                 break;
             }
         }
-        let files = sources.iter().map(|s| (s.file.to_owned(), s.text.to_owned())).collect();
-        let inner = Inner { index: Index::of(&policies), policies, files };
+        let inner = Inner { index: Index::of(&policies), holders: Holders::of(&policies), policies, files };
         findings.extend(inner.duplicates());
         findings.truncate(limits::POLICY_DIAGNOSTICS_MAX);
         if findings.is_empty() { Ok(Self { inner: Arc::new(inner) }) } else { Err(findings) }
@@ -92,6 +121,10 @@ impl PolicySet {
         &self.inner.index
     }
 
+    pub(crate) fn holders(&self) -> &Holders {
+        &self.inner.holders
+    }
+
     pub(crate) fn report(&self, severity: Severity, place: Place, problem: Problem) -> Diagnostic {
         self.inner.report(severity, place, problem)
     }
@@ -106,13 +139,15 @@ impl Inner {
     }
 
     fn duplicates(&self) -> Vec<Diagnostic> {
-        let mut first: HashMap<&str, Place> = HashMap::new();
+        // A purpose may be called as a policy is.
+        let mut first: HashMap<(bool, &str), Place> = HashMap::new();
         let mut findings = Vec::new();
         for policy in &self.policies {
-            let Some(place) = first.insert(&policy.name, policy.place) else {
+            let key = (matches!(policy.rule, model::Rule::Purpose(_)), policy.name.as_str());
+            let Some(place) = first.insert(key, policy.place) else {
                 continue;
             };
-            first.insert(&policy.name, place);
+            first.insert(key, place);
             let earlier = self.report(Severity::Error, place, Problem::new(""));
             let problem = Problem::new(format!(
                 "the policy '{}' exists already, at {}:{}:{}",
@@ -127,8 +162,19 @@ impl Inner {
     }
 }
 
+/// Builds what [`entitle`] looks things up in, so that the first login does not wait for it.
+pub fn prepare(snapshot: &crate::snapshot::Snapshot) {
+    drop(SnapshotIndex::of(snapshot));
+}
+
 /// A policy as canonical text: `parse(print(p)) == p`.
 #[must_use]
 pub fn print(policy: &Policy) -> String {
     text::printer::policy(policy)
+}
+
+/// Policies as one JSON document, which [`PolicySet::parse`] reads from a file whose name ends in `.json`.
+#[must_use]
+pub fn to_json(policies: &[Policy]) -> String {
+    text::json::write(policies)
 }

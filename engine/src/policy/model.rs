@@ -4,11 +4,24 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
+mod mask;
+mod rows;
+mod target;
+mod who;
 
-use super::predicate::{Literal, Predicate};
-use crate::catalog::{RelationName, TagPath};
-use crate::entitlement::Operation;
+pub use mask::{Entity, Mask, Nulls, Unit};
+pub use rows::{
+    Branch, EventColumn, Hop, Match, Missing, Rows, RowsShown, Share, Span, SpanUnit, Target, Through,
+    Window, WindowSide,
+};
+pub use target::{ColumnMatch, ColumnName, Columns, NamePattern, TableMatch, TableName, Tables, Tag};
+pub use who::{Condition, Party, PartyKind, Question, Test, Who};
+
+use serde::{Deserialize, Serialize};
+
+use super::predicate::Predicate;
+use crate::catalog::RelationName;
+use crate::entitlement::{Leftovers, Operation};
 
 /// Where a word stands: file number in its set and byte offset. All places are equal, so that two policies are equal when they
 /// say the same.
@@ -27,22 +40,26 @@ impl PartialEq for Place {
 impl Eq for Place {}
 
 /// One sentence of policy.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Policy {
-    /// Unique in a set.
+    /// Unique in a set; the purposes have names of their own.
     pub name: String,
     /// Whether it is enforced.
+    #[serde(default)]
     pub state: State,
     /// Whom it looks at.
+    #[serde(default)]
     pub watches: Watches,
     /// What it says.
     pub rule: Rule,
     /// Where its name stands.
+    #[serde(skip)]
     pub place: Place,
 }
 
 /// Life of a policy. Only `Active` is enforced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Being written; findings about it are warnings.
@@ -52,6 +69,7 @@ pub enum State {
     /// Evaluated and shown by `explain`, never enforced.
     Shadow,
     /// Enforced.
+    #[default]
     Active,
     /// Kept, not looked at.
     Disabled,
@@ -74,29 +92,41 @@ impl State {
 }
 
 /// Whom a policy looks at (policy.md §1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Watches {
     /// Whose data it is.
+    #[default]
     Subject,
     /// The acting agent; such a policy only restricts.
     Actor,
+    /// Each of them: what it asks must hold for both.
+    Both,
 }
 
 /// What a policy says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Rule {
     /// Who may do what with which tables.
     Grant(Grant),
+    /// What the judge of statements lets through beyond its own lists.
+    Permit(Permit),
     /// What everyone who uses a table must be.
     Guardrail(Guardrail),
     /// Which rows are shown.
     Rows(Rows),
     /// How columns come out.
     Mask(MaskRule),
+    /// Whom a mask `for everyone except` spares as well.
+    Reveal(Reveal),
+    /// What a session may say it is for.
+    Purpose(Purpose),
 }
 
 /// `allow … on … to …`
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Grant {
     /// Never empty.
     pub operations: BTreeSet<Operation>,
@@ -106,8 +136,33 @@ pub struct Grant {
     pub to: Who,
 }
 
+/// `allow workspace | function … | type … | extension … to …`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Permit {
+    /// What.
+    pub what: Permitted,
+    /// To whom.
+    pub to: Who,
+}
+
+/// What a permit lets through.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Permitted {
+    /// Temporary tables and one scratch schema of the subject's own.
+    Workspace(Leftovers),
+    /// Functions by schema and name, every one of that name; never empty.
+    Functions(Vec<RelationName>),
+    /// Types by schema and name; never empty.
+    Types(Vec<RelationName>),
+    /// Everything of these extensions; never empty.
+    Extensions(Vec<String>),
+}
+
 /// `require … on …`
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Guardrail {
     /// What one must be.
     pub require: Who,
@@ -115,325 +170,98 @@ pub struct Guardrail {
     pub on: Tables,
 }
 
-/// `show rows of … where …`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rows {
-    /// Which tables.
-    pub of: Tables,
-    /// `who … where …`, the first that holds decides.
-    pub branches: Vec<Branch>,
-    /// Without a branch that holds.
-    pub otherwise: RowsShown,
-    /// For whom.
-    pub scope: Scope,
-}
-
-/// One `who … where …`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Branch {
-    /// Whom it is for.
-    pub who: Who,
-    /// What they see.
-    pub shown: RowsShown,
-}
-
-/// Which rows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RowsShown {
-    /// Every row.
-    All,
-    /// No row.
-    None,
-    /// Rows for which the predicate is TRUE.
-    Where(Predicate),
-}
-
 /// `mask columns … with …`
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct MaskRule {
     /// Which columns.
     pub columns: Columns,
-    /// How.
-    pub mask: Mask,
+    /// `who … with …`, the first that holds decides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub branches: Vec<MaskBranch>,
+    /// Without a branch that holds.
+    pub otherwise: Masking,
     /// For whom.
+    #[serde(default)]
     pub scope: Scope,
     /// Never replaced by a weaker mask.
+    #[serde(default)]
     pub strength: Strength,
 }
 
+impl MaskRule {
+    /// Every way this rule could mask, whoever asks.
+    pub fn maskings(&self) -> impl Iterator<Item = &Masking> {
+        self.branches.iter().map(|b| &b.masking).chain([&self.otherwise])
+    }
+}
+
+/// One `who … with …`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaskBranch {
+    /// Whom it is for.
+    pub who: Who,
+    /// How they see the column.
+    pub masking: Masking,
+}
+
+/// How a column comes out of one branch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Masking {
+    /// As it is.
+    Clear,
+    /// Through a mask.
+    With {
+        /// Which.
+        mask: Mask,
+        /// In the rows where this is not FALSE; in every row without. Never with `deny`.
+        #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
+        cells: Option<Box<Predicate>>,
+    },
+}
+
+/// `reveal columns … to …`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reveal {
+    /// Which columns.
+    pub columns: Columns,
+    /// To whom.
+    pub to: Who,
+}
+
+/// `purpose … '…' to …`; its policy's name is the purpose.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Purpose {
+    /// What one acknowledges by naming the purpose.
+    pub statement: String,
+    /// Who may.
+    pub to: Who,
+}
+
 /// Does a mask give way to another?
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Strength {
     /// The deepest tag decides.
+    #[default]
     Usual,
     /// Nothing weaker replaces it.
     Floor,
 }
 
 /// For whom a row or mask policy works.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// Everyone.
+    #[default]
     Everyone,
     /// Everyone but these.
     Except(Who),
     /// These alone.
     Only(Who),
-}
-
-/// Tables, by any of the matches.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tables {
-    /// Never empty.
-    pub any: Vec<TableMatch>,
-}
-
-/// One way to say which tables.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TableMatch {
-    /// The table or its schema carries one of the tags, or one below.
-    Tagged(Vec<Tag>),
-    /// By name.
-    Named(Vec<TableName>),
-    /// `schema.table` is LIKE one of the patterns.
-    Like(Vec<String>),
-    /// Some column matches.
-    WithColumns(ColumnMatch),
-}
-
-/// Columns, by any of the matches.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Columns {
-    /// Never empty.
-    pub any: Vec<ColumnMatch>,
-    /// Of these tables only.
-    pub of: Option<Tables>,
-}
-
-/// One way to say which columns.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ColumnMatch {
-    /// The column, its table or its schema carries one of the tags, or one below.
-    Tagged(Vec<Tag>),
-    /// By name.
-    Named(Vec<ColumnName>),
-    /// The column's name is LIKE one of the patterns.
-    Like(Vec<String>),
-}
-
-/// A tag a policy names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tag {
-    /// The tag.
-    pub path: TagPath,
-    /// Where it stands.
-    pub place: Place,
-}
-
-/// A table a policy names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TableName {
-    /// Schema and name.
-    pub relation: RelationName,
-    /// Where it stands.
-    pub place: Place,
-}
-
-/// A column a policy names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ColumnName {
-    /// Its table; in every table without.
-    pub relation: Option<RelationName>,
-    /// Its name.
-    pub column: String,
-    /// Where it stands.
-    pub place: Place,
-}
-
-/// Whom: any of the parties.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Who {
-    /// Never empty.
-    pub any: Vec<Party>,
-}
-
-/// Users, agents or both, with tests that all must hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Party {
-    /// What they are.
-    pub kind: PartyKind,
-    /// All must hold.
-    pub all: Vec<Test>,
-}
-
-/// What a party is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum PartyKind {
-    /// People.
-    Users,
-    /// Programs.
-    Agents,
-    /// Both.
-    Everyone,
-}
-
-/// One test of a party.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Test {
-    /// Must it hold, or fail?
-    pub sense: Sense,
-    /// What is asked.
-    pub question: Question,
-    /// Where it stands.
-    pub place: Place,
-}
-
-/// Must a test hold, or fail?
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Sense {
-    /// It must hold.
-    Is,
-    /// It must fail.
-    Not,
-}
-
-/// What a test asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Question {
-    /// In one of these groups?
-    Group(Vec<String>),
-    /// Has the attribute one of these values?
-    Attribute {
-        /// Its name.
-        name: String,
-        /// The values.
-        values: Vec<String>,
-    },
-    /// One of these ids?
-    Id(Vec<String>),
-}
-
-/// A mask (policy.md §5).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mask {
-    /// NULL.
-    Null,
-    /// Always the same value.
-    Constant {
-        /// Checked against each column's type.
-        value: Literal,
-        /// What NULL becomes.
-        nulls: Nulls,
-    },
-    /// HMAC-SHA256 in hexadecimal.
-    Hash {
-        /// The group that shares a key; without, each table has its own.
-        joinable: Option<String>,
-    },
-    /// The ends, when the value is longer than both.
-    Partial {
-        /// Characters kept in front.
-        first: u32,
-        /// Characters kept at the end.
-        last: u32,
-        /// What stands for the others.
-        fill: char,
-    },
-    /// `regexp_replace`.
-    Regex {
-        /// Pattern.
-        pattern: String,
-        /// Replacement.
-        replacement: String,
-        /// Flags.
-        flags: String,
-    },
-    /// Down to the next multiple; digits and at most one point, more than zero.
-    Bucket(String),
-    /// Down to the start of the unit.
-    Unit(Unit),
-    /// The column does not exist.
-    Deny,
-}
-
-/// What a `constant` mask does with NULL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Nulls {
-    /// NULL stays NULL.
-    Kept,
-    /// NULL becomes the constant too.
-    Hidden,
-}
-
-/// Units of `date_trunc`, finest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Unit {
-    /// Second.
-    Second,
-    /// Minute.
-    Minute,
-    /// Hour.
-    Hour,
-    /// Day.
-    Day,
-    /// Week (from Monday).
-    Week,
-    /// Month.
-    Month,
-    /// Quarter.
-    Quarter,
-    /// Year.
-    Year,
-    /// Decade.
-    Decade,
-    /// Century.
-    Century,
-}
-
-impl Unit {
-    pub(crate) const ALL: [Self; 10] = [
-        Self::Second,
-        Self::Minute,
-        Self::Hour,
-        Self::Day,
-        Self::Week,
-        Self::Month,
-        Self::Quarter,
-        Self::Year,
-        Self::Decade,
-        Self::Century,
-    ];
-
-    /// The word in policy text and in `date_trunc`.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Second => "second",
-            Self::Minute => "minute",
-            Self::Hour => "hour",
-            Self::Day => "day",
-            Self::Week => "week",
-            Self::Month => "month",
-            Self::Quarter => "quarter",
-            Self::Year => "year",
-            Self::Decade => "decade",
-            Self::Century => "century",
-        }
-    }
-}
-
-impl Mask {
-    /// The mask's word.
-    #[must_use]
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Null => "null",
-            Self::Constant { .. } => "constant",
-            Self::Hash { .. } => "hash",
-            Self::Partial { .. } => "partial",
-            Self::Regex { .. } => "regex",
-            Self::Bucket(_) | Self::Unit(_) => "round",
-            Self::Deny => "deny",
-        }
-    }
 }

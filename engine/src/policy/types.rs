@@ -117,6 +117,52 @@ impl SqlType {
         })
     }
 
+    /// Most characters, where the type says so.
+    pub(crate) fn length(self) -> Option<u32> {
+        match self {
+            Self::Varchar(length) | Self::Char(length) => length,
+            Self::Boolean
+            | Self::SmallInt
+            | Self::Integer
+            | Self::BigInt
+            | Self::Real
+            | Self::Double
+            | Self::Numeric(_)
+            | Self::Text
+            | Self::Date
+            | Self::Timestamp(_)
+            | Self::TimestampTz(_)
+            | Self::Uuid
+            | Self::Json
+            | Self::TextLike
+            | Self::Other => None,
+        }
+    }
+
+    /// A value as bytes that are the same for equal values, whatever the session's settings; `None` where there is no such form.
+    pub(crate) fn bytes(self, raw: &str) -> Option<String> {
+        let sent = |function: &str| Some(format!("pg_catalog.{function}({raw})"));
+        match self {
+            Self::Boolean => sent("boolsend"),
+            Self::SmallInt => sent("int2send"),
+            Self::Integer => sent("int4send"),
+            Self::BigInt => sent("int8send"),
+            Self::Real => sent("float4send"),
+            Self::Double => sent("float8send"),
+            Self::Numeric(_) => Some(format!("pg_catalog.numeric_send(pg_catalog.trim_scale({raw}))")),
+            Self::Date => sent("date_send"),
+            Self::Timestamp(_) => sent("timestamp_send"),
+            Self::TimestampTz(_) => sent("timestamptz_send"),
+            Self::Uuid => sent("uuid_send"),
+            // Not textsend, which writes in the client's encoding.
+            Self::Text | Self::Varchar(_) => Some(format!("pg_catalog.convert_to({raw}, 'UTF8')")),
+            Self::Char(_) | Self::TextLike => {
+                Some(format!("pg_catalog.convert_to(CAST({raw} AS pg_catalog.text), 'UTF8')"))
+            }
+            Self::Json | Self::Other => None,
+        }
+    }
+
     /// Can a text be compared as this type? The typmod does not count: a longer text is simply unequal.
     pub(crate) fn reads(self, text: &str) -> bool {
         match self {

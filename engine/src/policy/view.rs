@@ -4,12 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
 use super::sqltext::ident;
 use crate::catalog::{Column, Relation};
-use crate::entitlement::{Access, Fingerprint, Operation, SecuredView, ViewColumn};
+use crate::entitlement::{Access, Extras, Fingerprint, Leftovers, Operation, SecuredView, ViewColumn};
 
 /// A column of the view.
 #[derive(Debug)]
@@ -55,6 +56,7 @@ pub(crate) fn build(
             .iter()
             .map(|s| ViewColumn {
                 name: s.column.name.clone(),
+                type_sql: s.column.type_sql.clone(),
                 base_number: s.column.number,
                 writable: s.masked.is_none(),
             })
@@ -103,8 +105,27 @@ fn name(relation: &Relation, select_sql: &str, barrier: bool) -> String {
 }
 
 /// The fingerprint over relations, views and operations, in order of name.
-pub(crate) fn fingerprint(relations: &BTreeMap<String, BTreeMap<String, Access>>) -> Fingerprint {
+pub(crate) fn fingerprint(
+    relations: &BTreeMap<String, BTreeMap<String, Arc<Access>>>,
+    extras: &Extras,
+) -> Fingerprint {
     let mut digest = Digester(Sha256::new());
+    digest.field(match extras.workspace {
+        None => b"",
+        Some(Leftovers::Dropped) => b"workspace",
+        Some(Leftovers::Kept) => b"workspace kept",
+    });
+    for list in [&extras.functions, &extras.types] {
+        for name in list {
+            digest.field(name.schema.as_bytes());
+            digest.field(name.name.as_bytes());
+        }
+        digest.field(b"");
+    }
+    for extension in &extras.extensions {
+        digest.field(extension.as_bytes());
+    }
+    digest.field(b"");
     for access in relations.values().flat_map(BTreeMap::values) {
         digest.field(access.relation.schema.as_bytes());
         digest.field(access.relation.name.as_bytes());

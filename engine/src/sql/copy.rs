@@ -11,9 +11,10 @@ use crate::refusal::{Code, Refusal};
 
 use super::edit::Edit;
 use super::judge::{Effect, not_spliced};
+use super::plan::Change;
 use super::resolve::{self, Target, quote};
 use super::settings;
-use super::statement::{Change, Verdict, Walk, offset, parts};
+use super::statement::{Verdict, Walk, offset, parts};
 
 /// Options of both directions.
 const OPTIONS: [&str; 7] = ["format", "delimiter", "null", "header", "quote", "escape", "force_quote"];

@@ -15,6 +15,16 @@ pub(super) fn is_allowed(name: &str) -> bool {
     ALLOWED.contains(name)
 }
 
+/// Operators of `pg_catalog` in PostgreSQL 15 to 18.
+const OPERATORS: &str = "!! !~ !~* !~~ !~~* # ## #- #> #>> % & && &< &<| &> * *< *<= *<> *= *> *>= + - -> ->> -|- / < <-> << <<= <<| \
+    <= <> <@ <^ = > >= >> >>= >^ ? ?# ?& ?- ?-| ?| ?|| @ @-@ @> @? @@ @@@ ^ ^@ | |&> |/ |>> || ||/ ~ ~* ~<=~ ~<~ ~= ~>=~ \
+    ~>~ ~~ ~~*";
+
+/// Is this the name of an operator of PostgreSQL's own? Words (`BETWEEN SYMMETRIC`) are the grammar's: nobody can define one.
+pub(super) fn is_operator(name: &str) -> bool {
+    name.contains(|c: char| c.is_ascii_alphabetic()) || OPERATORS.split(' ').any(|known| known == name)
+}
+
 /// Function names that must not be reached as `(expression).name` or `alias.name` either: PostgreSQL reads such a field
 /// as a call when there is no column of that name. Only families with side effects or SQL text need the guard; values
 /// are guarded by the role's rights.

@@ -15,7 +15,8 @@ use crate::released::{Enforced, RawSql};
 use super::edit::{self, Edit};
 use super::named::{Named, Prepared};
 use super::paths::{Paths, Step};
-use super::statement::{Change, Plan, Walk};
+use super::plan::{Change, Plan};
+use super::statement::Walk;
 use super::{parse, resolve, scan, search_path, verify};
 
 /// What the names of prepared statements and portals that the session makes in the warehouse begin with. No cursor may be
@@ -148,6 +149,7 @@ fn numbers_are_data(plan: &Plan, statements: usize) -> bool {
     let spliced_names = plan.changes.iter().all(|change| match change {
         Change::Relation { .. } | Change::Function { .. } | Change::Column { .. } => true,
         Change::Through { .. }
+        | Change::Type { .. }
         | Change::Literal { .. }
         | Change::CopyQuery { .. }
         | Change::Name { .. }

@@ -1,13 +1,18 @@
 //! The judge, as data: what comes out, and what is refused with which SQLSTATE.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::*;
 use crate::catalog::RelationName;
-use crate::entitlement::{Access, ColumnRule, Entitlement, Fingerprint, Operation, RowRule, SecuredView};
+use crate::entitlement::{
+    Access, ColumnRule, Entitlement, Extras, Fingerprint, Operation, RowRule, SecuredView, ViewColumn,
+};
 use crate::record::Disposition;
 use crate::refusal::{Code, Refusal};
 use crate::released::RawSql;
+
+mod hidden_names;
 
 fn access(schema: &str, name: &str, view: &str, write: bool, shaped: bool) -> Access {
     let mut operations = BTreeSet::from([Operation::Read]);
@@ -29,14 +34,19 @@ fn access(schema: &str, name: &str, view: &str, write: bool, shaped: bool) -> Ac
             name: view.into(),
             select_sql: String::new(),
             barrier: false,
-            columns: Vec::new(),
+            columns: vec![ViewColumn {
+                name: "feeling".into(),
+                type_sql: "public.mood".into(),
+                base_number: 1,
+                writable: true,
+            }],
             keys: BTreeSet::new(),
         },
     }
 }
 
 fn entitlement() -> Entitlement {
-    let mut relations: BTreeMap<String, BTreeMap<String, Access>> = BTreeMap::new();
+    let mut relations: BTreeMap<String, BTreeMap<String, Arc<Access>>> = BTreeMap::new();
     for (schema, name, view, write, shaped) in [
         ("public", "customers", "v_c", false, true),
         ("public", "orders", "v_o", true, false),
@@ -46,9 +56,14 @@ fn entitlement() -> Entitlement {
         relations
             .entry(schema.into())
             .or_default()
-            .insert(name.into(), access(schema, name, view, write, shaped));
+            .insert(name.into(), Arc::new(access(schema, name, view, write, shaped)));
     }
-    Entitlement { relations, fingerprint: Fingerprint([0; 16]), session_attributes: BTreeMap::new() }
+    Entitlement {
+        relations,
+        extras: Extras::default(),
+        fingerprint: Fingerprint([0; 16]),
+        session_attributes: BTreeMap::new(),
+    }
 }
 
 pub(super) fn run(sql: &str) -> Result<Judged, Refusal> {
@@ -101,8 +116,8 @@ fn relations_are_replaced_wherever_they_stand() {
         ("COPY customers TO STDOUT", format!("COPY (SELECT * FROM {C}) TO STDOUT")),
         ("COPY public.customers (id, \"ssn\") TO STDOUT CSV", format!("COPY (SELECT \"id\", \"ssn\" FROM {C}) TO STDOUT CSV")),
         ("COPY (SELECT id FROM customers) TO STDOUT", format!("COPY (SELECT id FROM {C}) TO STDOUT")),
-        ("EXPLAIN SELECT * FROM customers", format!("EXPLAIN SELECT * FROM {C}")),
         ("DECLARE c SCROLL CURSOR WITH HOLD FOR SELECT * FROM customers", format!("DECLARE c SCROLL CURSOR WITH HOLD FOR SELECT * FROM {C}")),
+        ("EXPLAIN SELECT * FROM orders", format!("EXPLAIN SELECT * FROM {O}")),
         ("DECLARE c CURSOR FOR SELECT * FROM customers", format!("DECLARE c CURSOR FOR SELECT * FROM {C}")),
         ("SELECT public.customers.id FROM customers", format!("SELECT customers.id FROM {C}")),
         ("SELECT public.customers.* FROM public.customers", format!("SELECT customers.* FROM {C}")),
@@ -133,11 +148,6 @@ fn prepared_statements_are_judged_like_their_statements() {
         ("DEALLOCATE p", format!("DEALLOCATE {p}")),
         ("DEALLOCATE PREPARE p", format!("DEALLOCATE PREPARE {p}")),
         ("DEALLOCATE prepare", format!("DEALLOCATE {p}")),
-        ("EXPLAIN EXECUTE p", format!("EXPLAIN EXECUTE {p}")),
-        (
-            "EXPLAIN (COSTS off, FORMAT json) EXECUTE p(1)",
-            format!("EXPLAIN (COSTS off, FORMAT json) EXECUTE {p}(1)"),
-        ),
         (
             "PREPARE execute AS SELECT 1; EXECUTE execute; DEALLOCATE ALL; SELECT id FROM orders",
             format!("PREPARE {p} AS SELECT 1; EXECUTE {p}; DEALLOCATE ALL; SELECT id FROM {O}"),
@@ -150,13 +160,14 @@ fn prepared_statements_are_judged_like_their_statements() {
         ("PREPARE p AS INSERT INTO customers VALUES (1)", Code::Policy),
         ("PREPARE p AS SELECT pg_read_file('x')", Code::Policy),
         ("PREPARE p (regclass) AS SELECT $1", Code::Policy),
-        ("PREPARE p (lanyard.t) AS SELECT 1", Code::Policy),
+        ("PREPARE p (lanyard.t) AS SELECT 1", Code::UndefinedObject),
         ("PREPARE p AS SELECT 1 INTO t", Code::Policy),
         ("PREPARE p AS CREATE TABLE t (a int)", Code::Syntax),
         ("EXECUTE p ('payroll'::regclass)", Code::UndefinedTable),
         ("EXECUTE p ((SELECT 1 FROM payroll))", Code::UndefinedTable),
         ("EXECUTE p (pg_read_file('x'))", Code::Policy),
         ("CREATE TABLE t AS EXECUTE p", Code::Policy),
+        ("EXPLAIN EXECUTE p", Code::Policy),
         ("EXPLAIN ANALYZE EXECUTE p", Code::Policy),
         ("EXPLAIN (VERBOSE) EXECUTE p", Code::Policy),
         ("EXECUTE U&\"p\"", Code::Unsupported),
@@ -193,7 +204,7 @@ fn the_search_path_is_followed() {
         ("SET search_path TO DEFAULT", "SET search_path TO DEFAULT".into()),
         ("RESET search_path", "RESET search_path".into()),
         ("SHOW search_path",
-         format!(" SELECT {} AS search_path ", shown("pg_catalog.current_setting('search_path')"))),
+         " SELECT lanyard_catalog.current_setting('search_path') AS search_path ".into()),
         ("SELECT pg_catalog.set_config('search_path', '', false)",
          format!(" SELECT {} AS \"set_config\" ", shown("pg_catalog.set_config('search_path', 'pg_temp', false)"))),
         ("SELECT set_config('search_path', 'App,  \"Se\"\"cret\"', true) AS x",
@@ -357,7 +368,6 @@ fn statements_functions_and_settings_off_the_list_are_refused() {
         "SELECT pg_terminate_backend(1)",
         "SELECT * FROM dblink('x', 'SELECT 1')",
         "SELECT 1 OPERATOR(public.+) 1",
-        "SELECT 'x'::lanyard.t",
         "SELECT 'postgres'::regrole",
         "SELECT ('x'::text).pg_read_file",
         "SELECT ARRAY['payroll']::regclass[]",
@@ -654,14 +664,19 @@ fn cursors_cannot_be_called_like_portals() {
 
 #[test]
 fn settings_are_shown_by_one_rule() {
-    for sql in [
-        "SELECT current_setting('listen_addresses')",
-        "SELECT current_setting('a' || 'b')",
-        "SELECT current_setting('data_directory', true)",
-    ] {
+    for sql in
+        ["SELECT current_setting('listen_addresses')", "SELECT current_setting('data_directory', true)"]
+    {
         refused(sql, Code::Policy);
     }
-    assert!(run("SELECT current_setting('server_version_num')").is_ok());
+    // Whose name nobody has seen yet is judged in the warehouse.
+    for argument in ["'server_version_num'", "$1", "'a' || 'b'", "$1::text, true"] {
+        becomes(
+            &format!("SELECT current_setting({argument})"),
+            &format!("SELECT lanyard_catalog.\"current_setting\"({argument})"),
+        );
+    }
+    becomes("SHOW search_path", " SELECT lanyard_catalog.current_setting('search_path') AS search_path ");
 }
 
 #[test]

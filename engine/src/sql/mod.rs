@@ -4,6 +4,7 @@
 //! -> `edit` (bytes spliced into the client's own text) -> `verify` (the new text's tree is what the edits say) ->
 //! [`Enforced`](crate::released::Enforced). No tree is printed. Called by the proxy's sessions.
 
+mod coercion;
 mod copy;
 mod edit;
 mod functions;
@@ -13,6 +14,7 @@ pub(crate) mod judge_tests;
 mod named;
 mod parse;
 pub mod paths;
+mod plan;
 mod reference;
 mod resolve;
 mod scan;
@@ -21,6 +23,7 @@ mod settings;
 mod stamp;
 mod statement;
 pub mod template;
+mod types;
 mod utility;
 mod verify;
 pub mod virtual_catalog;
@@ -29,5 +32,5 @@ pub use edit::{Edit, original_offset};
 pub use judge::{Context, Effect, Judged, RESERVED_NAMES, judge, move_cursor};
 pub use named::{Named, Prepared, rename};
 pub use search_path::shown_path;
-pub use settings::{Setting, may_show, says, setting};
+pub use settings::{Setting, may_show, says, setting, shown};
 pub use stamp::stamp;

@@ -15,9 +15,10 @@ use crate::released::Enforced;
 
 use super::edit::{self, Edit};
 use super::judge::{Effect, Judged, completeness, disposition, not_spliced};
+use super::plan::Change;
 use super::resolve::quote;
 use super::scan;
-use super::statement::{Change, Walk, offset};
+use super::statement::{Walk, offset};
 
 /// Stands where a name stood until the session puts its own there.
 pub(super) const PLACEHOLDER: &str = "lanyard_placeholder";
@@ -76,14 +77,13 @@ impl<'t> Walk<'t, '_> {
         }
     }
 
-    /// `EXECUTE name (arguments)`, also inside EXPLAIN.
+    /// `EXECUTE name (arguments)`. Not inside EXPLAIN: whether its plan may be shown is known of what it runs only.
     pub(super) fn execute(
         &mut self,
         raw: &'t nodes::RawStmt,
         execute: &'t nodes::ExecuteStmt,
-        keywords: &[&str],
     ) -> Result<&'static str, Refusal> {
-        let at = self.keyword(raw, keywords)?;
+        let at = self.keyword(raw, &["execute"])?;
         let named = self.named(execute.name(), at)?;
         self.plan.effects.push((self.index, Effect::Execute(named)));
         for argument in execute.params().iter() {
@@ -120,29 +120,18 @@ impl<'t> Walk<'t, '_> {
         Ok(Named { name: name.into(), upstream: "".into(), at })
     }
 
-    /// Where the text goes on after these words at the start of a statement. Options in parentheses, and ANALYZE and VERBOSE
-    /// without, may stand behind the first of several words (`EXPLAIN (COSTS off) EXECUTE`). A wrong guess fails the tree
-    /// check.
+    /// Where the text goes on after these words at the start of a statement. A wrong guess fails the tree check.
     fn keyword(&self, raw: &nodes::RawStmt, words: &[&str]) -> Result<usize, Refusal> {
         let bytes = self.text.as_bytes();
         let space = |at| scan::skip_space(bytes, at).ok_or_else(not_spliced);
         let mut at = space(offset(raw.stmt_location)?)?;
-        for (place, word) in words.iter().enumerate() {
-            if place > 0 && bytes.get(at) == Some(&b'(') {
-                at = space(scan::parenthesis_end(self.text, at).ok_or_else(not_spliced)?)?;
+        for word in words {
+            let end = self.name_end(at, 1)?;
+            let found = self.text.get(at..end).ok_or_else(not_spliced)?;
+            if !found.eq_ignore_ascii_case(word) {
+                return Err(not_spliced());
             }
-            loop {
-                let end = self.name_end(at, 1)?;
-                let found = self.text.get(at..end).ok_or_else(not_spliced)?;
-                at = space(end)?;
-                if found.eq_ignore_ascii_case(word) {
-                    break;
-                }
-                let option = ["analyze", "analyse", "verbose"].iter().any(|o| found.eq_ignore_ascii_case(o));
-                if place == 0 || !option {
-                    return Err(not_spliced());
-                }
-            }
+            at = space(end)?;
         }
         Ok(at)
     }

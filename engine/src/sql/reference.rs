@@ -12,8 +12,9 @@ use crate::refusal::{Code, Refusal};
 
 use super::edit::Edit;
 use super::judge::not_spliced;
+use super::plan::Change;
 use super::resolve::{self, Target, quote};
-use super::statement::{Change, Verdict, Walk, constant_text, offset};
+use super::statement::{Verdict, Walk, constant_text, offset};
 use super::{functions, scan, settings, virtual_catalog};
 
 impl<'t> Walk<'t, '_> {
@@ -94,34 +95,32 @@ impl<'t> Walk<'t, '_> {
         Ok(())
     }
 
+    /// An operator by a name PostgreSQL itself has, qualified with pg_catalog or not at all. Others come with the types of an
+    /// extension: where no visible column has such a type, there is nothing to use them on. What a DBA made under one of
+    /// PostgreSQL's own names runs with the session's rights, or start refuses to serve.
+    pub(super) fn operator(&self, name: &pg_raw_parse::list::NodeList) -> Verdict {
+        let parts: Vec<&str> = name.iter().filter_map(Node::as_str).collect();
+        let known = match parts.as_slice() {
+            [] => true,
+            ["pg_catalog", name] => functions::is_operator(name),
+            [name] => functions::is_operator(name) || super::types::has_user_types(&self.context),
+            _ => false,
+        };
+        if known {
+            return Ok(());
+        }
+        Err(Refusal::new(Code::Policy, format!("operator \"{}\" may not be used here", parts.join("."))))
+    }
+
     /// A type where no cast is judged: a column of XMLTABLE or of a function's result. Types that print the name of an OID
     /// are not among them.
-    pub(super) fn type_name(&self, name: Option<&nodes::TypeName>) -> Verdict {
+    pub(super) fn type_name(&mut self, name: Option<&nodes::TypeName>) -> Verdict {
         match name.and_then(naming) {
             Some(naming) => {
                 Err(Refusal::new(Code::Policy, format!("type \"{}\" may not be used here", naming.type_name))
                     .hint("select the value as oid or text"))
             }
             None => self.known_type(name),
-        }
-    }
-
-    fn known_type(&self, name: Option<&nodes::TypeName>) -> Verdict {
-        let Some(name) = name else { return Ok(()) };
-        let parts: Vec<&str> = name.names().iter().filter_map(|s| s.sval()).collect();
-        let known = match parts.as_slice() {
-            [_] => true,
-            [schema, _] => {
-                *schema == "pg_catalog"
-                    || self.context.search_path.iter().any(|s| s == schema)
-                    || self.context.entitlement.relations.contains_key(*schema)
-            }
-            _ => false,
-        };
-        if known && !name.pct_type {
-            Ok(())
-        } else {
-            Err(Refusal::new(Code::Policy, format!("type \"{}\" may not be used here", parts.join("."))))
         }
     }
 
@@ -381,17 +380,6 @@ pub(super) fn guard_field(field: Node<'_>) -> Verdict {
     }
 }
 
-/// Operators may be qualified with pg_catalog only.
-pub(super) fn operator(name: &pg_raw_parse::list::NodeList) -> Verdict {
-    let parts: Vec<&str> = name.iter().filter_map(Node::as_str).collect();
-    match parts.as_slice() {
-        [] | [_] | ["pg_catalog", _] => Ok(()),
-        _ => {
-            Err(Refusal::new(Code::Policy, format!("operator \"{}\" may not be used here", parts.join("."))))
-        }
-    }
-}
-
 /// `set_config(name, value, …)` with constants off the list is a SET in disguise.
 fn set_config(call: &nodes::FuncCall) -> Verdict {
     let mut arguments = call.args().iter();
@@ -410,20 +398,16 @@ fn set_config(call: &nodes::FuncCall) -> Verdict {
     }
 }
 
-/// `current_setting(name)` is a SHOW in disguise. SQLAlchemy sends the name as a parameter, which nobody has seen yet; what
-/// any role may read of the server's settings can be read so.
+/// `current_setting(name)` is a SHOW in disguise. A name nobody has seen yet (SQLAlchemy sends a parameter) is judged by the
+/// stand-in in the warehouse, by the same list.
 fn current_setting(call: &nodes::FuncCall) -> Verdict {
     let argument = call.args().iter().next().unwrap_or(Node::None);
-    let parameter = match argument {
-        Node::TypeCast(cast) => matches!(cast.arg(), Node::ParamRef(_)),
-        other => matches!(other, Node::ParamRef(_)),
-    };
-    let name = constant_text(argument).unwrap_or_default();
-    if parameter || settings::may_show(name) {
-        Ok(())
-    } else {
-        Err(Refusal::new(Code::Policy, format!("setting \"{name}\" may not be shown"))
-            .hint("current_setting takes the name of a setting that SHOW may show"))
+    match constant_text(argument) {
+        Some(name) if !settings::may_show(name) => {
+            Err(Refusal::new(Code::Policy, format!("setting \"{name}\" may not be shown"))
+                .hint("current_setting takes the name of a setting that SHOW may show"))
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

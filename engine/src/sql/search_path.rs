@@ -16,8 +16,9 @@ use super::edit::Edit;
 use super::judge::{Context, Effect};
 use super::parse::Tree;
 use super::paths::{Paths, Schemas, Step};
+use super::plan::Change;
 use super::resolve::quote;
-use super::statement::{Change, Walk};
+use super::statement::Walk;
 
 /// Longest path, in schemas.
 const SCHEMAS_MAX: usize = 64;
@@ -295,14 +296,6 @@ impl<'t> Walk<'t, '_> {
         }
         self.plan.effects.push((self.index, Effect::Path(step)));
         Ok(Some(kind))
-    }
-
-    /// `SHOW search_path` says what the client set.
-    pub(super) fn show_path(&mut self, raw: &'t nodes::RawStmt) -> Result<&'static str, Refusal> {
-        let text = format!("SELECT {} AS search_path", shown("pg_catalog.current_setting('search_path')"));
-        self.replace(raw, text)?;
-        self.plan.effects.push((self.index, Effect::Show));
-        Ok("SHOW")
     }
 
     /// A transaction's step, for the session to follow.

@@ -11,83 +11,92 @@ pub enum Setting {
     Ours,
 }
 
+const UTF8: Setting = Setting::Only(&["utf8", "utf-8", "unicode"]);
+const ON: Setting = Setting::Only(&["on", "true", "yes", "1"]);
+const SETTINGS: [(&str, Setting); 40] = [
+    ("datestyle", Setting::Free),
+    ("intervalstyle", Setting::Free),
+    ("timezone", Setting::Free),
+    ("extra_float_digits", Setting::Free),
+    ("bytea_output", Setting::Free),
+    ("xmlbinary", Setting::Free),
+    ("xmloption", Setting::Free),
+    ("statement_timeout", Setting::Free),
+    ("lock_timeout", Setting::Free),
+    ("idle_in_transaction_session_timeout", Setting::Free),
+    ("transaction_timeout", Setting::Free),
+    ("client_min_messages", Setting::Free),
+    ("lc_messages", Setting::Free),
+    ("lc_monetary", Setting::Free),
+    ("lc_numeric", Setting::Free),
+    ("lc_time", Setting::Free),
+    ("jit", Setting::Free),
+    ("plan_cache_mode", Setting::Free),
+    ("default_transaction_isolation", Setting::Free),
+    ("default_transaction_read_only", Setting::Free),
+    ("default_transaction_deferrable", Setting::Free),
+    ("transaction_isolation", Setting::Free),
+    ("transaction_read_only", Setting::Free),
+    ("transaction_deferrable", Setting::Free),
+    ("synchronize_seqscans", Setting::Free),
+    ("quote_all_identifiers", Setting::Free),
+    ("enable_seqscan", Setting::Free),
+    ("enable_nestloop", Setting::Free),
+    ("enable_hashjoin", Setting::Free),
+    ("enable_mergejoin", Setting::Free),
+    ("cursor_tuple_fraction", Setting::Free),
+    ("escape_string_warning", Setting::Free),
+    ("default_text_search_config", Setting::Free),
+    ("seed", Setting::Free),
+    ("client_encoding", UTF8),
+    ("names", UTF8),
+    ("standard_conforming_strings", ON),
+    ("row_security", ON),
+    ("check_function_bodies", ON),
+    ("application_name", Setting::Ours),
+];
+
 /// Looks a setting up; names are case-insensitive.
 #[must_use]
 pub fn setting(name: &str) -> Option<Setting> {
-    let name = name.to_ascii_lowercase();
-    Some(match name.as_str() {
-        "datestyle"
-        | "intervalstyle"
-        | "timezone"
-        | "extra_float_digits"
-        | "bytea_output"
-        | "xmlbinary"
-        | "xmloption"
-        | "statement_timeout"
-        | "lock_timeout"
-        | "idle_in_transaction_session_timeout"
-        | "transaction_timeout"
-        | "client_min_messages"
-        | "lc_messages"
-        | "lc_monetary"
-        | "lc_numeric"
-        | "lc_time"
-        | "jit"
-        | "plan_cache_mode"
-        | "default_transaction_isolation"
-        | "default_transaction_read_only"
-        | "default_transaction_deferrable"
-        | "transaction_isolation"
-        | "transaction_read_only"
-        | "transaction_deferrable"
-        | "synchronize_seqscans"
-        | "quote_all_identifiers"
-        | "enable_seqscan"
-        | "enable_nestloop"
-        | "enable_hashjoin"
-        | "enable_mergejoin"
-        | "cursor_tuple_fraction"
-        | "escape_string_warning"
-        | "default_text_search_config"
-        | "seed" => Setting::Free,
-        "client_encoding" | "names" => Setting::Only(&["utf8", "utf-8", "unicode"]),
-        "standard_conforming_strings" | "row_security" | "check_function_bodies" => {
-            Setting::Only(&["on", "true", "yes", "1"])
-        }
-        "application_name" => Setting::Ours,
-        _ => return None,
-    })
+    SETTINGS.iter().find(|(known, _)| name.eq_ignore_ascii_case(known)).map(|(_, setting)| *setting)
 }
+
+/// Settings that may be read beside those that may be set.
+const READ_ONLY: [&str; 21] = [
+    "block_size",
+    "default_table_access_method",
+    "default_tablespace",
+    "in_hot_standby",
+    "integer_datetimes",
+    "is_superuser",
+    "lc_collate",
+    "lc_ctype",
+    "max_connections",
+    "max_identifier_length",
+    "max_index_keys",
+    "password_encryption",
+    "role",
+    "search_path",
+    "server_encoding",
+    "server_version",
+    "server_version_num",
+    "session_authorization",
+    "ssl",
+    "wal_level",
+    "work_mem",
+];
 
 /// May this setting be shown?
 #[must_use]
 pub fn may_show(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
-    setting(&lower).is_some()
-        || matches!(
-            lower.as_str(),
-            "server_version"
-                | "server_version_num"
-                | "server_encoding"
-                | "integer_datetimes"
-                | "in_hot_standby"
-                | "is_superuser"
-                | "search_path"
-                | "max_identifier_length"
-                | "max_index_keys"
-                | "lc_collate"
-                | "lc_ctype"
-                | "block_size"
-                | "work_mem"
-                | "role"
-                | "session_authorization"
-                | "password_encryption"
-                | "default_tablespace"
-                | "default_table_access_method"
-                | "wal_level"
-                | "ssl"
-                | "max_connections"
-        )
+    setting(&lower).is_some() || READ_ONLY.contains(&lower.as_str())
+}
+
+/// Names of all settings that may be shown, for the stand-in of `current_setting` in the warehouse.
+pub fn shown() -> impl Iterator<Item = &'static str> {
+    SETTINGS.iter().map(|(name, _)| *name).chain(READ_ONLY)
 }
 
 /// Is this value one of those allowed, in the spellings drivers use (`'utf-8'`, `"UTF8"`)?

@@ -40,10 +40,10 @@ mod tests {
     #[test]
     fn nothing_in_an_id_can_end_the_comment() {
         assert_eq!(encode("a*/ DROP '"), "a%2A%2F%20DROP%20%27");
-        let principal = Principal::OnBehalfOf {
-            agent: AgentId::parse("bi@agent").expect("valid"),
-            user: UserId::parse("taylor").expect("valid"),
-        };
+        let principal = Principal::on_behalf_of(
+            AgentId::parse("bi@agent").expect("valid"),
+            UserId::parse("taylor").expect("valid"),
+        );
         assert_eq!(
             stamp(&principal, SessionId::from_u128(7)),
             "/*lanyard_agent='bi%40agent',lanyard_session='00000000000000000000000000000007',lanyard_user='taylor'*/"

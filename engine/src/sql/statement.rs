@@ -9,43 +9,14 @@ use crate::limits;
 use crate::record::ObjectUse;
 use crate::refusal::{Code, Refusal};
 
+use super::coercion::Coercions;
 use super::edit::Edit;
-use super::judge::{Context, Effect, not_spliced};
-use super::reference::{literal_text, names_objects, operator};
+use super::judge::{Context, not_spliced};
+use super::plan::{Change, Plan};
+use super::reference::{literal_text, names_objects};
 use super::resolve::{self, Target, quote};
 use super::scan;
 use super::utility::cursor_name;
-
-/// One planned change, as `verify` expects to find it in the new tree.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Change {
-    /// The relation at this byte becomes `schema.name`, and has this alias when it had none.
-    Relation { at: usize, schema: String, name: String, alias: Option<String> },
-    /// The function at this byte becomes `schema.name`.
-    Function { at: usize, schema: String, name: String },
-    /// The column reference at this byte loses this many leading parts.
-    Column { at: usize, dropped: usize },
-    /// The argument of the cast at this byte becomes this one, inside a call of this function of the virtual catalog.
-    Through { at: usize, function: &'static str, argument: String, becomes: String },
-    /// The literal at this byte becomes this text.
-    Literal { at: usize, text: String },
-    /// `COPY t (columns) TO` whose relation stands at this byte becomes COPY of this query.
-    CopyQuery { at: usize, query: String },
-    /// The prepared statement that the statement of this index names is called [`super::named::PLACEHOLDER`].
-    Name { index: usize },
-    /// The whole statement of this index becomes this constant.
-    Statement { index: usize, text: String },
-}
-
-/// What the walk found.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Plan {
-    pub(super) edits: Vec<Edit>,
-    pub(super) changes: Vec<Change>,
-    pub(super) operation: String,
-    pub(super) objects: Vec<ObjectUse>,
-    pub(super) effects: Vec<(usize, Effect)>,
-}
 
 struct Frame<'t> {
     node: Node<'t>,
@@ -67,9 +38,12 @@ pub(super) struct Walk<'t, 'c> {
     /// The session's default path.
     pub(super) home: &'c [String],
     pub(super) plan: Plan,
+    pub(super) coercions: Coercions<'t>,
     stack: Vec<Frame<'t>>,
     scopes: Vec<Scope<'t>>,
     nodes: usize,
+    /// Is it an EXPLAIN?
+    pub(super) explained: bool,
     pub(super) index: usize,
 }
 
@@ -82,9 +56,11 @@ impl<'t, 'c> Walk<'t, 'c> {
             home: context.search_path,
             context,
             plan: Plan::default(),
+            coercions: Coercions::default(),
             stack: Vec::new(),
             scopes: vec![Scope { name: "", outer: 0 }],
             nodes: 0,
+            explained: false,
             index: 0,
         }
     }
@@ -101,6 +77,7 @@ impl<'t, 'c> Walk<'t, 'c> {
     /// Judges one raw statement.
     pub(super) fn statement(&mut self, raw: &'t nodes::RawStmt) -> Verdict {
         let before = std::mem::take(&mut self.plan.objects);
+        self.explained = false;
         let kind = self.begin(raw)?;
         if !self.plan.operation.is_empty() {
             self.plan.operation.push(',');
@@ -125,6 +102,10 @@ impl<'t, 'c> Walk<'t, 'c> {
                 self.plan.objects.push(object);
             }
         }
+        std::mem::take(&mut self.coercions).judge()?;
+        if self.explained && (self.plan.shaped || self.plan.catalogs) {
+            return Err(unexplained());
+        }
         self.index += 1;
         Ok(())
     }
@@ -146,6 +127,7 @@ impl<'t, 'c> Walk<'t, 'c> {
         let mut queries = Vec::new();
         for cte in clause.ctes().iter() {
             queries.push((cte, inner));
+            self.coercions.renamed_query(cte.aliascolnames(), cte.ctequery());
             self.scopes.push(Scope { name: cte.ctename().unwrap_or_default(), outer: inner });
             inner = self.scopes.len() - 1;
         }
@@ -170,6 +152,15 @@ impl<'t, 'c> Walk<'t, 'c> {
         false
     }
 
+    /// Puts a use of a relation on record.
+    pub(super) fn note_use(&mut self, access: &Access, operation: Operation) {
+        self.plan.shaped |= access.is_shaped();
+        let used = object_use(access, operation);
+        if !self.plan.objects.contains(&used) {
+            self.plan.objects.push(used);
+        }
+    }
+
     /// Resolves a relation for an operation and notes its use; where it really lives.
     pub(super) fn target(
         &mut self,
@@ -182,6 +173,9 @@ impl<'t, 'c> Walk<'t, 'c> {
             .map_err(|refusal| refusal.at(at))?;
         match target {
             Target::Virtual(schema) if operation == Operation::Read => {
+                self.plan.catalogs = true;
+                let alias = relation.alias().and_then(nodes::Alias::aliasname);
+                self.coercions.catalog(name, alias.unwrap_or(name));
                 Ok((schema.to_owned(), name.to_owned()))
             }
             Target::Virtual(_) => {
@@ -207,10 +201,10 @@ impl<'t, 'c> Walk<'t, 'c> {
                     )
                     .at(at));
                 }
-                let used = object_use(access, operation);
-                if !self.plan.objects.contains(&used) {
-                    self.plan.objects.push(used);
+                for column in access.view.columns.iter().filter(|c| c.type_sql.starts_with("reg")) {
+                    self.coercions.column(&column.name);
                 }
+                self.note_use(access, operation);
                 Ok((crate::names::SECURED_SCHEMA.to_owned(), access.view.name.clone()))
             }
         }
@@ -223,6 +217,7 @@ impl<'t, 'c> Walk<'t, 'c> {
             return Err(Refusal::new(Code::Unsupported, "temporary relations are not supported"));
         }
         let (schema, name) = self.target(relation, operation)?;
+        self.coercions.renamed(relation.alias());
         let at = offset(relation.location)?;
         let end = self.name_end(at, parts(relation))?;
         let alias =
@@ -300,6 +295,9 @@ impl<'t, 'c> Walk<'t, 'c> {
             Node::RangeVar(relation) => {
                 let name = relation.relname().unwrap_or_default();
                 let cte = relation.schemaname().is_none() && self.is_cte(name, scope);
+                if cte {
+                    self.coercions.renamed(relation.alias());
+                }
                 if !cte {
                     self.relation(relation, Operation::Read, false)?;
                 }
@@ -307,6 +305,7 @@ impl<'t, 'c> Walk<'t, 'c> {
             Node::ColumnRef(column) => self.column(column)?,
             Node::FuncCall(call) => {
                 self.function(call)?;
+                self.coercions.call(call);
                 push_all!(call.args(), call.agg_order());
                 push!(call.agg_filter());
                 if let Some(window) = call.over() {
@@ -315,6 +314,9 @@ impl<'t, 'c> Walk<'t, 'c> {
             }
             Node::TypeCast(cast) => {
                 self.cast(cast)?;
+                if names_objects(cast.type_name()) {
+                    self.coercions.sight();
+                }
                 // A column under a planned change is judged already.
                 if !(matches!(cast.arg(), Node::ColumnRef(_)) && names_objects(cast.type_name())) {
                     push!(cast.arg());
@@ -328,15 +330,16 @@ impl<'t, 'c> Walk<'t, 'c> {
                 push!(indirection.arg());
             }
             Node::A_Expr(expression) => {
-                operator(expression.name())?;
+                self.operator(expression.name())?;
+                self.coercions.expression(expression);
                 push!(expression.lexpr(), expression.rexpr());
             }
             Node::SubLink(link) => {
-                operator(link.oper_name())?;
+                self.operator(link.oper_name())?;
                 push!(link.testexpr(), link.subselect());
             }
             Node::SortBy(sort) => {
-                operator(sort.use_op())?;
+                self.operator(sort.use_op())?;
                 push!(sort.node());
             }
             Node::CollateClause(collate) => push!(collate.arg()),
@@ -346,8 +349,14 @@ impl<'t, 'c> Walk<'t, 'c> {
                 push!(target.val());
             }
             Node::MultiAssignRef(assign) => push!(assign.source()),
-            Node::RangeSubselect(sub) => push!(sub.subquery()),
+            Node::RangeSubselect(sub) => {
+                if let Some(alias) = sub.alias() {
+                    self.coercions.renamed_query(alias.colnames(), sub.subquery());
+                }
+                push!(sub.subquery());
+            }
             Node::RangeFunction(function) => {
+                self.coercions.function(function);
                 for entry in function.functions().iter() {
                     match spread_unnest(entry) {
                         Some(call) => push_all!(call.args()),
@@ -370,19 +379,33 @@ impl<'t, 'c> Walk<'t, 'c> {
                 return Err(Refusal::new(Code::Unsupported, "TABLESAMPLE is not supported")
                     .hint("its rows are picked before policy filters them; use random() or LIMIT"));
             }
-            Node::JoinExpr(join) => push!(join.larg(), join.rarg(), join.quals()),
+            Node::JoinExpr(join) => {
+                self.coercions.renamed(join.alias());
+                push!(join.larg(), join.rarg(), join.quals());
+            }
             Node::GroupingSet(set) => push_all!(set.content()),
             Node::GroupingFunc(call) => push_all!(call.args()),
             Node::NamedArgExpr(argument) => push!(argument.arg()),
             Node::BoolExpr(bool) => push_all!(bool.args()),
             Node::CaseExpr(case) => {
+                let results = case.args().iter().map(|when| match when {
+                    Node::CaseWhen(when) => when.result(),
+                    other => other,
+                });
+                self.coercions.place(results.chain([case.defresult()]).filter(|n| !matches!(n, Node::None)));
                 push!(case.arg(), case.defresult());
                 push_all!(case.args());
             }
             Node::CaseWhen(when) => push!(when.expr(), when.result()),
             Node::RowExpr(row) => push_all!(row.args()),
-            Node::CoalesceExpr(call) => push_all!(call.args()),
-            Node::MinMaxExpr(call) => push_all!(call.args()),
+            Node::CoalesceExpr(call) => {
+                self.coercions.place(call.args().iter());
+                push_all!(call.args());
+            }
+            Node::MinMaxExpr(call) => {
+                self.coercions.place(call.args().iter());
+                push_all!(call.args());
+            }
             Node::XmlExpr(xml) => push_all!(xml.named_args(), xml.args()),
             Node::XmlSerialize(xml) => {
                 self.type_name(xml.type_name())?;
@@ -391,7 +414,10 @@ impl<'t, 'c> Walk<'t, 'c> {
             Node::NullTest(test) => push!(test.arg()),
             Node::BooleanTest(test) => push!(test.arg()),
             Node::A_Indices(indices) => push!(indices.lidx(), indices.uidx()),
-            Node::A_ArrayExpr(array) => push_all!(array.elements()),
+            Node::A_ArrayExpr(array) => {
+                self.coercions.array(array.elements().iter());
+                push_all!(array.elements());
+            }
             Node::JsonIsPredicate(test) => push!(test.expr()),
             Node::CurrentOfExpr(current) => cursor_name(current.cursor_name())?,
             Node::A_Const(_)
@@ -441,7 +467,9 @@ impl<'t, 'c> Walk<'t, 'c> {
                 self.push(node, depth, scope);
             }
         }
+        self.coercions.select(select);
         for target in select.target_list().iter() {
+            self.coercions.target(target);
             self.push(target.into(), depth, scope);
         }
         for sort in select.sort_clause().iter() {
@@ -499,6 +527,15 @@ impl<'t, 'c> Walk<'t, 'c> {
         self.push(window.start_offset(), depth, scope);
         self.push(window.end_offset(), depth, scope);
     }
+}
+
+/// A plan shows the conditions policy adds, and its estimates count hidden rows.
+fn unexplained() -> Refusal {
+    Refusal::new(
+        Code::Policy,
+        "EXPLAIN is not allowed where policy filters rows or masks columns, nor on system catalogs",
+    )
+    .hint("plans and estimates would tell of what is hidden; on relations you see whole, EXPLAIN works")
 }
 
 fn word(operation: Operation) -> &'static str {

@@ -11,8 +11,9 @@ use crate::refusal::{Code, Refusal};
 use super::edit::Edit;
 use super::judge::{Effect, RESERVED_NAMES, not_spliced};
 use super::paths::Step;
+use super::plan::Change;
 use super::resolve::quote;
-use super::statement::{Change, Verdict, Walk, constant_text, offset, parts};
+use super::statement::{Verdict, Walk, constant_text, offset, parts};
 use super::{copy, scan, settings};
 
 impl<'t> Walk<'t, '_> {
@@ -27,15 +28,11 @@ impl<'t> Walk<'t, '_> {
             Node::UpdateStmt(_) => "UPDATE",
             Node::DeleteStmt(_) => "DELETE",
             Node::MergeStmt(_) => "MERGE",
-            Node::ExplainStmt(explain) => return self.explain(raw, explain),
+            Node::ExplainStmt(explain) => return self.explain(explain),
             Node::DeclareCursorStmt(cursor) => return self.declare(cursor),
             Node::CopyStmt(copy) => return self.copy(copy),
             Node::VariableSetStmt(set) => return self.set(raw, set),
-            Node::VariableShowStmt(show) => {
-                let shown = show_setting(show)?;
-                let path = show.name().is_some_and(|name| name.eq_ignore_ascii_case("search_path"));
-                return if path { self.show_path(raw) } else { Ok(shown) };
-            }
+            Node::VariableShowStmt(show) => return self.show(raw, show),
             Node::TransactionStmt(transaction) => {
                 self.transaction_step(transaction);
                 return transaction_kind(transaction);
@@ -68,7 +65,7 @@ impl<'t> Walk<'t, '_> {
                 ));
             }
             Node::PrepareStmt(prepare) => return self.prepare(raw, prepare),
-            Node::ExecuteStmt(execute) => return self.execute(raw, execute, &["execute"]),
+            Node::ExecuteStmt(execute) => return self.execute(raw, execute),
             Node::DeallocateStmt(statement) => return self.deallocate(raw, statement),
             _ => {
                 return Err(Refusal::new(Code::Policy, "this kind of statement is not allowed")
@@ -79,11 +76,7 @@ impl<'t> Walk<'t, '_> {
         Ok(kind)
     }
 
-    fn explain(
-        &mut self,
-        raw: &'t nodes::RawStmt,
-        explain: &'t nodes::ExplainStmt,
-    ) -> Result<&'static str, Refusal> {
+    fn explain(&mut self, explain: &'t nodes::ExplainStmt) -> Result<&'static str, Refusal> {
         for option in explain.options().iter() {
             let name = option.defname().unwrap_or_default().to_ascii_lowercase();
             match name.as_str() {
@@ -102,15 +95,13 @@ impl<'t> Walk<'t, '_> {
                 }
             }
         }
+        self.explained = true;
         match explain.query() {
             node @ (Node::SelectStmt(_)
             | Node::InsertStmt(_)
             | Node::UpdateStmt(_)
             | Node::DeleteStmt(_)
             | Node::MergeStmt(_)) => self.push(node, 1, 0),
-            Node::ExecuteStmt(execute) => {
-                self.execute(raw, execute, &["explain", "execute"])?;
-            }
             _ => {
                 return Err(Refusal::new(Code::Policy, "EXPLAIN of this kind of statement is not allowed"));
             }
@@ -198,6 +189,28 @@ impl<'t> Walk<'t, '_> {
         }
     }
 
+    /// What is ours in a setting (the stamp, the end of the search path) is not the principal's.
+    fn show(
+        &mut self,
+        raw: &'t nodes::RawStmt,
+        show: &'t nodes::VariableShowStmt,
+    ) -> Result<&'static str, Refusal> {
+        let name = show.name().unwrap_or_default();
+        if !settings::may_show(name) {
+            return Err(Refusal::new(Code::Policy, format!("setting \"{name}\" may not be shown")));
+        }
+        let text = match name.to_ascii_lowercase().as_str() {
+            "application_name" => {
+                "SELECT lanyard_catalog.current_setting('application_name') AS application_name"
+            }
+            "search_path" => "SELECT lanyard_catalog.current_setting('search_path') AS search_path",
+            _ => return Ok("SHOW"),
+        };
+        self.replace(raw, text.to_owned())?;
+        self.plan.effects.push((self.index, Effect::Show));
+        Ok("SHOW")
+    }
+
     pub(super) fn statement_range(&self, raw: &nodes::RawStmt) -> Result<(usize, usize), Refusal> {
         let start = offset(raw.stmt_location)?;
         let length = offset(raw.stmt_len)?;
@@ -240,15 +253,6 @@ fn is_off(argument: Node<'_>) -> bool {
         }
         Node::Integer(number) => number.ival == 0,
         _ => false,
-    }
-}
-
-fn show_setting(show: &nodes::VariableShowStmt) -> Result<&'static str, Refusal> {
-    let name = show.name().unwrap_or_default();
-    if settings::may_show(name) {
-        Ok("SHOW")
-    } else {
-        Err(Refusal::new(Code::Policy, format!("setting \"{name}\" may not be shown")))
     }
 }
 

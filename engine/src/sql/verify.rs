@@ -15,7 +15,7 @@ use crate::refusal::{Code, Refusal};
 use super::judge::not_spliced;
 use super::named::PLACEHOLDER;
 use super::parse::{self, Tree};
-use super::statement::{Change, Plan};
+use super::plan::{Change, Plan};
 
 /// Parses the spliced text and compares.
 ///
@@ -43,6 +43,7 @@ pub(super) fn check(old: &Tree, spliced: &str, plan: &Plan) -> Result<(), Refusa
             | Change::Function { at, .. }
             | Change::Column { at, .. }
             | Change::Literal { at, .. }
+            | Change::Type { at, .. }
             | Change::Through { at, .. }
             | Change::CopyQuery { at, .. } => {
                 if changes.insert(*at, change).is_some() {
@@ -243,6 +244,7 @@ impl Lockstep<'_, '_, '_> {
             }
             (b"ColumnRef", Some(Change::Column { dropped, .. })) => self.column(i, j, *dropped)?,
             (b"A_Const", Some(Change::Literal { text, .. })) => self.literal(i, j, text)?,
+            (b"TypeName", Some(Change::Type { schema, name, .. })) => self.type_name(i, j, schema, name)?,
             (b"CopyStmt", Some(Change::CopyQuery { query, .. })) => self.copy(i, j, query)?,
             (b"TypeCast", Some(Change::Through { function, argument, becomes, .. })) => {
                 self.through(i, j, function, argument, becomes)?
@@ -333,6 +335,16 @@ impl Lockstep<'_, '_, '_> {
             i = self.skip_exact(i + 1, "), .. }), ")?;
         }
         Some((i, j))
+    }
+
+    fn type_name(&self, i: usize, j: usize, schema: &str, name: &str) -> Option<(usize, usize)> {
+        let j = self.expect(
+            j,
+            &format!(
+                "names: [String {{ sval: Some({schema:?}), .. }}, String {{ sval: Some({name:?}), .. }}], "
+            ),
+        )?;
+        Some((self.skip_to(i, "type_oid")?, j))
     }
 
     fn literal(&self, i: usize, j: usize, text: &str) -> Option<(usize, usize)> {

@@ -207,6 +207,7 @@ const FUNCTIONS: &[&str] = &[
     "col_description",
     "current_schema",
     "current_schemas",
+    "current_setting",
     "format_type",
     "has_any_column_privilege",
     "has_column_privilege",

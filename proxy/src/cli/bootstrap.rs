@@ -9,7 +9,8 @@ use std::path::Path;
 use clap::Args;
 use lanyard_adapters::store;
 use lanyard_adapters::warehouse::postgres::{
-    BootstrapOptions, Endpoint, Login, Secret, TlsMode, bootstrap, bootstrap_sql,
+    BootstrapOptions, Endpoint, Login, Secret, TlsMode, WarehouseError, bootstrap, bootstrap_sql, harden,
+    unharden,
 };
 use tokio_postgres::config::{Host, SslMode};
 
@@ -28,6 +29,7 @@ Examples:
   lanyard bootstrap --dba-url 'postgres://postgres@/shop?host=/var/run/postgresql' --grant-schema public
   LANYARD_DBA_URL=… lanyard bootstrap --database shop       the URL stays out of the list of processes
   lanyard bootstrap --database shop --print > bootstrap.sql  to read, or to run with psql
+  lanyard bootstrap --database shop --harden                 and --unharden, which gives back what was taken
 
 The passwords of lanyard_builder and lanyard_vendor are made and written to the files the configuration names, unless
 they exist. Running it again is safe; do so after new tables came. --print needs no URL; the SQL carries verifiers, no
@@ -42,6 +44,12 @@ pub(super) struct BootstrapArgs {
     /// A schema whose tables policies may grant on; may be repeated.
     #[arg(long = "grant-schema", visible_alias = "grant", value_name = "SCHEMA")]
     grant: Vec<String>,
+    /// Also take from PUBLIC what `lanyard doctor` finds open, writing down what was taken.
+    #[arg(long, conflicts_with = "print")]
+    harden: bool,
+    /// Give back to PUBLIC what --harden took, and do nothing else.
+    #[arg(long, conflicts_with_all = ["print", "harden"])]
+    unharden: bool,
     /// Print the SQL instead of running it.
     #[arg(long)]
     print: bool,
@@ -61,6 +69,12 @@ pub(super) fn run(args: &BootstrapArgs, out: &mut dyn Write) -> Result<ExitCode,
             Some(url)
         }
     };
+    if let (true, Some(url)) = (args.unharden, &url) {
+        let (endpoint, login) = dba(url, entry, &config.database_material(entry)?)?;
+        let given =
+            block_on(async { unharden(&endpoint, &login).await.map_err(|e| not_hardened(&endpoint, e)) })?;
+        return changed(out, &given, "nothing was hardened");
+    }
     for file in [&entry.builder_password_file.value, &entry.vendor_password_file.value] {
         if make_secret(file)? == Made::Now {
             writeln!(io::stderr(), "wrote {}", file.display())?;
@@ -82,7 +96,30 @@ pub(super) fn run(args: &BootstrapArgs, out: &mut dyn Write) -> Result<ExitCode,
             CliError::because(format!("cannot bootstrap database \"{}\"", endpoint.database), error)
         })
     })?;
+    if args.harden {
+        let taken =
+            block_on(async { harden(&endpoint, &login).await.map_err(|e| not_hardened(&endpoint, e)) })?;
+        changed(out, &taken, "PUBLIC had nothing to take")?;
+    }
     tell(out, &config, entry, &endpoint, &args.grant)?;
+    Ok(ExitCode::Done)
+}
+
+fn not_hardened(endpoint: &Endpoint, error: WarehouseError) -> CliError {
+    CliError::because(
+        format!("cannot change the rights of PUBLIC in database \"{}\"", endpoint.database),
+        error,
+    )
+}
+
+/// Prints the statements that were run, one per line.
+fn changed(out: &mut dyn Write, statements: &[String], none: &str) -> Result<ExitCode, CliError> {
+    if statements.is_empty() {
+        writeln!(out, "{none}")?;
+    }
+    for statement in statements {
+        writeln!(out, "{statement}")?;
+    }
     Ok(ExitCode::Done)
 }
 

@@ -7,7 +7,7 @@ use lanyard_adapters::store;
 use lanyard_engine::policy::{self, Diagnostic, Severity};
 use serde_json::json;
 
-use super::governed::{policies, snapshot};
+use super::governed::{has_aes, policies, snapshot};
 use super::{CliError, ConfigFlag, ExitCode, JsonFlag, Style, database, print};
 
 /// Arguments of `lanyard check`.
@@ -57,7 +57,12 @@ pub(super) fn run(args: &CheckArgs, out: &mut dyn Write) -> Result<ExitCode, Cli
     let mut code = ExitCode::Done;
     for entry in entries {
         let snapshot = snapshot(&config, entry, &governance, compiled.clone())?;
-        match report(args, Some(&entry.name), &policy::check(&snapshot), out)? {
+        let mut findings = policy::check(&snapshot);
+        let encrypting = policy::encrypting(&snapshot);
+        if !encrypting.is_empty() && !has_aes(&config, entry)? {
+            findings.extend(encrypting);
+        }
+        match report(args, Some(&entry.name), &findings, out)? {
             ExitCode::Done => {}
             ExitCode::Findings => code = ExitCode::Findings,
         }

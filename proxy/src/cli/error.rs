@@ -13,7 +13,7 @@ use crate::config::ConfigErrors;
 #[derive(Debug, Error)]
 pub enum CliError {
     /// Arguments that mean nothing, or a question for help.
-    #[error("{0}")]
+    #[error(transparent)]
     Clap(#[from] clap::Error),
     /// Arguments that contradict each other or the configuration.
     #[error("{message}")]
@@ -24,7 +24,7 @@ pub enum CliError {
         hint: Option<String>,
     },
     /// The configuration is refused.
-    #[error("{0}")]
+    #[error(transparent)]
     Config(#[from] ConfigErrors),
     /// The governance folder.
     #[error(transparent)]

@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::Args;
 use lanyard_adapters::store::{self, StoreError, Who};
 use lanyard_engine::catalog::{Catalog, RelationName};
-use lanyard_engine::identity::{AgentId, Identities, Principal, UserId};
+use lanyard_engine::identity::{AgentId, Identities, Principal, PurposeName, UserId};
 use lanyard_engine::policy;
 
 use super::governed::{policies, snapshot};
@@ -25,6 +25,9 @@ pub(super) struct ExplainArgs {
     /// The acting agent.
     #[arg(long, value_name = "AGENT", value_parser = AgentId::parse)]
     via: Option<AgentId>,
+    /// What the session is for, as with the startup option lanyard.purpose.
+    #[arg(long, value_name = "PURPOSE", value_parser = PurposeName::parse)]
+    purpose: Option<PurposeName>,
     /// schema.table, or table in the entry's search_path.
     #[arg(long, value_name = "TABLE")]
     table: String,
@@ -65,12 +68,15 @@ fn principal(args: &ExplainArgs, identities: &Identities) -> Result<Principal, C
     if let Some(agent) = args.via.as_ref().filter(|agent| !identities.agents.contains_key(agent)) {
         return Err(missing(Who::Agent(agent)));
     }
-    match (args.user.clone(), args.via.clone()) {
-        (Some(user), Some(agent)) => Ok(Principal::OnBehalfOf { agent, user }),
-        (Some(user), None) => Ok(Principal::Direct { user }),
-        (None, Some(agent)) => Ok(Principal::Autonomous { agent }),
-        (None, None) => Err(CliError::usage("explain as whom?").hint("add --as USER, --via AGENT, or both")),
-    }
+    let principal = match (args.user.clone(), args.via.clone()) {
+        (Some(user), Some(agent)) => Principal::on_behalf_of(agent, user),
+        (Some(user), None) => Principal::direct(user),
+        (None, Some(agent)) => Principal::autonomous(agent),
+        (None, None) => {
+            return Err(CliError::usage("explain as whom?").hint("add --as USER, --via AGENT, or both"));
+        }
+    };
+    Ok(Principal { purpose: args.purpose.clone(), ..principal })
 }
 
 /// A bare name is the first of that name in the search path, as in a session; one that is nowhere stays in the first
@@ -101,6 +107,7 @@ mod tests {
                 kind: RelationKind::Table,
                 columns: Vec::new(),
                 primary_key: Vec::new(),
+                keys: Default::default(),
                 row_security: false,
                 tags: Default::default(),
             };

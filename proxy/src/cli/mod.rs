@@ -8,11 +8,16 @@ mod audit;
 mod bootstrap;
 mod check;
 mod demo;
+mod diff;
 mod doctor;
 mod error;
 mod explain;
+mod generalise;
 mod governed;
+mod identify;
+mod key;
 mod print;
+mod release;
 mod secret;
 mod serve;
 mod time;
@@ -58,6 +63,10 @@ Examples:
   lanyard bootstrap --dba-url postgres://dba@db/shop --grant-schema public
   lanyard check                                     do the policies compile against the warehouse?
   lanyard explain --as taylor --via marketing-agent --table public.customer_orders
+  lanyard identify                                  which columns hold personal data?
+  lanyard generalise                                make the maps of k_anonymous masks
+  lanyard key rotate reversible:customers           a new version of a mask's key
+  lanyard diff main/governance branch/governance    who gains, who loses what?
   lanyard serve                                     start the proxy
   lanyard whois LANYARD_VENDED_1_2_018f…            who was this role in the database's log?
 
@@ -84,6 +93,12 @@ enum Command {
     Check(check::CheckArgs),
     /// What may somebody see of a table, by which policy, and which SQL would run?
     Explain(explain::ExplainArgs),
+    /// Which columns hold personal data? Counts over a sample, proposals, and tags when told to.
+    Identify(identify::IdentifyArgs),
+    /// What appeared in the warehouse since somebody last looked, and the word that it may be seen.
+    Release(release::ReleaseArgs),
+    /// Who gains and who loses what between two governance folders?
+    Diff(diff::DiffArgs),
     /// Who, for whom, when and why: from a vended role's name as a database log shows it.
     Whois(whois::WhoisArgs),
     /// Add, list and remove agents, and give them keys.
@@ -94,6 +109,11 @@ enum Command {
     User(user::UserCommand),
     /// What in the warehouse goes round Lanyard, and the SQL that mends it.
     Doctor(doctor::DoctorArgs),
+    /// Make the maps that `k_anonymous` masks read.
+    Generalise(generalise::GeneraliseArgs),
+    /// List, rotate and retire the keys of masks.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// Read the audit.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -204,10 +224,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -
         Command::Bootstrap(args) => bootstrap::run(args, out),
         Command::Check(args) => check::run(args, out),
         Command::Explain(args) => explain::run(args, out),
+        Command::Identify(args) => identify::run(args, out),
+        Command::Release(args) => release::run(args, out),
+        Command::Diff(args) => diff::run(args, out),
         Command::Whois(args) => whois::run(args, out),
         Command::Agent(command) => agent::run(command, out),
         Command::User(command) => user::run(command, &mut io::stdin(), out),
         Command::Doctor(args) => doctor::run(args, out),
+        Command::Generalise(args) => generalise::run(args, out),
+        Command::Key(command) => key::run(command, out),
         Command::Audit(command) => audit::run(command, out),
     }?;
     out.flush()?;

@@ -17,10 +17,11 @@ const SHORT_SECONDS: &[f64] =
 const LONG_SECONDS: &[f64] = &[0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
 /// Every code we speak; the label `sqlstate` of refusals.
-const CODES: [Code; 24] = [
+const CODES: [Code; 25] = [
     Code::Policy,
     Code::UndefinedTable,
     Code::UndefinedColumn,
+    Code::UndefinedObject,
     Code::Unsupported,
     Code::Syntax,
     Code::TooLarge,
@@ -58,6 +59,8 @@ pub struct Metrics {
     registry: Registry,
     /// Sessions now.
     pub sessions: IntGauge,
+    /// Outcomes of statements that could not be put on record since the start.
+    pub outcomes_lost: IntGauge,
     allowed: IntCounter,
     filtered: IntCounter,
     masked: IntCounter,
@@ -90,6 +93,11 @@ impl Metrics {
         };
         let sessions = IntGauge::new("lanyard_sessions", "Sessions that are open.")?;
         registry.register(Box::new(sessions.clone()))?;
+        let outcomes_lost = IntGauge::new(
+            "lanyard_audit_outcomes_lost",
+            "Outcomes that could not be put on record; the next start marks them unknown.",
+        )?;
+        registry.register(Box::new(outcomes_lost.clone()))?;
         let statements =
             counters("lanyard_statements_total", "Statements judged, by disposition.", "disposition")?;
         let refusals = counters(
@@ -105,6 +113,7 @@ impl Metrics {
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).inc();
         Ok(Self {
             sessions,
+            outcomes_lost,
             allowed: statements.with_label_values(&["allowed"]),
             filtered: statements.with_label_values(&["filtered"]),
             masked: statements.with_label_values(&["masked"]),
@@ -182,6 +191,7 @@ mod tests {
         let before = metrics.encode()?;
         for line in [
             "lanyard_sessions 0",
+            "lanyard_audit_outcomes_lost 0",
             "lanyard_statements_total{disposition=\"refused\"} 0",
             "lanyard_refusals_total{sqlstate=\"53000\"} 0",
             "lanyard_relayed_bytes_total{direction=\"to_client\"} 0",

@@ -11,7 +11,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use bytes::{BufMut, BytesMut};
 use lanyard_adapters::store::Who;
 use lanyard_adapters::warehouse::postgres::{Login, Upstream, Warehouse, WarehouseError};
-use lanyard_engine::identity::{Principal, RoleName, SessionId, ShortId};
+use lanyard_engine::identity::{Parties, Principal, RoleName, SessionId, ShortId};
 use lanyard_engine::record::{
     Attempt, Disposition, Objects, Outcome, RulingId, SessionFacts, SessionPart, Status, VERSION,
 };
@@ -150,15 +150,16 @@ fn facts(wish: &Wish, id: SessionId, peer: SocketAddr, governor: &Governor) -> S
         agent: wish.principal.agent().map(ToString::to_string),
         agent_owner: owner,
         user: wish.principal.user().map(ToString::to_string),
-        user_proof: match wish.principal {
-            Principal::OnBehalfOf { .. } => "asserted",
-            Principal::Autonomous { .. } => "none",
-            Principal::Direct { .. } => "password",
+        user_proof: match wish.principal.parties {
+            Parties::OnBehalfOf { .. } => "asserted",
+            Parties::Autonomous { .. } => "none",
+            Parties::Direct { .. } => "password",
         },
         authentication: "none",
         client_address: peer.to_string(),
         client_application: wish.application.clone(),
         database: wish.database.clone(),
+        purpose: wish.principal.purpose.as_ref().map(ToString::to_string),
         task: wish.task.clone(),
         expires: 0,
     }
@@ -395,9 +396,9 @@ fn is_current(governor: &Governor, principal: &Principal, opened: &Opened) -> bo
 /// AuthenticationOk to ReadyForQuery. Parameters are the warehouse's, but for those that are the principal's.
 fn greet(out: &mut BytesMut, wish: &Wish, opened: &Opened, governor: &Governor, key: (i32, [u8; 4])) {
     message(out, b'R', |out| out.put_i32(0));
-    let own = match &wish.principal {
-        Principal::OnBehalfOf { agent, .. } | Principal::Autonomous { agent } => agent.as_str(),
-        Principal::Direct { user } => user.as_str(),
+    let own = match &wish.principal.parties {
+        Parties::OnBehalfOf { agent, .. } | Parties::Autonomous { agent } => agent.as_str(),
+        Parties::Direct { user } => user.as_str(),
     };
     for (name, value) in &opened.upstream.parameters {
         let value = match name.as_str() {

@@ -7,7 +7,7 @@ use lanyard_engine::entitlement::Entitlement;
 use lanyard_engine::names::COPY_SUFFIX;
 use lanyard_engine::record::Disposition;
 use lanyard_engine::refusal::Code;
-use lanyard_engine::sql::{Effect, Judged, original_offset};
+use lanyard_engine::sql::{Effect, Judged, RESERVED_NAMES, original_offset};
 
 use crate::wire::backend::{field, fields, message};
 
@@ -48,12 +48,9 @@ pub(super) fn relay(
                 b'M' => match generic_message(&state).filter(|_| shaped) {
                     Some(text) => field(out, code, text),
                     None => {
-                        let text = with_our_names_replaced(&value, entitlement);
-                        field(
-                            out,
-                            code,
-                            &about.map_or(text.as_str().into(), |a| with_client_names(&text, a.judged)),
-                        );
+                        let text =
+                            about.map_or(value.as_ref().into(), |a| with_client_names(&value, a.judged));
+                        field(out, code, &with_our_names_replaced(&text, entitlement));
                     }
                 },
                 b'P' => {
@@ -100,9 +97,10 @@ fn generic_message(state: &str) -> Option<&'static str> {
     }
 }
 
-/// Names of secured views become the tables they stand for.
+/// Names of secured views become the tables they stand for; names the session gave statements and portals in the warehouse
+/// are left out, as PostgreSQL has none for unnamed ones.
 fn with_our_names_replaced(text: &str, entitlement: &Entitlement) -> String {
-    let mut text = text.to_owned();
+    let mut text = without_made_names(text);
     if text.contains("v_") {
         for access in entitlement.iter() {
             if text.contains(&access.view.name) {
@@ -126,6 +124,31 @@ fn with_client_names<'a>(text: &'a str, judged: &Judged) -> Cow<'a, str> {
         }
     }
     text
+}
+
+/// `statement "lanyard_7" requires` -> `statement requires`.
+fn without_made_names(text: &str) -> String {
+    let start = format!(" \"{RESERVED_NAMES}");
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(&start) {
+        let (before, name) = rest.split_at(at);
+        let end = name
+            .get(start.len()..)
+            .and_then(|n| n.find(|c: char| !c.is_ascii_digit()))
+            .map(|n| n + start.len());
+        let Some(after) = end.and_then(|end| name.get(end..)).and_then(|after| after.strip_prefix('"'))
+        else {
+            out.push_str(before);
+            out.push_str(&start);
+            rest = name.get(start.len()..).unwrap_or_default();
+            continue;
+        };
+        out.push_str(before);
+        rest = after;
+    }
+    out.push_str(rest);
+    out
 }
 
 /// A 1-based character position in what we sent -> in what the client wrote.
@@ -157,4 +180,25 @@ pub(super) fn notice(out: &mut BytesMut, text: &str) {
         field(out, b'M', text);
         out.put_u8(0);
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_the_session_made_are_left_out_and_no_others() {
+        for (said, told) in [
+            (
+                "bind message supplies 1 parameters, but prepared statement \"lanyard_12\" requires 2",
+                "bind message supplies 1 parameters, but prepared statement requires 2",
+            ),
+            ("portal \"lanyard_3\" cannot be run", "portal cannot be run"),
+            ("role \"lanyard_owner\" and \"lanyard_1x\"", "role \"lanyard_owner\" and \"lanyard_1x\""),
+            (" \"lanyard_", " \"lanyard_"),
+            ("", ""),
+        ] {
+            assert_eq!(without_made_names(said), told);
+        }
+    }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lanyard_engine::identity::{AgentId, Principal, UserId};
+use lanyard_engine::identity::{AgentId, Principal, PurposeName, UserId};
 use lanyard_engine::refusal::{Code, Refusal};
 use lanyard_engine::sql;
 
@@ -44,7 +44,7 @@ pub(super) fn read_wish(startup: Startup, shared: &Shared) -> Result<(Arc<Govern
             .hint("name an entry [databases.NAME] of lanyard.toml")
     })?;
     let mut wish = Wish {
-        principal: Principal::Direct { user: UserId::parse("nobody").map_err(|_| no_identity(&user))? },
+        principal: Principal::direct(UserId::parse("nobody").map_err(|_| no_identity(&user))?),
         prover: Prover::User(UserId::parse("nobody").map_err(|_| no_identity(&user))?),
         database,
         application: String::new(),
@@ -53,6 +53,7 @@ pub(super) fn read_wish(startup: Startup, shared: &Shared) -> Result<(Arc<Govern
         settings: Vec::new(),
     };
     let mut on_behalf_of = None;
+    let mut purpose = None;
     let options = match parameters.remove("options") {
         Some(text) => startup::options(&text)?,
         None => Vec::new(),
@@ -61,6 +62,7 @@ pub(super) fn read_wish(startup: Startup, shared: &Shared) -> Result<(Arc<Govern
         match name.as_str() {
             "application_name" => wish.application = label(&value),
             "lanyard.user" => on_behalf_of = Some(value),
+            "lanyard.purpose" => purpose = Some(value),
             "lanyard.task" => wish.task = Some(label(&value)),
             "lanyard.lease_seconds" => wish.lease = Some(seconds(&value)?),
             "replication" if matches!(value.as_str(), "false" | "off" | "no" | "0") => {}
@@ -71,6 +73,13 @@ pub(super) fn read_wish(startup: Startup, shared: &Shared) -> Result<(Arc<Govern
         }
     }
     (wish.principal, wish.prover) = who(&user, on_behalf_of.as_deref(), &governor)?;
+    if let Some(purpose) = purpose {
+        let purpose = PurposeName::parse(&purpose).map_err(|error| {
+            Refusal::new(Code::NoIdentity, error.to_string())
+                .hint("name a purpose that a policy declares, or none")
+        })?;
+        wish.principal = wish.principal.under(purpose);
+    }
     Ok((governor, wish))
 }
 
@@ -127,7 +136,7 @@ fn who(name: &str, option: Option<&str>, governor: &Governor) -> Result<(Princip
     let agent = AgentId::parse(first).map_err(|_| no_identity(name))?;
     if let Some(user) = behalf {
         let user = UserId::parse(user).map_err(|_| no_identity(name))?;
-        return Ok((Principal::OnBehalfOf { agent: agent.clone(), user }, Prover::Agent(agent)));
+        return Ok((Principal::on_behalf_of(agent.clone(), user), Prover::Agent(agent)));
     }
     let user = UserId::parse(first).map_err(|_| no_identity(name))?;
     let known = governor.with(|snapshot, _| {
@@ -138,9 +147,9 @@ fn who(name: &str, option: Option<&str>, governor: &Governor) -> Result<(Princip
             Code::NoIdentity,
             format!("\"{first}\" names an agent and a user: one of them must be renamed"),
         )),
-        (true, false) => Ok((Principal::Autonomous { agent: agent.clone() }, Prover::Agent(agent))),
+        (true, false) => Ok((Principal::autonomous(agent.clone()), Prover::Agent(agent))),
         // An unknown name goes through the same exchange as a known one, and fails at its end.
-        (false, _) => Ok((Principal::Direct { user: user.clone() }, Prover::User(user))),
+        (false, _) => Ok((Principal::direct(user.clone()), Prover::User(user))),
     }
 }
 

@@ -4,16 +4,18 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use dashmap::DashMap;
 use lanyard_adapters::store::{Credentials, Governance};
 use lanyard_adapters::warehouse::postgres::{Warehouse, WarehouseError};
+use lanyard_engine::approval::Approvals;
 use lanyard_engine::catalog::Catalog;
 use lanyard_engine::entitlement::{Entitlement, Fingerprint};
-use lanyard_engine::identity::Principal;
+use lanyard_engine::identity::{Parties, Principal};
 use lanyard_engine::policy::{self, PolicySet, Source};
 use lanyard_engine::refusal::{Code, Refusal};
-use lanyard_engine::snapshot::Snapshot;
+use lanyard_engine::snapshot::{Parts, Snapshot};
 use thiserror::Error;
 
 use super::Granted;
@@ -107,7 +109,7 @@ impl Governor {
     pub async fn refresh(&self, governance: &Governance, changed: bool) -> Result<bool, GovernorError> {
         let catalog = read(&self.warehouse, &self.name, governance).await?;
         let old = self.state();
-        if !changed && catalog == old.snapshot.catalog {
+        if !changed && !self.is_due() && catalog == old.snapshot.catalog {
             return Ok(false);
         }
         let new = snapshot(old.snapshot.version + 1, governance, catalog)?;
@@ -117,10 +119,28 @@ impl Governor {
         Ok(true)
     }
 
+    /// Has an approval of the current snapshot ended?
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        self.state().snapshot.approvals.next_end().is_some_and(|end| end <= now())
+    }
+
     /// What a principal may do under the current snapshot, without touching the warehouse.
     #[must_use]
     pub fn entitlement(&self, principal: &Principal) -> Option<Entitlement> {
         policy::entitle(&self.state().snapshot, principal).ok()
+    }
+
+    /// Has whoever proves this principal still a key?
+    #[must_use]
+    pub fn has_key(&self, principal: &Principal) -> bool {
+        let credentials = &self.state().credentials;
+        match &principal.parties {
+            Parties::OnBehalfOf { agent, .. } | Parties::Autonomous { agent } => {
+                credentials.agents.contains_key(agent)
+            }
+            Parties::Direct { user } => credentials.users.contains_key(user),
+        }
     }
 
     /// Forgets what a principal was granted, because the warehouse no longer carries it.
@@ -168,6 +188,11 @@ impl Governor {
     }
 }
 
+/// Seconds since 1970; with a clock before that every approval with an end has ended.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(u64::MAX, |d| d.as_secs())
+}
+
 /// An error and its causes, for logs.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -184,8 +209,16 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 async fn read(warehouse: &Warehouse, name: &str, governance: &Governance) -> Result<Catalog, GovernorError> {
     let mut catalog =
         warehouse.catalog().await.map_err(|error| GovernorError::Warehouse(name.to_owned(), error))?;
-    governance.tags.apply(&mut catalog);
+    govern(&mut catalog, name, governance);
     Ok(catalog)
+}
+
+/// Puts on a catalog what governance says of it: tags, and what is new.
+pub(crate) fn govern(catalog: &mut Catalog, database: &str, governance: &Governance) {
+    governance.tags.apply(catalog);
+    if let Some(known) = governance.known.get(database) {
+        known.mark(catalog);
+    }
 }
 
 /// Compiles policies over a catalog. Errors in them stop it; warnings go to the log.
@@ -196,14 +229,19 @@ fn snapshot(version: u64, governance: &Governance, catalog: Catalog) -> Result<S
         GovernorError::Policy(diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     };
     let policies: PolicySet = PolicySet::parse(&sources).map_err(list)?;
-    let snapshot = Snapshot {
+    let snapshot = Snapshot::new(Parts {
         version,
         identities: governance.identities.clone(),
         tags: governance.tags.clone(),
         policies,
         catalog,
-    };
+        approvals: Approvals { now: now(), all: governance.approvals.clone() },
+    });
     let errors: Vec<policy::Diagnostic> =
         policy::check(&snapshot).into_iter().filter(|d| d.severity == policy::Severity::Error).collect();
-    if errors.is_empty() { Ok(snapshot) } else { Err(list(errors)) }
+    if !errors.is_empty() {
+        return Err(list(errors));
+    }
+    policy::prepare(&snapshot);
+    Ok(snapshot)
 }

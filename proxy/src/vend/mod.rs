@@ -17,8 +17,8 @@ use lanyard_engine::sql::paths::{Paths, Step};
 use lanyard_engine::sql::template::{Pattern, Template};
 use lanyard_engine::sql::{Context, Effect, Judged, judge};
 
-pub(crate) use governor::chain;
 pub use governor::{Governor, GovernorError};
+pub(crate) use governor::{chain, govern, now};
 pub use lease::{Lease, vend};
 pub use registry::{Ending, Live, Registry};
 

@@ -92,7 +92,9 @@ CREATE TABLE IF NOT EXISTS lanyard.bundle_column (
   name name NOT NULL,
   PRIMARY KEY (bundle, relid, attnum)
 );
-GRANT SELECT ON ALL TABLES IN SCHEMA lanyard TO lanyard_owner;
+-- By name: what else is in this schema is not the owner's to read.
+GRANT SELECT ON lanyard.lease, lanyard.session_attribute, lanyard.mask_key, lanyard.bundle_relation, lanyard.bundle_column
+  TO lanyard_owner;
 GRANT INSERT ON lanyard.mask_key TO lanyard_owner;
 GRANT INSERT, DELETE ON lanyard.bundle_relation, lanyard.bundle_column TO lanyard_owner;
 RESET ROLE;
@@ -254,32 +256,3 @@ BEGIN
   DELETE FROM lanyard.bundle_relation r WHERE r.bundle = drop_bundle.name;
 END
 $drop_bundle$;
-
-DO $lanyard$
-DECLARE
-  f regprocedure;
-  r name;
-BEGIN
-  -- Roles made under PostgreSQL 15 have no administrator: after an upgrade the definer could neither vend nor end them.
-  IF current_setting('server_version_num')::int >= 160000 THEN
-    FOR r IN
-      SELECT rolname FROM pg_roles p WHERE (lanyard.is_bundle(rolname) OR lanyard.is_vended(rolname))
-        AND NOT EXISTS (SELECT FROM pg_auth_members m
-                        WHERE m.roleid = p.oid AND m.member = 'lanyard_definer'::regrole AND m.admin_option)
-    LOOP
-      EXECUTE format('GRANT %I TO lanyard_definer WITH ADMIN TRUE, INHERIT FALSE, SET FALSE', r);
-    END LOOP;
-  END IF;
-  FOR f IN SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'lanyard'::regnamespace LOOP
-    EXECUTE format('ALTER FUNCTION %s OWNER TO lanyard_definer', f);
-    EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', f);
-  END LOOP;
-END
-$lanyard$;
-GRANT EXECUTE ON FUNCTION
-  lanyard.vend(text, text, text, timestamptz, int, text, jsonb),
-  lanyard.terminate(text),
-  lanyard.end_lease(text),
-  lanyard.leftovers(text)
-TO lanyard_vendor;
-GRANT EXECUTE ON FUNCTION lanyard.create_bundle(text), lanyard.drop_bundle(text) TO lanyard_builder;

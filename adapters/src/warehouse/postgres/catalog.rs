@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio_postgres::{Client, IsolationLevel};
 
-use lanyard_engine::catalog::{Catalog, Column, Relation, RelationKind, RelationName};
+use lanyard_engine::catalog::{Catalog, Column, ForeignKey, Keys, Relation, RelationKind, RelationName};
 use lanyard_engine::names;
 
 use super::error::WarehouseError;
@@ -36,7 +36,38 @@ const COLUMNS: &str = "
     WHERE a.attrelid = ANY ($1) AND a.attnum > 0 AND NOT a.attisdropped
     ORDER BY a.attrelid, a.attnum";
 
-/// Reads relations and columns in one snapshot. The connection's search_path is `pg_catalog`, so that `format_type`
+/// Valid unique indexes over plain columns. A table with inheritance children has none: an index sees its own rows only.
+const UNIQUE: &str = "
+    SELECT i.indrelid,
+           ARRAY(SELECT a.attname::text
+                 FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(number, place)
+                 JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
+                 WHERE k.place <= i.indnkeyatts
+                 ORDER BY k.place)
+    FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
+    WHERE i.indrelid = ANY ($1) AND i.indisunique AND i.indisvalid AND i.indimmediate
+      AND i.indpred IS NULL AND i.indexprs IS NULL
+      AND (c.relkind = 'p' OR NOT EXISTS (SELECT FROM pg_inherits h WHERE h.inhparent = c.oid))
+    ORDER BY i.indrelid, i.indexrelid";
+
+/// Foreign keys. Those that PostgreSQL makes for each partition of the parent are left out.
+const FOREIGN: &str = "
+    SELECT f.conrelid, n.nspname::text, p.relname::text,
+           ARRAY(SELECT a.attname::text
+                 FROM unnest(f.conkey) WITH ORDINALITY AS k(number, place)
+                 JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = k.number
+                 ORDER BY k.place),
+           ARRAY(SELECT a.attname::text
+                 FROM unnest(f.confkey) WITH ORDINALITY AS k(number, place)
+                 JOIN pg_attribute a ON a.attrelid = f.confrelid AND a.attnum = k.number
+                 ORDER BY k.place)
+    FROM pg_constraint f
+    JOIN pg_class p ON p.oid = f.confrelid JOIN pg_namespace n ON n.oid = p.relnamespace
+    WHERE f.contype = 'f' AND f.conrelid = ANY ($1)
+      AND NOT EXISTS (SELECT FROM pg_constraint u WHERE u.oid = f.conparentid AND u.conrelid = f.conrelid)
+    ORDER BY f.conrelid, f.oid";
+
+/// Reads relations, columns and keys in one snapshot. The connection's search_path is `pg_catalog`, so that `format_type`
 /// qualifies every type of a user.
 pub(super) async fn read(client: &mut Client) -> Result<Catalog, WarehouseError> {
     let failed = |e| WarehouseError::from_client(e, DOING);
@@ -63,6 +94,19 @@ pub(super) async fn read(client: &mut Client) -> Result<Catalog, WarehouseError>
             relation.columns.push(column);
         }
     }
+    for row in tx.query(UNIQUE, &[&oids]).await.map_err(failed)? {
+        let oid: u32 = row.try_get(0).map_err(failed)?;
+        if let Some(relation) = relations.get_mut(&oid) {
+            relation.keys.unique.push(row.try_get(1).map_err(failed)?);
+        }
+    }
+    for row in tx.query(FOREIGN, &[&oids]).await.map_err(failed)? {
+        let oid: u32 = row.try_get(0).map_err(failed)?;
+        let key = foreign_key(&row).map_err(failed)?;
+        if let Some(relation) = relations.get_mut(&oid) {
+            relation.keys.foreign.push(key);
+        }
+    }
     tx.commit().await.map_err(failed)?;
     Ok(Catalog { relations: relations.into_values().map(|r| (r.name.clone(), r)).collect() })
 }
@@ -82,8 +126,17 @@ fn relation(row: &tokio_postgres::Row) -> Result<Relation, tokio_postgres::Error
         kind,
         columns: Vec::new(),
         primary_key: row.try_get(5)?,
+        keys: Keys::default(),
         row_security: row.try_get(4)?,
         tags: BTreeSet::new(),
+    })
+}
+
+fn foreign_key(row: &tokio_postgres::Row) -> Result<ForeignKey, tokio_postgres::Error> {
+    Ok(ForeignKey {
+        columns: row.try_get(3)?,
+        parent: RelationName::new(row.try_get(1)?, row.try_get(2)?),
+        parent_columns: row.try_get(4)?,
     })
 }
 

@@ -3,10 +3,11 @@
 //! Must never carry a statement of an agent. Called by `Warehouse`, `bootstrap` and `doctor`.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, MutexGuard};
+use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, NoTls};
 
@@ -38,6 +39,15 @@ pub(super) async fn connect(
     login: &Login,
     purpose: &str,
 ) -> Result<Client, WarehouseError> {
+    open(connector, login, purpose).await.map(|(client, _)| client)
+}
+
+/// Logs in; the task that serves the connection, too.
+async fn open(
+    connector: &Connector,
+    login: &Login,
+    purpose: &str,
+) -> Result<(Client, JoinHandle<()>), WarehouseError> {
     within(CONNECT_SECONDS_MAX, "connecting", async {
         let stream = connector.connect().await?;
         let mut config = tokio_postgres::Config::new();
@@ -55,15 +65,18 @@ pub(super) async fn connect(
             .map_err(|e| WarehouseError::from_client(e, "connecting"))?;
         let purpose = purpose.to_owned();
         // Ends when the client is dropped or the server goes away; the next use makes a new one.
-        tokio::spawn(async move {
+        let served = tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::warn!(%error, connection = purpose, "warehouse connection lost");
             }
         });
-        Ok(client)
+        Ok((client, served))
     })
     .await
 }
+
+/// How long a connection may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 /// One login kept open, shared (pipelined) or lent whole.
 pub(super) struct Kept {
@@ -71,11 +84,30 @@ pub(super) struct Kept {
     login: Login,
     purpose: &'static str,
     slot: Mutex<Option<Arc<Client>>>,
+    /// Serves the connection of the slot.
+    served: std::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Kept {
     pub(super) fn new(connector: Connector, login: Login, purpose: &'static str) -> Self {
-        Self { connector, login, purpose, slot: Mutex::new(None) }
+        Self { connector, login, purpose, slot: Mutex::new(None), served: std::sync::Mutex::default() }
+    }
+
+    async fn connect(&self) -> Result<Arc<Client>, WarehouseError> {
+        let (client, served) = open(&self.connector, &self.login, self.purpose).await?;
+        *self.served.lock().unwrap_or_else(PoisonError::into_inner) = Some(served);
+        Ok(Arc::new(client))
+    }
+
+    /// Says goodbye on a connection that is open and waits until it is closed, so that a server that stops next does not
+    /// cut it. A later use would make a new one.
+    pub(super) async fn close(&self) {
+        *self.slot.lock().await = None;
+        let served = self.served.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(served) = served {
+            // At the deadline, or where the task is gone already, there is nothing left to wait for.
+            drop(tokio::time::timeout(GOODBYE, served).await);
+        }
     }
 
     /// The connection, to send on beside others.
@@ -84,7 +116,7 @@ impl Kept {
         if let Some(client) = slot.as_ref().filter(|c| !c.is_closed()) {
             return Ok(Arc::clone(client));
         }
-        let client = Arc::new(connect(&self.connector, &self.login, self.purpose).await?);
+        let client = self.connect().await?;
         *slot = Some(Arc::clone(&client));
         Ok(client)
     }
@@ -93,7 +125,7 @@ impl Kept {
     pub(super) async fn exclusive(&self) -> Result<Lent<'_>, WarehouseError> {
         let mut slot = self.slot.lock().await;
         if slot.as_ref().is_none_or(|c| c.is_closed()) {
-            *slot = Some(Arc::new(connect(&self.connector, &self.login, self.purpose).await?));
+            *slot = Some(self.connect().await?);
         }
         Ok(Lent { slot, clean: false })
     }

@@ -174,6 +174,18 @@ const CHECKS: &[Check] = &[
               WHERE c.relrowsecurity AND {governed} ORDER BY 1",
     },
     Check {
+        severity: Severity::Warning,
+        why: "masks that encrypt (reversible, fpe, token) show NULL without its AES",
+        sql: "SELECT 'extension pgcrypto is not used by Lanyard''s masks',
+                     CASE WHEN EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pgcrypto')
+                       THEN '-- run lanyard bootstrap again' ELSE '-- install PostgreSQL''s contrib package, then run lanyard bootstrap again' END
+              FROM pg_proc p
+              WHERE p.oid = to_regprocedure('lanyard.mask_aes_ecb(bytea, bytea)')
+                AND NOT EXISTS (SELECT FROM pg_depend d JOIN pg_depend x ON x.classid = d.refclassid AND x.objid = d.refobjid
+                                  AND x.deptype = 'e'
+                                WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.refclassid = 'pg_proc'::regclass)",
+    },
+    Check {
         severity: Severity::Danger,
         why: "only Lanyard's builder may act as the owner, and nobody as the definer",
         sql: "SELECT format('role %I is a member of %I', m.rolname, r.rolname),
@@ -220,6 +232,20 @@ pub async fn doctor(endpoint: &Endpoint, login: &Login) -> Result<Vec<Finding>, 
         Ok(findings)
     })
     .await
+}
+
+/// The statements of the findings that take rights from PUBLIC.
+pub(super) async fn revocations(client: &Client) -> Result<Vec<String>, WarehouseError> {
+    let mut statements = Vec::new();
+    for check in CHECKS.iter().filter(|check| check.severity != Severity::Note) {
+        let findings = run(client, check).await?;
+        let lines = findings.iter().flat_map(|finding| finding.fix.lines());
+        let takes = |line: &&str| line.starts_with("REVOKE ") && line.ends_with(" FROM PUBLIC;");
+        statements.extend(lines.filter(takes).map(str::to_owned));
+    }
+    statements.sort();
+    statements.dedup();
+    Ok(statements)
 }
 
 async fn run(client: &Client, check: &Check) -> Result<Vec<Finding>, WarehouseError> {

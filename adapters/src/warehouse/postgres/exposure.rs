@@ -73,3 +73,46 @@ pub(super) async fn public_reads(
         .collect::<Result<_, tokio_postgres::Error>>()
         .map_err(failed)
 }
+
+/// A function that runs with its owner's rights for everybody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicDefiner {
+    /// Schema and name.
+    pub function: RelationName,
+    /// Is it also behind an operator or a cast, which need no name to be called?
+    pub unnamed: bool,
+}
+
+/// SECURITY DEFINER functions that PUBLIC may execute and whose owner can read (or write) something the owner role governs.
+/// What such a function reads cannot be known. USAGE on the schema is not asked for, as above.
+pub(super) async fn public_definers(client: &mut Client) -> Result<Vec<PublicDefiner>, WarehouseError> {
+    let sql = "
+        SELECT n.nspname::text, p.proname::text,
+               bool_or(EXISTS (SELECT FROM pg_operator o WHERE o.oprcode = p.oid OR o.oprrest = p.oid OR o.oprjoin = p.oid)
+                 OR EXISTS (SELECT FROM pg_cast c WHERE c.castfunc = p.oid))
+        FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+        WHERE p.prosecdef AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^lanyard(_|$)'
+          AND has_function_privilege('public', p.oid, 'EXECUTE')
+          AND EXISTS (
+            SELECT FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace
+            WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND s.nspname NOT IN ('pg_catalog', 'information_schema')
+              AND s.nspname !~ '^(pg_toast|pg_temp|lanyard$|lanyard_)'
+              AND has_table_privilege('lanyard_owner', c.oid, 'SELECT')
+              AND (has_any_column_privilege(p.proowner, c.oid, 'SELECT, INSERT, UPDATE')
+                OR has_table_privilege(p.proowner, c.oid, 'DELETE')))
+        GROUP BY 1, 2 ORDER BY 1, 2";
+    let failed = |e| WarehouseError::from_client(e, "looking for functions that read for everybody");
+    client
+        .query_typed(sql, &[])
+        .await
+        .map_err(failed)?
+        .iter()
+        .map(|row| {
+            Ok(PublicDefiner {
+                function: RelationName::new(row.try_get(0)?, row.try_get(1)?),
+                unnamed: row.try_get(2)?,
+            })
+        })
+        .collect::<Result<_, tokio_postgres::Error>>()
+        .map_err(failed)
+}

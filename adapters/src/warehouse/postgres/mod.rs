@@ -13,6 +13,10 @@ mod endpoint;
 mod error;
 mod exposure;
 mod garbage;
+mod generalise;
+mod harden;
+mod identify;
+mod keys;
 mod roles;
 mod stream;
 #[cfg(test)]
@@ -26,21 +30,27 @@ pub use bootstrap::{BootstrapOptions, bootstrap, bootstrap_sql};
 pub use doctor::{Finding, Severity, doctor};
 pub use endpoint::{Endpoint, Login, Secret, TlsMode};
 pub use error::WarehouseError;
+pub use exposure::PublicDefiner;
 pub use garbage::Collected;
+pub use generalise::Generalised;
+pub use harden::{harden, unharden};
+pub use keys::KeyVersion;
 pub use roles::Lease;
 pub use stream::UpstreamStream;
 pub use upstream::{CancelKey, Upstream};
 pub use views::{Prepared, ViewIdentity};
 pub use virtual_catalog::VirtualCatalogError;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::OnceCell;
 
-use lanyard_engine::catalog::{Catalog, RelationName};
+use lanyard_engine::catalog::{Catalog, Relation, RelationName};
 use lanyard_engine::entitlement::{Entitlement, Fingerprint};
+use lanyard_engine::identify::Counts;
 use lanyard_engine::identity::RoleName;
+use lanyard_engine::policy::Generalisation;
 
 use bundles::UpsertHole;
 use client::{Kept, within};
@@ -54,6 +64,8 @@ const PREPARE_SECONDS_MAX: u64 = 120;
 const VEND_SECONDS_MAX: u64 = 10;
 /// Longest end of a lease, in seconds, its sessions included.
 const END_SECONDS_MAX: u64 = 10;
+/// Longest making of one map of a `k_anonymous` mask, in seconds: it reads the table once for each level it tries.
+const GENERALISE_SECONDS_MAX: u64 = 3_600;
 /// Longest ping and longest cancel, in seconds.
 const PING_SECONDS_MAX: u64 = 5;
 
@@ -61,7 +73,9 @@ const PING_SECONDS_MAX: u64 = 5;
 const BOOTSTRAPPED: &str = "
     SELECT to_regprocedure('lanyard.vend(text, text, text, timestamptz, int, text, jsonb)') IS NOT NULL
        AND to_regprocedure('lanyard.create_bundle(text)') IS NOT NULL
-       AND to_regclass('lanyard.bundle_column') IS NOT NULL";
+       AND to_regclass('lanyard.bundle_column') IS NOT NULL
+       AND to_regprocedure('lanyard.list_keys()') IS NOT NULL
+       AND to_regclass('lanyard.generalised') IS NOT NULL";
 
 /// One database of one PostgreSQL, with the two logins that Lanyard keeps there. Clones share everything.
 #[derive(Clone)]
@@ -151,6 +165,13 @@ impl Warehouse {
         Ok(warehouse)
     }
 
+    /// Ends the logins that are kept open, and waits until they are closed.
+    pub async fn close(&self) {
+        self.inner.builder.close().await;
+        self.inner.vendor.close().await;
+        self.inner.ender.close().await;
+    }
+
     /// Relations the owner role may read, system's and Lanyard's left out; no tags. Cancel-safe.
     ///
     /// # Errors
@@ -162,6 +183,21 @@ impl Warehouse {
             lent.give_back(read)
         })
         .await
+    }
+
+    /// Counts what the identifiers find in a sample of at most `sample` rows of a table; no value leaves the server.
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// No connection, the server refuses, or it takes too long.
+    pub async fn count(
+        &self,
+        relation: &Relation,
+        sample: u32,
+    ) -> Result<BTreeMap<String, Counts>, WarehouseError> {
+        let mut lent = self.inner.builder.exclusive().await?;
+        let counted = identify::count(lent.client()?, relation, sample).await;
+        lent.give_back(counted)
     }
 
     /// Makes the views, keys and bundle of an entitlement where they are missing, all in one transaction. Remembered by
@@ -203,6 +239,74 @@ impl Warehouse {
             let mut lent = self.inner.builder.exclusive().await?;
             let collected = garbage::collect(lent.client()?, keep).await;
             lent.give_back(collected)
+        })
+        .await
+    }
+
+    /// Makes the map of a `k_anonymous` mask, or makes it anew: combinations that the map does not know show NULL. Cancel-safe:
+    /// the old map stays until the new one is whole.
+    ///
+    /// # Errors
+    /// No connection, or the server refuses: `40001` when somebody makes the same map at the same time.
+    pub async fn generalise(&self, plan: &Generalisation) -> Result<Generalised, WarehouseError> {
+        within(GENERALISE_SECONDS_MAX, "generalising", async {
+            let mut lent = self.inner.builder.exclusive().await?;
+            let made = generalise::generalise(lent.client()?, plan).await;
+            lent.give_back(made)
+        })
+        .await
+    }
+
+    /// Can this database encrypt? Without it, masks that do show NULL.
+    ///
+    /// # Errors
+    /// No connection, or the server refuses.
+    pub async fn has_aes(&self) -> Result<bool, WarehouseError> {
+        within(VEND_SECONDS_MAX, "looking for AES", async {
+            let mut lent = self.inner.builder.exclusive().await?;
+            let found = keys::has_aes(lent.client()?).await;
+            lent.give_back(found)
+        })
+        .await
+    }
+
+    /// Every mask key in every version that is kept, by id, newest first.
+    ///
+    /// # Errors
+    /// No connection, or the server refuses.
+    pub async fn keys(&self) -> Result<Vec<KeyVersion>, WarehouseError> {
+        within(VEND_SECONDS_MAX, "listing mask keys", async {
+            let mut lent = self.inner.builder.exclusive().await?;
+            let listed = keys::list(lent.client()?).await;
+            lent.give_back(listed)
+        })
+        .await
+    }
+
+    /// Puts a new version of a mask key in force, for every view at once; the old one still undoes what it masked. Answers the
+    /// new version, nothing for an unknown key.
+    ///
+    /// # Errors
+    /// No connection, or the server refuses.
+    pub async fn rotate_key(&self, id: &str) -> Result<Option<i32>, WarehouseError> {
+        within(VEND_SECONDS_MAX, "rotating a mask key", async {
+            let mut lent = self.inner.builder.exclusive().await?;
+            let rotated = keys::rotate(lent.client()?, id).await;
+            lent.give_back(rotated)
+        })
+        .await
+    }
+
+    /// Forgets a replaced version of a mask key: what it masked cannot be undone any more. True when there was one; the version
+    /// in force is never forgotten.
+    ///
+    /// # Errors
+    /// No connection, or the server refuses.
+    pub async fn retire_key(&self, id: &str, version: i32) -> Result<bool, WarehouseError> {
+        within(VEND_SECONDS_MAX, "retiring a mask key", async {
+            let mut lent = self.inner.builder.exclusive().await?;
+            let retired = keys::retire(lent.client()?, id, version).await;
+            lent.give_back(retired)
         })
         .await
     }
@@ -329,6 +433,19 @@ impl Warehouse {
         within(CATALOG_SECONDS_MAX, "looking for public grants", async {
             let mut lent = self.inner.builder.exclusive().await?;
             let found = exposure::public_reads(lent.client()?, relations).await;
+            lent.give_back(found)
+        })
+        .await
+    }
+
+    /// SECURITY DEFINER functions that PUBLIC may execute and that could read what is governed.
+    ///
+    /// # Errors
+    /// No connection, or the server refuses.
+    pub async fn public_definers(&self) -> Result<Vec<PublicDefiner>, WarehouseError> {
+        within(CATALOG_SECONDS_MAX, "looking for functions that read for everybody", async {
+            let mut lent = self.inner.builder.exclusive().await?;
+            let found = exposure::public_definers(lent.client()?).await;
             lent.give_back(found)
         })
         .await

@@ -1,10 +1,14 @@
 //! The adapter against a real PostgreSQL, started here.
 
 mod bootstrap;
+mod by_hand;
 mod doctor;
 mod floor;
+mod identify;
 mod login;
+mod masks;
 mod roles;
+mod rows;
 mod server;
 mod views;
 
@@ -20,7 +24,7 @@ use tokio_postgres::Client;
 
 use lanyard_engine::catalog::RelationName;
 use lanyard_engine::entitlement::{
-    Access, Entitlement, Fingerprint, Operation, RowRule, SecuredView, ViewColumn,
+    Access, Entitlement, Extras, Fingerprint, Operation, RowRule, SecuredView, ViewColumn,
 };
 use lanyard_engine::identity::{RoleName, SessionId, ShortId};
 
@@ -122,6 +126,7 @@ fn access(
             columns: columns
                 .iter()
                 .map(|(name, number, writable)| ViewColumn {
+                    type_sql: "text".into(),
                     name: (*name).into(),
                     base_number: *number,
                     writable: *writable,
@@ -137,14 +142,19 @@ fn entitlement(seed: &str, accesses: Vec<Access>) -> Entitlement {
     let mut hash = [0_u8; 16];
     let digest = ring::digest::digest(&ring::digest::SHA256, seed.as_bytes());
     hash.copy_from_slice(&digest.as_ref()[..16]);
-    let mut relations: BTreeMap<String, BTreeMap<String, Access>> = BTreeMap::new();
+    let mut relations: BTreeMap<String, BTreeMap<String, Arc<Access>>> = BTreeMap::new();
     for access in accesses {
         relations
             .entry(access.relation.schema.clone())
             .or_default()
-            .insert(access.relation.name.clone(), access);
+            .insert(access.relation.name.clone(), Arc::new(access));
     }
-    Entitlement { relations, fingerprint: Fingerprint(hash), session_attributes: attributes(&["US-EAST"]) }
+    Entitlement {
+        relations,
+        extras: Extras::default(),
+        fingerprint: Fingerprint(hash),
+        session_attributes: attributes(&["US-EAST"]),
+    }
 }
 
 fn attributes(regions: &[&str]) -> BTreeMap<String, BTreeSet<String>> {

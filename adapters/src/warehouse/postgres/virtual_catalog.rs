@@ -166,7 +166,8 @@ pub(super) async fn install(client: &Client) -> Result<(), VirtualCatalogError> 
             granted.push(format!("{CATALOG_SCHEMA}.{}", section.name));
         }
     }
-    run(client, "functions", FUNCTIONS).await?;
+    let shown: Vec<&str> = lanyard_engine::sql::shown().collect();
+    run(client, "functions", &FUNCTIONS.replace("{shown}", &shown.join(","))).await?;
     run(client, "privilege functions", PRIVILEGES).await?;
     for name in DERIVED {
         derive(client, "pg_catalog", CATALOG_SCHEMA, name, &BTreeSet::new()).await?;

@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fitting::{cast_is_safe, cast_target, count, literal_as, literal_type, widest};
-use super::{Attribute, Case, CastType, Comparison, Expr, Function, Literal, Polarity, Truth};
-use crate::catalog::{Relation, TagPath};
+use super::{Attribute, Case, CastType, Comparison, Expr, Formula, Function, Literal, Polarity, Truth};
+use crate::catalog::{Catalog, Column, Relation, RelationName, TagPath};
 use crate::names;
 use crate::policy::sqltext::{ident, literal as quote};
 use crate::policy::text::diagnostic::{Problem, did_you_mean};
@@ -40,12 +40,53 @@ pub(crate) enum Values<'a> {
     Filled(&'a dyn Fn(&Attribute, SqlType) -> Vec<String>),
 }
 
+/// What a predicate is about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ground<'a> {
+    /// Where lookups look.
+    pub(crate) catalog: &'a Catalog,
+    /// The table.
+    pub(crate) relation: &'a Relation,
+    /// Its alias; a plain word.
+    pub(crate) alias: &'a str,
+    /// What `@column` is.
+    pub(crate) masked: Option<&'a Column>,
+}
+
+impl<'a> Ground<'a> {
+    /// A table under the alias `t`.
+    pub(crate) fn of(catalog: &'a Catalog, relation: &'a Relation) -> Self {
+        Self { catalog, relation, alias: "t", masked: None }
+    }
+}
+
+/// The value of a `custom` mask on a column, and its type.
+///
+/// # Errors
+/// Why it does not compile there.
+pub(crate) fn formula(
+    formula: &Formula,
+    relation: &Relation,
+    column: &Column,
+) -> Result<(String, SqlType), Problem> {
+    // A formula looks into no other table.
+    static NO_TABLES: Catalog = Catalog { relations: BTreeMap::new() };
+    let ground = Ground { masked: Some(column), ..Ground::of(&NO_TABLES, relation) };
+    let mut compiler = Compiler { ground, values: &Values::Open, reads: BTreeMap::new(), lookups: 0 };
+    let found = compiler.value(&formula.expr)?;
+    if compiler.reads.is_empty() {
+        Ok(found)
+    } else {
+        Err(Problem::new("a 'custom' mask does not depend on who looks").hint("use 'who … with …' for that"))
+    }
+}
+
 /// Turns a predicate into SQL for one table.
 ///
 /// # Errors
 /// Why it does not compile there.
-pub(crate) fn compile(expr: &Expr, relation: &Relation, values: &Values<'_>) -> Result<Compiled, Problem> {
-    let mut compiler = Compiler { relation, values, reads: BTreeMap::new() };
+pub(crate) fn compile(expr: &Expr, ground: &Ground<'_>, values: &Values<'_>) -> Result<Compiled, Problem> {
+    let mut compiler = Compiler { ground: *ground, values, reads: BTreeMap::new(), lookups: 0 };
     let terms = match expr {
         Expr::And(terms) => terms.as_slice(),
         other => std::slice::from_ref(other),
@@ -76,6 +117,26 @@ pub(crate) fn compile(expr: &Expr, relation: &Relation, values: &Values<'_>) -> 
     Ok(Compiled { sql: joined(&parts, " AND "), reads: compiler.reads })
 }
 
+/// Turns the predicate of a cell mask into SQL that is TRUE where the mask is in force: wherever the predicate is not FALSE,
+/// and everywhere when a value of the session that it reads is gone.
+///
+/// # Errors
+/// Why it does not compile there.
+pub(crate) fn compile_cells(
+    expr: &Expr,
+    ground: &Ground<'_>,
+    values: &Values<'_>,
+) -> Result<Compiled, Problem> {
+    let mut compiler = Compiler { ground: *ground, values, reads: BTreeMap::new(), lookups: 0 };
+    let mut sql = format!("({}) IS NOT FALSE", compiler.condition(expr)?);
+    if matches!(values, Values::Open) {
+        for key in compiler.reads.keys() {
+            sql.push_str(&format!(" OR NOT EXISTS (SELECT 1 {})", source(key)));
+        }
+    }
+    Ok(Compiled { sql, reads: compiler.reads })
+}
+
 /// `a in (@user.x)`: never TRUE without a value.
 fn plain_membership(term: &Expr) -> Option<&Attribute> {
     match term {
@@ -94,7 +155,8 @@ fn joined(parts: &[String], with: &str) -> String {
     }
 }
 
-fn source(key: &str) -> String {
+/// FROM and WHERE of a session's values under a key.
+pub(crate) fn source(key: &str) -> String {
     format!(
         "FROM {}.{} AS a WHERE a.role = SESSION_USER AND a.key = {}",
         names::PRIVATE_SCHEMA,
@@ -120,15 +182,17 @@ pub(crate) fn tagged_column<'r>(relation: &'r Relation, tag: &TagPath) -> Result
 }
 
 struct Compiler<'a> {
-    relation: &'a Relation,
+    ground: Ground<'a>,
     values: &'a Values<'a>,
     reads: BTreeMap<String, Read>,
+    /// How many sub-selects have an alias.
+    lookups: usize,
 }
 
 type Sql = Result<String, Problem>;
 type Typed = Result<(String, SqlType), Problem>;
 
-impl Compiler<'_> {
+impl<'a> Compiler<'a> {
     fn condition(&mut self, expr: &Expr) -> Sql {
         match expr {
             Expr::And(terms) => self.all(terms, " AND "),
@@ -146,7 +210,12 @@ impl Compiler<'_> {
             }
             Expr::Like { value, pattern, case, polarity } => self.like(value, pattern, *case, *polarity),
             Expr::Literal(Literal::Truth(truth)) => Ok(if *truth { "TRUE" } else { "FALSE" }.to_owned()),
+            Expr::Lookup { value, table, column, condition, polarity } => {
+                self.lookup(value, table, column, condition.as_deref(), *polarity)
+            }
             Expr::Column(_)
+            | Expr::Masked
+            | Expr::Concat(_)
             | Expr::Tagged(_)
             | Expr::Cast { .. }
             | Expr::Call { .. }
@@ -157,11 +226,60 @@ impl Compiler<'_> {
                     Ok(sql)
                 } else {
                     let what = super::print::predicate(expr);
-                    Err(Problem::new(format!("'{what}' is not boolean in '{}'", self.relation.name))
+                    Err(Problem::new(format!("'{what}' is not boolean in '{}'", self.ground.relation.name))
                         .hint("compare it with something"))
                 }
             }
         }
+    }
+
+    /// The inner columns are the lookup table's: a name both tables have means the lookup's, as in SQL.
+    fn lookup(
+        &mut self,
+        value: &Expr,
+        table: &RelationName,
+        column: &str,
+        condition: Option<&Expr>,
+        polarity: Polarity,
+    ) -> Sql {
+        let Some(relation) = self.ground.catalog.relations.get(table) else {
+            return Err(Problem::new(format!("the warehouse has no lookup table '{table}'")));
+        };
+        if relation.row_security {
+            return Err(Problem::new(format!("the lookup table '{table}' has row security of its own")));
+        }
+        let (outer, outer_type) = self.value(value)?;
+        self.lookups += 1;
+        let alias = format!("l{}", self.lookups);
+        let mut inner = Compiler {
+            ground: Ground { relation, alias: &alias, masked: None, ..self.ground },
+            values: self.values,
+            reads: std::mem::take(&mut self.reads),
+            lookups: self.lookups,
+        };
+        let (found, inner_type) = inner.column(column)?;
+        let condition = match condition {
+            Some(condition) => format!(" WHERE {}", inner.condition(condition)?),
+            None => String::new(),
+        };
+        self.lookups = inner.lookups;
+        self.reads = inner.reads;
+        if outer_type.family() == Family::None || outer_type.family() != inner_type.family() {
+            return Err(Problem::new(format!(
+                "'{}' and '{column}' of '{table}' do not compare",
+                super::print::predicate(value)
+            ))
+            .hint("look up a value of the same kind"));
+        }
+        // Two collations would make `=` ambiguous.
+        let collate =
+            if outer_type.family() == Family::Text { " COLLATE pg_catalog.\"default\"" } else { "" };
+        Ok(format!(
+            "({outer}){collate} {}IN (SELECT {found} FROM {}.{} AS {alias}{condition})",
+            polarity.not(),
+            ident(&table.schema),
+            ident(&table.name)
+        ))
     }
 
     fn like(&mut self, value: &Expr, pattern: &str, case: Case, polarity: Polarity) -> Sql {
@@ -213,7 +331,7 @@ impl Compiler<'_> {
             "'{}' and '{}' do not compare in '{}'",
             super::print::predicate(a),
             super::print::predicate(b),
-            self.relation.name
+            self.ground.relation.name
         ))
         .hint("compare values of one kind: numbers, texts, dates, timestamps with time zone")
     }
@@ -258,7 +376,7 @@ impl Compiler<'_> {
             let what = super::print::predicate(value);
             return Err(Problem::new(format!(
                 "'{what}' of '{}' has a type that does not compare with an attribute",
-                self.relation.name
+                self.ground.relation.name
             )));
         }
         let is_text = found.family() == Family::Text;
@@ -287,30 +405,47 @@ impl Compiler<'_> {
     }
 
     fn column(&mut self, name: &str) -> Typed {
-        let Some(column) = self.relation.column(name) else {
-            let known = self.relation.columns.iter().map(|c| c.name.as_str());
-            let problem = Problem::new(format!("'{}' has no column '{name}'", self.relation.name));
-            return Err(match did_you_mean(name, known) {
-                Some(hint) => problem.hint(hint),
-                None => problem,
-            });
+        let relation = self.ground.relation;
+        let Some(column) = relation.column(name) else {
+            let known = relation.columns.iter().map(|c| c.name.as_str());
+            let problem = Problem::new(format!("'{}' has no column '{name}'", relation.name));
+            return Err(problem.hint(did_you_mean(name, known).unwrap_or_else(|| {
+                format!("name one of its columns; a string stands in single quotes: '{name}'")
+            })));
         };
-        let sql = format!("t.{}", ident(&column.name));
+        Ok(self.typed(column))
+    }
+
+    fn typed(&self, column: &Column) -> (String, SqlType) {
+        let sql = format!("{}.{}", self.ground.alias, ident(&column.name));
         let found = SqlType::of(column);
-        Ok(if found == SqlType::TextLike {
+        if found == SqlType::TextLike {
             (format!("CAST({sql} AS pg_catalog.text)"), SqlType::Text)
         } else {
             (sql, found)
-        })
+        }
+    }
+
+    fn concat(&mut self, terms: &[Expr]) -> Typed {
+        let mut parts = Vec::with_capacity(terms.len());
+        for term in terms {
+            parts.push(self.text(term)?);
+        }
+        Ok((joined(&parts, " || "), SqlType::Text))
     }
 
     fn value(&mut self, expr: &Expr) -> Typed {
         match expr {
             Expr::Column(name) => self.column(name),
             Expr::Tagged(tag) => {
-                let name = tagged_column(self.relation, tag)?.to_owned();
-                self.column(&name)
+                let name = tagged_column(self.ground.relation, tag)?;
+                self.column(name)
             }
+            Expr::Concat(terms) => self.concat(terms),
+            Expr::Masked => match self.ground.masked {
+                Some(column) => Ok(self.typed(column)),
+                None => Err(Problem::new("'@column' stands in a 'custom' mask only")),
+            },
             Expr::Literal(one) => {
                 let kind = literal_type(one);
                 Ok((literal_as(kind, one)?, kind))
@@ -324,6 +459,7 @@ impl Compiler<'_> {
             | Expr::In { .. }
             | Expr::Between { .. }
             | Expr::Is { .. }
+            | Expr::Lookup { .. }
             | Expr::Like { .. } => Err(Problem::new("a value was expected, this is a condition")),
             Expr::Attribute(one) => Err(Problem::new(format!(
                 "'{}' is a set of values and cannot stand here",
@@ -341,7 +477,7 @@ impl Compiler<'_> {
             _ => Err(Problem::new(format!(
                 "'{}' is not text in '{}'",
                 super::print::predicate(expr),
-                self.relation.name
+                self.ground.relation.name
             ))),
         }
     }
@@ -360,7 +496,7 @@ impl Compiler<'_> {
         Err(Problem::new(format!(
             "'{}' of '{}' cannot be cast to {}: the cast could fail on a value, or depends on a setting",
             super::print::predicate(value),
-            self.relation.name,
+            self.ground.relation.name,
             words::name(to.word())
         ))
         .hint("cast the other side, which is a literal"))

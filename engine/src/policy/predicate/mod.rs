@@ -5,21 +5,63 @@
 
 pub(crate) mod compile;
 mod fitting;
+mod lookup;
 pub(crate) mod print;
 pub(crate) mod read;
 mod values;
 pub(crate) mod vocabulary;
 
-use super::model::Place;
-use crate::catalog::TagPath;
+use serde::{Deserialize, Serialize};
 
-/// A predicate and where it starts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+use super::model::Place;
+use crate::catalog::{RelationName, TagPath};
+
+/// A predicate and where it starts. In JSON it is its text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Predicate {
     /// The tree; boolean on every table it compiles on.
     pub expr: Expr,
     /// Where it stands.
     pub place: Place,
+}
+
+impl TryFrom<String> for Predicate {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let expr = read::from_text(&text, read::Form::Predicate)?;
+        Ok(Self { expr, place: Place::default() })
+    }
+}
+
+impl From<Predicate> for String {
+    fn from(predicate: Predicate) -> Self {
+        print::predicate(&predicate.expr)
+    }
+}
+
+/// The value of a `custom` mask: an expression over `@column`. In JSON it is its text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Formula {
+    /// The tree; of the column's type on every column it fits.
+    pub expr: Expr,
+    /// Where it stands.
+    pub place: Place,
+}
+
+impl TryFrom<String> for Formula {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let expr = read::from_text(&text, read::Form::Formula)?;
+        Ok(Self { expr, place: Place::default() })
+    }
+}
+
+impl From<Formula> for String {
+    fn from(formula: Formula) -> Self {
+        print::predicate(&formula.expr)
+    }
 }
 
 /// A node. AND and OR are flat: neither holds its own kind directly, and both have at least two terms.
@@ -80,6 +122,23 @@ pub enum Expr {
         /// LIKE or NOT LIKE.
         polarity: Polarity,
     },
+    /// `a [not] in (select c from s.t [where …])`; the policy names the table, and the condition speaks of its columns.
+    Lookup {
+        /// What is looked for.
+        value: Box<Expr>,
+        /// Where.
+        table: RelationName,
+        /// Its column.
+        column: String,
+        /// Which of its rows; all without.
+        condition: Option<Box<Expr>>,
+        /// IN or NOT IN.
+        polarity: Polarity,
+    },
+    /// `a || b || …`, texts; flat, at least two.
+    Concat(Vec<Expr>),
+    /// `@column`: the column under a mask. In formulas only.
+    Masked,
     /// A column of the table.
     Column(String),
     /// The column of the table that carries the tag.
@@ -102,6 +161,45 @@ pub enum Expr {
         /// As many as it takes.
         arguments: Vec<Expr>,
     },
+}
+
+impl Expr {
+    /// This node and every one below. The stack grows, not the call depth.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &Expr> {
+        self.walk(true)
+    }
+
+    /// The same without what is said of lookup tables.
+    pub(crate) fn own_nodes(&self) -> impl Iterator<Item = &Expr> {
+        self.walk(false)
+    }
+
+    fn walk(&self, into_lookups: bool) -> impl Iterator<Item = &Expr> {
+        let mut stack = vec![self];
+        std::iter::from_fn(move || {
+            let expr = stack.pop()?;
+            match expr {
+                Self::And(terms) | Self::Or(terms) | Self::Concat(terms) => stack.extend(terms),
+                Self::Not(one)
+                | Self::Is { value: one, .. }
+                | Self::Like { value: one, .. }
+                | Self::Cast { value: one, .. } => stack.push(one),
+                Self::Compare { left, right, .. } => stack.extend([&**left, &**right]),
+                Self::In { value, items, .. } => {
+                    stack.push(value);
+                    stack.extend(items);
+                }
+                Self::Lookup { value, condition, .. } => {
+                    stack.push(value);
+                    stack.extend(condition.as_deref().filter(|_| into_lookups));
+                }
+                Self::Between { value, low, high, .. } => stack.extend([&**value, &**low, &**high]),
+                Self::Call { arguments, .. } => stack.extend(arguments),
+                Self::Masked | Self::Column(_) | Self::Tagged(_) | Self::Attribute(_) | Self::Literal(_) => {}
+            }
+            Some(expr)
+        })
+    }
 }
 
 /// Comparison operators.
@@ -211,10 +309,12 @@ impl Attribute {
         let holder = match self.holder {
             Holder::User => "user",
             Holder::Agent => "agent",
+            Holder::Session => "session",
         };
         match &self.name {
             Named::Id => format!("{holder}.id"),
             Named::Groups => format!("{holder}.groups"),
+            Named::Purpose => format!("{holder}.purpose"),
             Named::Attribute(name) => format!("{holder}.{name}"),
         }
     }
@@ -227,21 +327,27 @@ pub enum Holder {
     User,
     /// The session's agent.
     Agent,
+    /// The session itself; it has a purpose and nothing else.
+    Session,
 }
 
 /// Which attribute.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Named {
     /// The id, one value.
     Id,
     /// The groups.
     Groups,
+    /// The session's purpose and those above it.
+    Purpose,
     /// An attribute by name; never `id` or `groups`.
     Attribute(String),
 }
 
 /// A literal.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Literal {
     /// In single quotes.
     Text(String),

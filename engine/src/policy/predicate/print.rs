@@ -17,6 +17,7 @@ pub(crate) fn predicate(expr: &Expr) -> String {
 fn is_closed(expr: &Expr) -> bool {
     match expr {
         Expr::Column(_)
+        | Expr::Masked
         | Expr::Tagged(_)
         | Expr::Attribute(_)
         | Expr::Literal(_)
@@ -29,6 +30,8 @@ fn is_closed(expr: &Expr) -> bool {
         | Expr::In { .. }
         | Expr::Between { .. }
         | Expr::Is { .. }
+        | Expr::Lookup { .. }
+        | Expr::Concat(_)
         | Expr::Like { .. } => false,
     }
 }
@@ -51,8 +54,11 @@ fn term(expr: &Expr, out: &mut String) {
         | Expr::In { .. }
         | Expr::Between { .. }
         | Expr::Is { .. }
+        | Expr::Lookup { .. }
         | Expr::Like { .. }
         | Expr::Column(_)
+        | Expr::Masked
+        | Expr::Concat(_)
         | Expr::Tagged(_)
         | Expr::Attribute(_)
         | Expr::Literal(_)
@@ -89,7 +95,10 @@ fn write(expr: &Expr, out: &mut String) {
         | Expr::In { .. }
         | Expr::Between { .. }
         | Expr::Is { .. }
+        | Expr::Lookup { .. }
         | Expr::Like { .. } => write_test(expr, out),
+        Expr::Concat(terms) => joined(terms, " || ", inner, out),
+        Expr::Masked => out.push_str("@column"),
         Expr::Column(name) => out.push_str(&column(name)),
         Expr::Tagged(path) => {
             out.push_str("@tagged(");
@@ -132,6 +141,18 @@ fn write_test(expr: &Expr, out: &mut String) {
             joined(items, ", ", write, out);
             out.push(')');
         }
+        Expr::Lookup { value, table, column: name, condition, polarity } => {
+            inner(value, out);
+            out.push(' ');
+            out.push_str(not(*polarity));
+            let (schema, table) = (column(&table.schema), column(&table.name));
+            out.push_str(&format!("in (select {} from {schema}.{table}", column(name)));
+            if let Some(condition) = condition {
+                out.push_str(" where ");
+                write(condition, out);
+            }
+            out.push(')');
+        }
         Expr::Between { value, low, high, polarity } => {
             inner(value, out);
             out.push(' ');
@@ -161,6 +182,8 @@ fn write_test(expr: &Expr, out: &mut String) {
         | Expr::Or(_)
         | Expr::Not(_)
         | Expr::Column(_)
+        | Expr::Masked
+        | Expr::Concat(_)
         | Expr::Tagged(_)
         | Expr::Attribute(_)
         | Expr::Literal(_)
@@ -184,8 +207,10 @@ pub(crate) fn attribute(attribute: &Attribute) -> String {
     let holder = match attribute.holder {
         Holder::User => "user",
         Holder::Agent => "agent",
+        Holder::Session => "session",
     };
     match &attribute.name {
+        Named::Purpose => "@purpose".to_owned(),
         Named::Id => format!("@{holder}.id"),
         Named::Groups => format!("@{holder}.groups"),
         Named::Attribute(name) => format!("@{holder}.{}", words::name(name)),

@@ -3,15 +3,18 @@
 //! Must never let a node through that is not named here: `_ => refuse`. Called by the parser. sqlparser gets our tokens, not
 //! the text, so nothing is read twice.
 
-use sqlparser::ast::{BinaryOperator, Expr as Sql, Spanned, UnaryOperator};
+use std::collections::BTreeMap;
+
+use sqlparser::ast::{BinaryOperator, Expr as Sql, Ident, Spanned, UnaryOperator};
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Location, Span, Token as SqlToken, TokenWithSpan};
 
+use super::lookup::{self, Lookup};
 use super::{Case, CastType, Comparison, Expr, Function, Literal, Polarity, Truth};
 use crate::limits;
 use crate::policy::text::diagnostic::{Located, Problem};
-use crate::policy::text::lexer::{Kind, Token};
+use crate::policy::text::lexer::{self, Kind, Token};
 
 /// Deepest predicate tree; printed with parentheses it stays under `limits::POLICY_DEPTH_MAX`.
 const TREE_DEPTH_MAX: usize = limits::POLICY_DEPTH_MAX / 2 - 1;
@@ -19,17 +22,52 @@ const TREE_DEPTH_MAX: usize = limits::POLICY_DEPTH_MAX / 2 - 1;
 /// sqlparser's own recursion, several steps per parenthesis.
 const RECURSION_MAX: usize = limits::POLICY_DEPTH_MAX * 4;
 
-/// Reads the tokens of one predicate. The slice holds no [`Kind::End`].
+/// What an expression is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// A condition over a row.
+    Predicate,
+    /// A value over `@column`.
+    Formula,
+}
+
+/// Reads an expression that stands alone, as JSON has it.
+///
+/// # Errors
+/// What is wrong, and where in the text.
+pub(super) fn from_text(text: &str, form: Form) -> Result<Expr, String> {
+    let told = |(offset, problem): Located| format!("{} (at byte {offset} of '{text}')", problem.message);
+    if text.len() > limits::POLICY_FILE_BYTES_MAX {
+        return Err("this predicate is too long".to_owned());
+    }
+    let tokens =
+        lexer::tokens(text).map_err(|found| found.into_iter().map(told).collect::<Vec<_>>().join("; "))?;
+    let end = tokens.iter().position(|t| t.kind == Kind::End).unwrap_or(tokens.len());
+    expression(&tokens[..end], text.len(), form).map_err(told)
+}
+
+/// Reads the tokens of one expression. The slice holds no [`Kind::End`].
 ///
 /// # Errors
 /// What is wrong, at the token where it is.
-pub(crate) fn predicate(tokens: &[Token], end: usize) -> Result<Expr, Located> {
+pub(crate) fn expression(tokens: &[Token], end: usize, form: Form) -> Result<Expr, Located> {
     check_bounds(tokens, end)?;
-    let reader = Reader { tokens, end };
+    let mut reader = Reader { tokens, end, form, lookups: BTreeMap::new() };
     let mut sql_tokens = Vec::with_capacity(tokens.len());
-    for (n, token) in tokens.iter().enumerate() {
+    let mut n = 0;
+    while let Some(token) = tokens.get(n) {
         let at = Location::new(1, n as u64 + 1);
+        if lookup::starts(tokens, n) {
+            let (found, after) = lookup::read(tokens, n, end)?;
+            reader.lookups.insert(n, found);
+            // Stands for the whole sub-select, found again by its number.
+            let stands = SqlToken::make_word(&format!("@{n}"), Some('"'));
+            sql_tokens.push(TokenWithSpan::new(stands, Span::new(at, at)));
+            n = after;
+            continue;
+        }
         sql_tokens.push(TokenWithSpan::new(reader.sql_token(n, token)?, Span::new(at, at)));
+        n += 1;
     }
     let dialect = PostgreSqlDialect {};
     let mut parser =
@@ -40,12 +78,15 @@ pub(crate) fn predicate(tokens: &[Token], end: usize) -> Result<Expr, Located> {
         let problem = Problem::new(format!("'{next}' was not expected here"));
         return Err((reader.offset(next.span), problem));
     }
-    reader.condition(&tree, 0)
+    match form {
+        Form::Predicate => reader.condition(&tree, 0),
+        Form::Formula => reader.operand(&tree, 0),
+    }
 }
 
 fn check_bounds(tokens: &[Token], end: usize) -> Result<(), Located> {
     let Some(first) = tokens.first() else {
-        let problem = Problem::new("a predicate was expected after 'where'");
+        let problem = Problem::new("a predicate was expected here");
         return Err((end, problem.hint("as in: where region in (@user.region)")));
     };
     let joint = |t: &&Token| {
@@ -73,12 +114,40 @@ fn check_bounds(tokens: &[Token], end: usize) -> Result<(), Located> {
 pub(super) struct Reader<'a> {
     tokens: &'a [Token],
     end: usize,
+    pub(super) form: Form,
+    /// Sub-selects by the number of their first token.
+    lookups: BTreeMap<usize, Lookup>,
 }
 
 pub(super) type Read<T> = Result<T, Located>;
 
 impl Reader<'_> {
+    /// SQL that people expect here, and what the language has for it.
+    fn taught(&self, number: usize, token: &Token) -> Option<Problem> {
+        let Kind::Word(word) = &token.kind else {
+            return None;
+        };
+        let word = word.to_ascii_lowercase();
+        let next = self.tokens.get(number + 1).map(|t| &t.kind);
+        match (word.as_str(), next) {
+            ("user" | "agent", Some(Kind::Symbol("."))) => Some(
+                Problem::new(format!("'{word}.' is not known here"))
+                    .hint(format!("attributes are written with '@', as in @{word}.region")),
+            ),
+            ("now", Some(Kind::Symbol("(")))
+            | ("interval", Some(Kind::Text(_)))
+            | ("current_date" | "current_timestamp", _) => Some(
+                Problem::new("predicates do not know what time it is")
+                    .hint("a time window is a rule of its own, as in: newer than 90 days by created_at"),
+            ),
+            _ => None,
+        }
+    }
+
     fn sql_token(&self, number: usize, token: &Token) -> Read<SqlToken> {
+        if let Some(problem) = self.taught(number, token) {
+            return Err((token.start, problem));
+        }
         let refuse = |what: String| Err((token.start, Problem::new(what)));
         Ok(match &token.kind {
             Kind::Word(word) if word.contains('-') => {
@@ -98,7 +167,9 @@ impl Reader<'_> {
             Kind::Text(text) => SqlToken::SingleQuotedString(text.clone()),
             Kind::Number(number) => SqlToken::Number(number.clone(), false),
             // Stands for the token itself, found again by its number.
-            Kind::Attribute(_) | Kind::Tagged(_) => SqlToken::make_word(&format!("@{number}"), Some('"')),
+            Kind::Attribute(_) | Kind::Tagged(_) | Kind::Masked => {
+                SqlToken::make_word(&format!("@{number}"), Some('"'))
+            }
             Kind::Symbol(symbol) => {
                 match sql_symbol(symbol) {
                     Some(token) => token,
@@ -169,6 +240,9 @@ impl Reader<'_> {
             Sql::IsDistinctFrom(left, right) => self.compare(sql, left, Comparison::Distinct, right, deep),
             Sql::IsNotDistinctFrom(left, right) => {
                 self.compare(sql, left, Comparison::NotDistinct, right, deep)
+            }
+            Sql::InList { expr, list, negated } if self.is_lookup(list) => {
+                self.lookup(sql, expr, list, Polarity::of(*negated), deep)
             }
             Sql::InList { expr, list, negated } => {
                 let items = list.iter().map(|i| self.item(i, deep)).collect::<Read<Vec<_>>>()?;
@@ -298,6 +372,36 @@ impl Reader<'_> {
         Ok(Expr::In { value: Box::new(self.operand(value, depth)?), items, polarity })
     }
 
+    fn found(&self, list: &[Sql]) -> Option<&Lookup> {
+        let [Sql::Identifier(ident)] = list else {
+            return None;
+        };
+        self.lookups.get(&number(ident)?)
+    }
+
+    fn is_lookup(&self, list: &[Sql]) -> bool {
+        self.found(list).is_some()
+    }
+
+    fn lookup(&self, at: &Sql, value: &Sql, list: &[Sql], polarity: Polarity, depth: usize) -> Read<Expr> {
+        let Some(found) = self.found(list) else {
+            return self.other(at);
+        };
+        let value = match peel(value) {
+            Sql::Identifier(ident) if matches!(self.reference(ident), Some(Kind::Attribute(_))) => {
+                return self.refuse(at, "an attribute cannot be looked up", "look up a column of the table");
+            }
+            other => self.operand(other, depth)?,
+        };
+        Ok(Expr::Lookup {
+            value: Box::new(value),
+            table: found.table.clone(),
+            column: found.column.clone(),
+            condition: found.condition.clone().map(Box::new),
+            polarity,
+        })
+    }
+
     fn item(&self, sql: &Sql, depth: usize) -> Read<Expr> {
         if let Sql::Identifier(ident) = peel(sql)
             && let Some(Kind::Attribute(attribute)) = self.reference(ident)
@@ -341,8 +445,12 @@ impl Reader<'_> {
 
     pub(super) fn other<T>(&self, sql: &Sql) -> Read<T> {
         let what = match sql {
-            Sql::Subquery(_) | Sql::InSubquery { .. } | Sql::Exists { .. } => {
-                "a subquery is not part of predicates"
+            Sql::Subquery(_) | Sql::Exists { .. } => {
+                return self.refuse(
+                    sql,
+                    "a subquery stands after 'in' only",
+                    "as in: region in (select region from public.territories where manager = @user.id)",
+                );
             }
             Sql::Case { .. } => "'case' is not part of predicates",
             Sql::BinaryOp { op: BinaryOperator::And | BinaryOperator::Or, .. }
@@ -358,11 +466,15 @@ impl Reader<'_> {
         )
     }
 
-    pub(super) fn reference(&self, ident: &sqlparser::ast::Ident) -> Option<&Kind> {
-        ident.quote_style?;
-        let number = ident.value.strip_prefix('@')?.parse::<usize>().ok()?;
-        self.tokens.get(number).map(|t| &t.kind)
+    pub(super) fn reference(&self, ident: &Ident) -> Option<&Kind> {
+        self.tokens.get(number(ident)?).map(|t| &t.kind)
     }
+}
+
+/// The number of the token that a placeholder stands for.
+fn number(ident: &Ident) -> Option<usize> {
+    ident.quote_style?;
+    ident.value.strip_prefix('@')?.parse::<usize>().ok()
 }
 
 /// Parentheses mean nothing in a tree. A loop: they nest.
@@ -399,6 +511,7 @@ fn sql_symbol(symbol: &str) -> Option<SqlToken> {
         ">=" => SqlToken::GtEq,
         "::" => SqlToken::DoubleColon,
         "-" => SqlToken::Minus,
+        "||" => SqlToken::StringConcat,
         _ => return None,
     })
 }

@@ -3,11 +3,11 @@
 //! Must never let a node through that is not named here: `_ => refuse`. The other half of `read`.
 
 use sqlparser::ast::{
-    CastKind, DataType, ExactNumberInfo, Expr as Sql, Function as SqlFunction, FunctionArg, FunctionArgExpr,
-    FunctionArguments, Ident, ObjectNamePart, TimezoneInfo, UnaryOperator, Value,
+    BinaryOperator, CastKind, DataType, ExactNumberInfo, Expr as Sql, Function as SqlFunction, FunctionArg,
+    FunctionArgExpr, FunctionArguments, Ident, ObjectNamePart, TimezoneInfo, UnaryOperator, Value,
 };
 
-use super::read::{Read, Reader, peel};
+use super::read::{Form, Read, Reader, peel};
 use super::{CastType, Expr, Function, Literal, vocabulary};
 use crate::policy::text::diagnostic::did_you_mean;
 use crate::policy::text::lexer::Kind;
@@ -33,6 +33,9 @@ impl Reader<'_> {
                 Ok(Expr::Cast { value: Box::new(value), to: self.cast_type(sql, &typed.data_type)? })
             }
             Sql::Function(function) => self.call(sql, function, deep),
+            Sql::BinaryOp { op: BinaryOperator::StringConcat, .. } if self.form == Form::Formula => {
+                self.concat(sql, deep)
+            }
             Sql::Substring { expr, substring_from: Some(from), substring_for, .. } => {
                 let mut arguments = vec![self.operand(expr, deep)?, self.operand(from, deep)?];
                 if let Some(count) = substring_for {
@@ -47,9 +50,31 @@ impl Reader<'_> {
         }
     }
 
+    /// Chains of `||` lean left as deep as they are long; taken apart in a loop.
+    fn concat(&self, sql: &Sql, depth: usize) -> Read<Expr> {
+        let mut stack = vec![sql];
+        let mut terms = Vec::new();
+        while let Some(next) = stack.pop() {
+            match peel(next) {
+                Sql::BinaryOp { left, op: BinaryOperator::StringConcat, right } => {
+                    stack.push(right);
+                    stack.push(left);
+                }
+                other => terms.push(self.operand(other, depth)?),
+            }
+        }
+        Ok(Expr::Concat(terms))
+    }
+
     fn identifier(&self, sql: &Sql, ident: &Ident) -> Read<Expr> {
         match self.reference(ident) {
             Some(Kind::Tagged(path)) => Ok(Expr::Tagged(path.clone())),
+            Some(Kind::Masked) if self.form == Form::Formula => Ok(Expr::Masked),
+            Some(Kind::Masked) => self.refuse(
+                sql,
+                "'@column' stands in a 'custom' mask only",
+                "name the column, or the tag it carries as in @tagged(Region)",
+            ),
             Some(_) => self.refuse(
                 sql,
                 "an attribute is a set of values and cannot stand here",

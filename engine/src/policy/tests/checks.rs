@@ -76,7 +76,7 @@ fn errors_and_warnings() {
             WARNING,
             "did you mean 'public.customer_orders'?",
         ),
-        ("policy a allow read on tables like 'nope.%' to users", WARNING, "matches nothing"),
+        ("policy a allow read on tables like 'nope.%' to users", WARNING, "matches no table"),
         (
             "policy a allow read on tables tagged Sales to users in group analyst",
             WARNING,
@@ -113,12 +113,157 @@ fn errors_and_warnings() {
             WARNING,
             "cannot be written by those whose rows are filtered",
         ),
+        ("policy a mask columns like 'nope%' with null", WARNING, "the policy 'a' matches no column"),
+        (
+            "policy a mask columns tagged PII.Name or named order_id or like 'gone%' with null",
+            WARNING,
+            "no column is like 'gone%': this part of 'a' masks nothing",
+        ),
+        (
+            "policy a show rows of tables tagged Sales who everyone all who is in group hr none",
+            WARNING,
+            "branch 2 of 'a' is never reached",
+        ),
+        (
+            "policy a mask columns tagged PII who is in group hr clear who is in group hr with null otherwise with hash",
+            WARNING,
+            "branch 2 of 'a' is never reached",
+        ),
+        (
+            "policy a mask columns tagged PII who users or agents clear otherwise with hash",
+            WARNING,
+            "'otherwise' of 'a' is never reached",
+        ),
+        (
+            "policy a mask columns tagged PII with null for everyone except users or agents",
+            WARNING,
+            "everyone is excepted from 'a'",
+        ),
+        (
+            "policy a mask columns tagged PII with null policy b mask columns tagged PII with hash",
+            WARNING,
+            "'b' never decides about 'finance.ledger.phone': 'a' is as deep and older",
+        ),
+        (
+            "policy a mask columns tagged PII with null policy b mask columns tagged PII with hash for users",
+            WARNING,
+            "'b' never decides",
+        ),
+        (
+            "policy a allow read on tables tagged Sales to users under purpose Markting purpose Marketing 'x' to users",
+            ERROR,
+            "did you mean 'Marketing'?",
+        ),
+        (
+            "policy a show rows of tables tagged Sales only for purpose Marketing",
+            ERROR,
+            "the purpose 'Marketing' is not declared",
+        ),
+        (
+            "policy a show rows of tables tagged Sales whose Region matches regoin",
+            ERROR,
+            "did you mean 'region'?",
+        ),
+        (
+            "policy a show rows of tables tagged Sales whose Regon matches region",
+            ERROR,
+            "did you mean 'Region'?",
+        ),
+        (
+            "policy a show rows of tables tagged Sales newer than 1 day by plced",
+            ERROR,
+            "did you mean 'placed'?",
+        ),
+        ("policy a show rows of tables tagged Sales newer than 1 day by level", ERROR, "neither a date nor"),
+        ("policy a show rows of tables tagged Sales only 10 %", ERROR, "no primary key to choose rows by"),
+        (
+            "policy a show rows of tables tagged Sales through customer_orders.order_id where active",
+            ERROR,
+            "is no foreign key of its own",
+        ),
+        (
+            "policy a show rows of tables tagged Sales through customer_orders.order_id to public.plain.id where note = 'x'",
+            ERROR,
+            "nothing makes 'id' of 'public.plain' unique",
+        ),
+        (
+            "policy a show rows of tables tagged Sales using lookup public.plan where order_id in (select id from public.plan)",
+            WARNING,
+            "did you mean 'public.plain'?",
+        ),
+        (
+            "policy a show rows of tables tagged Sales using lookup public.plain where order_id in (select note from public.plain)",
+            ERROR,
+            "do not compare",
+        ),
+        (
+            "policy a mask columns tagged PII with null where activ",
+            ERROR,
+            "the mask is in force in every row",
+        ),
+        ("policy a mask columns named level with custom(lower(@column))", WARNING, "is not text"),
+        ("policy a reveal columns like 'nope%' to users", WARNING, "the policy 'a' matches no column"),
+        ("policy a allow workspace to users in group analyst", WARNING, "did you mean 'analysts'?"),
+        ("purpose A 'x' to users in group analyst", WARNING, "did you mean 'analysts'?"),
     ] {
         let found = found(text);
         assert!(found.iter().any(|(s, m)| *s == severity && m.contains(says)), "{text}\n{found:?}");
     }
     assert!(found("policy a (disabled) allow read on tables tagged Sale to users").is_empty());
-    assert!(found("policy a mask columns tagged PII.Name with partial(first 1)").is_empty());
+    for fine in [
+        "policy a mask columns tagged PII.Name with partial(first 1)",
+        "policy a mask columns tagged PII with null policy b mask columns tagged PII.Name with hash",
+        "policy a mask columns tagged PII with null for users policy b mask columns tagged PII with constant('x')",
+        "policy a mask columns tagged PII with null policy b mask columns tagged PII with null floor",
+        "policy a mask columns tagged PII with null policy b (shadow) mask columns tagged PII with constant('x')",
+        "policy a show rows of tables with columns tagged Region whose Region matches region",
+        "policy a show rows of tables tagged Sales, Broken whose Region matches region on missing skip",
+        "policy a allow read on tables tagged Sales to users under purpose A purpose A.B 'x' to users",
+    ] {
+        assert!(found(fine).is_empty(), "{fine}: {:?}", found(fine));
+    }
+}
+
+#[test]
+fn approvals_that_name_nothing_or_add_nothing_are_told() {
+    use super::{RelationName, user_id};
+    use crate::approval::{Approval, Approved, Grantee};
+    use crate::entitlement::Operation;
+    let orders = || RelationName::new("public", "customer_orders");
+    let access = |id: &str, user: &str, relation: RelationName, operations: &[Operation]| Approval {
+        id: id.to_owned(),
+        grantee: Grantee::User(user_id(user)),
+        what: Approved::Access { relation, operations: operations.iter().copied().collect() },
+        expires: None,
+    };
+    let mut shop = snapshot(
+        "policy r allow read on tables tagged Sales to users policy w allow write on tables tagged Sales to users in group hr",
+    );
+    let both = [Operation::Read, Operation::Write];
+    shop.approvals.all = vec![
+        access("a1", "taylor", orders(), &both[..1]),
+        access("a2", "harper", orders(), &both),
+        access("a3", "taylor", orders(), &both),
+        access("a4", "ghost", orders(), &both),
+        access("a5", "taylor", RelationName::new("public", "ghost"), &both),
+        Approval {
+            what: Approved::Unmask { relation: orders(), column: "ghost".into() },
+            ..access("a6", "taylor", orders(), &both)
+        },
+        Approval { expires: Some(0), ..access("a7", "ghost", orders(), &both) },
+    ];
+    let told: Vec<String> =
+        check(&shop).into_iter().filter(|d| d.file == "approvals.json").map(|d| d.message).collect();
+    assert_eq!(
+        told,
+        [
+            "'r' makes the approval 'a1' pointless: 'taylor' has access to 'public.customer_orders' already",
+            "'r' and 'w' make the approval 'a2' pointless: 'harper' has access to 'public.customer_orders' already",
+            "the approval 'a4' is for nobody known",
+            "the approval 'a5' names 'public.ghost', and the warehouse has no such table",
+            "the approval 'a6' names 'ghost', and 'public.customer_orders' has no such column",
+        ]
+    );
 }
 
 #[test]

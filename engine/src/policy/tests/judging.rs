@@ -28,10 +28,10 @@ fn unknown_principals_are_refused() {
     let ghost = UserId::parse("ghost").expect("id");
     let agent = AgentId::parse("ghost").expect("id");
     for unknown in [
-        Principal::Direct { user: ghost.clone() },
-        Principal::Autonomous { agent: agent.clone() },
-        Principal::OnBehalfOf { agent: AgentId::parse("marketing-agent").expect("id"), user: ghost },
-        Principal::OnBehalfOf { agent, user: UserId::parse("taylor").expect("id") },
+        Principal::direct(ghost.clone()),
+        Principal::autonomous(agent.clone()),
+        Principal::on_behalf_of(AgentId::parse("marketing-agent").expect("id"), ghost),
+        Principal::on_behalf_of(agent, UserId::parse("taylor").expect("id")),
     ] {
         assert_eq!(entitle(&snapshot, &unknown).map_err(|r| r.code), Err(Code::NoIdentity));
     }
@@ -288,7 +288,7 @@ fn views_are_named_by_what_they_show() {
     assert!(!one.view.barrier);
     assert_eq!(one.view.name.len(), 34);
     assert!(one.view.name.starts_with("v_"));
-    assert!(one.view.keys.iter().eq(["table:public.\"odd\" name"]));
+    assert!(one.view.keys.iter().eq(["table:public.\"\"\"odd\"\" name\""]));
     assert!(matches!(&one.columns["c"], ColumnRule::Masked { mask: "hash", policy } if policy == "m"));
     let mut changed = snapshot(text);
     for relation in changed.catalog.relations.values_mut() {
@@ -332,6 +332,6 @@ fn explanations_say_who_decided_and_why_not() {
     let json = serde_json::to_value(explain(&snapshot, &principal("riley"), &orders)).expect("json");
     assert_eq!(json["verdict"], "allowed");
     assert_eq!(json["columns"][1]["rule"], "constant");
-    let ghost = Principal::Direct { user: UserId::parse("ghost").expect("id") };
+    let ghost = Principal::direct(UserId::parse("ghost").expect("id"));
     assert!(explain(&snapshot, &ghost, &orders).to_string().contains("user 'ghost' is not known"));
 }

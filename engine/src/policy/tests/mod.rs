@@ -1,8 +1,18 @@
 //! Tests of policy as a whole: a small shop, its people, and what they may do.
 
 mod checks;
+mod differential;
+mod diffs;
+mod errors;
+mod explaining;
+mod generators;
+mod json;
 mod judging;
+mod language;
 mod masking;
+mod naive;
+mod naive_parts;
+mod orders;
 mod predicates;
 mod properties;
 mod shapes;
@@ -11,12 +21,13 @@ mod texts;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{PolicySet, Source};
-use crate::catalog::{Catalog, Column, Relation, RelationKind, RelationName, TagPath, Tags};
+use crate::approval::Approvals;
+use crate::catalog::{Catalog, Column, Keys, Relation, RelationKind, RelationName, TagPath, Tags};
 use crate::entitlement::{Access, ColumnRule, Entitlement, Operation};
 use crate::identity::{
     Agent, AgentId, Attributes, Combination, Identities, Principal, ShortId, User, UserId,
 };
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Parts, Snapshot};
 
 /// The six policies of policy.md §7, word for word.
 const SAMPLE: &str = r"policy finance_readers
@@ -80,6 +91,7 @@ fn relation(oid: u32, name: &str, own: &[&str], columns: &[&str]) -> Relation {
         kind: RelationKind::Table,
         columns: (1..).zip(columns).map(|(n, c)| column(n, c)).collect(),
         primary_key: Vec::new(),
+        keys: Keys::default(),
         row_security: false,
         tags: tags(own),
     }
@@ -208,21 +220,22 @@ fn parse(text: &str) -> PolicySet {
 }
 
 fn snapshot(text: &str) -> Snapshot {
-    Snapshot {
+    Snapshot::new(Parts {
         version: 1,
         identities: identities(),
         tags: Tags { definitions: definitions(), ..Tags::default() },
         policies: parse(text),
         catalog: catalog(),
-    }
+        approvals: Approvals::default(),
+    })
 }
 
 /// `taylor`, `marketing-agent~taylor` or `marketing-agent~`.
 fn principal(who: &str) -> Principal {
     match who.split_once('~') {
-        None => Principal::Direct { user: user_id(who) },
-        Some((agent, "")) => Principal::Autonomous { agent: agent_id(agent) },
-        Some((agent, user)) => Principal::OnBehalfOf { agent: agent_id(agent), user: user_id(user) },
+        None => Principal::direct(user_id(who)),
+        Some((agent, "")) => Principal::autonomous(agent_id(agent)),
+        Some((agent, user)) => Principal::on_behalf_of(agent_id(agent), user_id(user)),
     }
 }
 

@@ -6,7 +6,7 @@ use crate::policy::text::lexer;
 fn told(text: &str) -> Result<String, String> {
     let mut tokens = lexer::tokens(text).map_err(|e| e[0].1.message.clone())?;
     tokens.pop();
-    read::predicate(&tokens, text.len())
+    read::expression(&tokens, text.len(), read::Form::Predicate)
         .map(|e| print::predicate(&e))
         .map_err(|(at, p)| format!("{at}: {}", p.message))
 }

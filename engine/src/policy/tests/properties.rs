@@ -2,249 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use proptest::collection::vec;
-use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
+use super::generators::any_policy;
 use super::{SAMPLE, catalog, entitled, parse, rule, snapshot};
 use crate::catalog::{RelationName, TagPath};
-use crate::entitlement::{Access, Operation, RowRule};
+use crate::entitlement::{Access, RowRule};
 use crate::policy::index::Index;
 use crate::policy::matching::{column_depth, is_table};
 use crate::policy::model::*;
-use crate::policy::predicate::{
-    Attribute, Case, CastType, Comparison, Expr, Function, Holder, Literal, Named, Polarity, Predicate,
-    Truth, vocabulary,
-};
-use crate::policy::{PolicySet, Source, print};
-
-fn name() -> impl Strategy<Value = String> {
-    prop_oneof![
-        "[a-zA-Z_][a-zA-Z0-9_-]{0,6}",
-        "[ -~ß]{1,6}",
-        select(vec!["or", "and", "policy", "For", "users", "in", "tagged", "with", "floor", "where"])
-            .prop_map(str::to_owned),
-    ]
-}
-
-fn text() -> impl Strategy<Value = String> {
-    "[ -~ß\n\\\\']{0,8}"
-}
-
-fn tag() -> impl Strategy<Value = Tag> {
-    vec(name(), 1..3).prop_map(|parts| Tag { path: TagPath(parts.join(".")), place: Place::default() })
-}
-
-fn relation() -> impl Strategy<Value = RelationName> {
-    (name(), name()).prop_map(|(schema, name)| RelationName { schema, name })
-}
-
-fn column_match() -> impl Strategy<Value = ColumnMatch> {
-    let named = (option::of(relation()), name()).prop_map(|(relation, column)| ColumnName {
-        relation,
-        column,
-        place: Place::default(),
-    });
-    prop_oneof![
-        vec(tag(), 1..3).prop_map(ColumnMatch::Tagged),
-        vec(named, 1..3).prop_map(ColumnMatch::Named),
-        vec(text(), 1..3).prop_map(ColumnMatch::Like),
-    ]
-}
-
-fn tables() -> impl Strategy<Value = Tables> {
-    let named = relation().prop_map(|relation| TableName { relation, place: Place::default() });
-    let one = prop_oneof![
-        vec(tag(), 1..3).prop_map(TableMatch::Tagged),
-        vec(named, 1..3).prop_map(TableMatch::Named),
-        vec(text(), 1..3).prop_map(TableMatch::Like),
-        column_match().prop_map(TableMatch::WithColumns),
-    ];
-    vec(one, 1..3).prop_map(|any| Tables { any })
-}
-
-fn columns() -> impl Strategy<Value = Columns> {
-    (vec(column_match(), 1..3), option::of(tables())).prop_map(|(any, of)| Columns { any, of })
-}
-
-fn who() -> impl Strategy<Value = Who> {
-    let question = prop_oneof![
-        vec(name(), 1..3).prop_map(Question::Group),
-        vec(name(), 1..3).prop_map(Question::Id),
-        (name(), vec(text(), 1..3)).prop_map(|(name, values)| Question::Attribute { name, values }),
-    ];
-    let test = (select(vec![Sense::Is, Sense::Not]), question).prop_map(|(sense, question)| Test {
-        sense,
-        question,
-        place: Place::default(),
-    });
-    let kind = select(vec![PartyKind::Users, PartyKind::Agents, PartyKind::Everyone]);
-    let party = (kind, vec(test, 0..3)).prop_map(|(kind, all)| Party { kind, all });
-    vec(party, 1..3).prop_map(|any| Who { any })
-}
-
-fn literal() -> impl Strategy<Value = Literal> {
-    prop_oneof![
-        text().prop_map(Literal::Text),
-        "-?[0-9]{1,4}(\\.[0-9]{1,3})?".prop_map(Literal::Number),
-        any::<bool>().prop_map(Literal::Truth),
-    ]
-}
-
-fn column() -> impl Strategy<Value = Expr> {
-    name().prop_filter("reserved for references", |n| !n.starts_with('@')).prop_map(Expr::Column)
-}
-
-fn attribute() -> impl Strategy<Value = Expr> {
-    let named =
-        name().prop_filter("reserved", |n| !matches!(n.as_str(), "id" | "groups") && !n.contains("::"));
-    let what = prop_oneof![Just(Named::Id), Just(Named::Groups), named.prop_map(Named::Attribute)];
-    (select(vec![Holder::User, Holder::Agent]), what)
-        .prop_map(|(holder, name)| Expr::Attribute(Attribute { holder, name }))
-}
-
-fn value() -> BoxedStrategy<Expr> {
-    let leaf =
-        prop_oneof![column(), tag().prop_map(|t| Expr::Tagged(t.path)), literal().prop_map(Expr::Literal),];
-    leaf.prop_recursive(2, 8, 3, |inner| {
-        let call =
-            (select(Function::ALL.to_vec()), vec(inner.clone(), 3)).prop_map(|(function, mut arguments)| {
-                arguments.truncate(function.arity().1);
-                Expr::Call { function, arguments }
-            });
-        prop_oneof![
-            call,
-            (inner, select(CastType::ALL.to_vec()))
-                .prop_map(|(value, to)| Expr::Cast { value: Box::new(value), to }),
-        ]
-    })
-    .boxed()
-}
-
-fn simple_condition() -> impl Strategy<Value = Expr> {
-    let boxed = || value().prop_map(Box::new);
-    let polarity = || select(vec![Polarity::Plain, Polarity::Negated]);
-    let operator = select(vec![
-        Comparison::Equal,
-        Comparison::Unequal,
-        Comparison::Less,
-        Comparison::LessOrEqual,
-        Comparison::Greater,
-        Comparison::GreaterOrEqual,
-        Comparison::Distinct,
-        Comparison::NotDistinct,
-    ]);
-    let item = prop_oneof![literal().prop_map(Expr::Literal), attribute()];
-    let pattern = text().prop_filter("escape at the end", |t| !t.ends_with('\\'));
-    prop_oneof![
-        column(),
-        any::<bool>().prop_map(|b| Expr::Literal(Literal::Truth(b))),
-        (boxed(), operator, boxed()).prop_map(|(left, operator, right)| Expr::Compare {
-            left,
-            operator,
-            right
-        }),
-        (boxed(), vec(item, 1..4), polarity()).prop_map(|(value, items, polarity)| Expr::In {
-            value,
-            items,
-            polarity
-        }),
-        (boxed(), boxed(), boxed(), polarity())
-            .prop_map(|(value, low, high, polarity)| { Expr::Between { value, low, high, polarity } }),
-        (boxed(), polarity()).prop_map(|(value, polarity)| Expr::Is { value, what: Truth::Null, polarity }),
-        (boxed(), pattern, select(vec![Case::Counts, Case::Ignored]), polarity())
-            .prop_map(|(value, pattern, case, polarity)| Expr::Like { value, pattern, case, polarity }),
-    ]
-}
-
-/// AND and OR are flat in the model.
-fn flat(terms: Vec<Expr>, and: bool) -> Expr {
-    let terms = terms
-        .into_iter()
-        .flat_map(|t| match (t, and) {
-            (Expr::And(inner), true) | (Expr::Or(inner), false) => inner,
-            (other, _) => vec![other],
-        })
-        .collect();
-    if and { Expr::And(terms) } else { Expr::Or(terms) }
-}
-
-fn condition() -> impl Strategy<Value = Expr> {
-    simple_condition().prop_recursive(3, 12, 3, |inner| {
-        let tests = select(vec![Truth::True, Truth::False, Truth::Unknown]);
-        prop_oneof![
-            (vec(inner.clone(), 2..4), any::<bool>()).prop_map(|(terms, and)| flat(terms, and)),
-            inner.clone().prop_map(|e| Expr::Not(Box::new(e))),
-            (inner, tests, select(vec![Polarity::Plain, Polarity::Negated]))
-                .prop_map(|(value, what, polarity)| Expr::Is { value: Box::new(value), what, polarity }),
-        ]
-    })
-}
-
-fn shown() -> impl Strategy<Value = RowsShown> {
-    prop_oneof![
-        Just(RowsShown::All),
-        Just(RowsShown::None),
-        condition().prop_map(|expr| RowsShown::Where(Predicate { expr, place: Place::default() })),
-    ]
-}
-
-fn scope() -> impl Strategy<Value = Scope> {
-    prop_oneof![Just(Scope::Everyone), who().prop_map(Scope::Except), who().prop_map(Scope::Only)]
-}
-
-fn mask() -> impl Strategy<Value = Mask> {
-    prop_oneof![
-        Just(Mask::Null),
-        Just(Mask::Deny),
-        (literal(), select(vec![Nulls::Kept, Nulls::Hidden]))
-            .prop_map(|(value, nulls)| Mask::Constant { value, nulls }),
-        option::of(name()).prop_map(|joinable| Mask::Hash { joinable }),
-        (0..9u32, 0..9u32, any::<char>().prop_filter("NUL", |c| *c != '\0'))
-            .prop_map(|(first, last, fill)| Mask::Partial { first, last, fill }),
-        ("[a-z\\.']{1,5}", text(), "[gim]{0,3}")
-            .prop_map(|(pattern, replacement, flags)| { Mask::Regex { pattern, replacement, flags } }),
-        "[1-9][0-9]{0,3}(\\.[0-9]{1,2})?".prop_map(Mask::Bucket),
-        select(Unit::ALL.to_vec()).prop_map(Mask::Unit),
-    ]
-}
-
-fn any_rule() -> impl Strategy<Value = Rule> {
-    let operations = subsequence(vec![Operation::Read, Operation::Write], 1..=2);
-    let branch = (who(), shown()).prop_map(|(who, shown)| Branch { who, shown });
-    prop_oneof![
-        (operations, tables(), who()).prop_map(|(operations, on, to)| Rule::Grant(Grant {
-            operations: operations.into_iter().collect(),
-            on,
-            to
-        })),
-        (who(), tables()).prop_map(|(require, on)| Rule::Guardrail(Guardrail { require, on })),
-        (tables(), vec(branch, 1..3), shown(), scope())
-            .prop_map(|(of, branches, otherwise, scope)| Rule::Rows(Rows { of, branches, otherwise, scope })),
-        (tables(), condition(), scope()).prop_map(|(of, expr, scope)| Rule::Rows(Rows {
-            of,
-            branches: Vec::new(),
-            otherwise: RowsShown::Where(Predicate { expr, place: Place::default() }),
-            scope
-        })),
-        (columns(), mask(), scope(), select(vec![Strength::Usual, Strength::Floor])).prop_map(
-            |(columns, mask, scope, strength)| Rule::Mask(MaskRule { columns, mask, scope, strength })
-        ),
-    ]
-}
-
-fn any_policy() -> impl Strategy<Value = Policy> {
-    (name(), select(State::ALL.to_vec()), any::<bool>(), any_rule()).prop_map(|(name, state, actor, rule)| {
-        Policy {
-            name,
-            state,
-            watches: if actor && !matches!(rule, Rule::Grant(_)) { Watches::Actor } else { Watches::Subject },
-            rule,
-            place: Place::default(),
-        }
-    })
-}
+use crate::policy::predicate::{Comparison, Expr, Literal, Polarity, Truth, vocabulary};
+use crate::policy::{PolicySet, Source, print, to_json};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
@@ -259,6 +28,19 @@ proptest! {
         })?;
         let read: Vec<&Policy> = read.iter().collect();
         prop_assert_eq!(read, vec![&policy], "{}", text);
+    }
+
+    #[test]
+    fn text_and_json_are_one(policy in any_policy()) {
+        let json = to_json(std::slice::from_ref(&policy));
+        let read = PolicySet::parse(&[Source { file: "p.json", text: &json }]);
+        let read = read.map_err(|found| {
+            let all: Vec<String> = found.iter().map(ToString::to_string).collect();
+            TestCaseError::fail(format!("{json}\n{}", all.join("\n")))
+        })?;
+        let read: Vec<Policy> = read.iter().cloned().collect();
+        prop_assert_eq!(&read, &vec![policy], "{}", &json);
+        prop_assert_eq!(to_json(&read), json);
     }
 
     #[test]
@@ -292,6 +74,8 @@ proptest! {
             Rule::Grant(Grant { on, .. }) | Rule::Guardrail(Guardrail { on, .. }) => on.any.push(TableMatch::Tagged(list)),
             Rule::Rows(rows) => rows.of.any.push(TableMatch::Named(vec![named])),
             Rule::Mask(mask) => mask.columns.any.push(ColumnMatch::Tagged(list)),
+            Rule::Reveal(reveal) => reveal.columns.any.push(ColumnMatch::Tagged(list)),
+            Rule::Permit(_) | Rule::Purpose(_) => return Ok(()),
         }
         let index = Index::of(std::slice::from_ref(&policy));
         for relation in catalog().relations.values() {
@@ -303,6 +87,11 @@ proptest! {
                     let any = relation.columns.iter().any(|c| column_depth(&mask.columns, relation, c).is_some());
                     (&index.masks, any)
                 }
+                Rule::Reveal(reveal) => {
+                    let any = relation.columns.iter().any(|c| column_depth(&reveal.columns, relation, c).is_some());
+                    (&index.reveals, any)
+                }
+                Rule::Permit(_) | Rule::Purpose(_) => return Ok(()),
             };
             prop_assert!(!matches || lane.candidates(relation).contains(&0), "{}", print(&policy));
         }
@@ -328,7 +117,7 @@ const WHO: [&str; 12] = [
 ];
 
 /// Policies to draw from; any subset is a world.
-const BASE: [&str; 14] = [
+const BASE: [&str; 23] = [
     "allow read on tables tagged Sales, Plain to users",
     "allow read, write on tables tagged Plain, Finance to everyone",
     "allow read on tables tagged Agent.Tool, Sales to agents",
@@ -343,9 +132,18 @@ const BASE: [&str; 14] = [
     "show rows of tables tagged Finance, Agent.Tool where @agent.certified = 'yes'",
     "when an agent acts mask columns tagged PII with partial(last 2)",
     "require users or agents with certified = 'yes' on tables tagged Finance",
+    "mask columns tagged PII with token where active for everyone except users in group hr",
+    "mask columns tagged PII.Name who is in group hr clear who agents with hash otherwise with redact(email)",
+    "mask columns tagged Secret with custom(upper(@column))",
+    "reveal columns tagged PII to users in group analysts",
+    "reveal columns tagged PII.Name to agents",
+    "watches both allow read on tables tagged Sales to users or agents",
+    "show rows of tables tagged Sales whose Region matches region",
+    "show rows of tables tagged Sales who is in group hr all otherwise older than 1 day by placed",
+    "allow read on tables with all of (with columns tagged PII and tagged Sales) to users in group hr or with region = 'EU'",
 ];
 /// Restrictions to add.
-const MORE: [&str; 14] = [
+const MORE: [&str; 27] = [
     "require users with training = 'privacy' on tables with columns tagged PII",
     "require users in group hr or agents on tables tagged Sales, Agent.Tool",
     "require agents on tables tagged Plain",
@@ -360,17 +158,35 @@ const MORE: [&str; 14] = [
     "mask columns tagged Secret with deny floor",
     "when an agent acts mask columns tagged Sales with null",
     "show rows of tables tagged Sales where active",
+    "mask columns tagged PII with null where active floor",
+    "mask columns tagged PII with hash where region = @user.region floor",
+    "mask columns tagged PII who is in group hr clear otherwise with token floor",
+    "mask columns tagged PII with reversible(k) floor",
+    "mask columns named lastname with k_anonymous(lastname, 3) floor for users",
+    "watches both mask columns tagged PII with redact floor",
+    "watches both mask columns tagged PII with partial(last 1) floor for agents",
+    "watches both require users or agents with certified = 'no' on tables tagged Sales",
+    "require everyone under purpose Audit on tables tagged Finance",
+    "show rows of tables tagged Sales newer than 30 days by placed",
+    "show rows of tables tagged Sales only 10 % by order_id for agents",
+    "show rows of tables tagged Sales only for purpose Audit for everyone except users in group hr",
+    "watches both show rows of tables tagged Sales whose Region matches region",
 ];
 
 fn strictness(access: &Access, column: &str) -> u8 {
     match rule(access, column) {
         "clear" => 0,
-        "partial" | "regex" => 2,
-        "hash" => 3,
-        "round" => 4,
-        "constant" => 5,
-        "null" => 6,
-        "denied" => 7,
+        "custom" => 1,
+        "partial" | "regex" | "redact" => 2,
+        "reversible" | "fpe" => 3,
+        "token" => 4,
+        "hash" => 5,
+        "round" => 6,
+        "randomized" => 7,
+        "k_anonymous" => 8,
+        "constant" => 9,
+        "null" => 10,
+        "denied" => 11,
         other => panic!("{other}"),
     }
 }

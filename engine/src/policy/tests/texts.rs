@@ -100,7 +100,13 @@ fn other_ways_to_say_the_same() {
 #[test]
 fn what_is_not_the_grammar_is_refused_where_it_is() {
     for (text, line, column, says, hint) in [
-        ("polcy a", 1, 1, "expected 'policy' or 'guardrail', found 'polcy'", "did you mean 'policy'?"),
+        (
+            "polcy a",
+            1,
+            1,
+            "expected 'policy', 'guardrail' or 'purpose', found 'polcy'",
+            "did you mean 'policy'?",
+        ),
         ("policy a\n  alow read on tables tagged A to users", 2, 3, "found 'alow'", "did you mean 'allow'?"),
         ("policy a allow read on tables taged A to users", 1, 31, "found 'taged'", "did you mean 'tagged'?"),
         (
@@ -110,7 +116,13 @@ fn what_is_not_the_grammar_is_refused_where_it_is() {
             "expected 'tables'",
             "did you mean 'tables'?",
         ),
-        ("policy a allow delete on tables tagged A to users", 1, 16, "expected 'read' or 'write'", ""),
+        (
+            "policy a allow delete on tables tagged A to users",
+            1,
+            16,
+            "expected 'read', 'write', 'workspace'",
+            "",
+        ),
         ("policy a allow read on tables tagged A", 1, 39, "the end of the file", ""),
         ("policy a allow read on tables tagged A to user", 1, 43, "found 'user'", "did you mean 'users'?"),
         (
@@ -188,7 +200,13 @@ fn what_is_not_the_grammar_is_refused_where_it_is() {
             "schema.table.column",
         ),
         ("policy a mask tables tagged A with null", 1, 15, "expected 'columns'", ""),
-        ("policy a show rows of tables tagged A", 1, 38, "expected 'where' or 'who'", ""),
+        (
+            "policy a show rows of tables tagged A",
+            1,
+            38,
+            "expected 'where', 'whose', 'newer', 'older', 'only', 'through', 'who' or 'using'",
+            "",
+        ),
         ("policy a show rows of tables tagged A where", 1, 44, "a predicate was expected", ""),
         ("policy a show rows of tables tagged A\nwhere x = = 1", 2, 11, "this is not a predicate", ""),
         (
@@ -202,7 +220,7 @@ fn what_is_not_the_grammar_is_refused_where_it_is() {
             "policy a show rows of tables tagged A who users in group x",
             1,
             59,
-            "expected 'where', 'all' or 'none'",
+            "'through', 'all' or 'none'",
             "",
         ),
         (
@@ -210,7 +228,7 @@ fn what_is_not_the_grammar_is_refused_where_it_is() {
             1,
             49,
             "'@usr' is not known",
-            "did you mean 'user'?",
+            "did you mean @user?",
         ),
         ("policy a allow read on tables tagged A to users; drop table x", 1, 48, "';'", ""),
         ("policy a allow read on tables tagged A to users $", 1, 49, "unexpected character '$'", ""),

@@ -145,7 +145,8 @@ impl Spot {
     }
 }
 
-/// The candidate nearest to a word, when it is near enough to be meant (Levenshtein distance, at most a third of the word).
+/// The candidate nearest to a word, when it is near enough to be meant (Levenshtein distance with two neighbours swapped counted
+/// as one, at most a third of the word).
 pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.is_empty() || word.len() > limits::POLICY_NAME_BYTES_MAX / 4 {
         return None;
@@ -162,16 +163,19 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
 }
 
 fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut before = vec![0; b.len() + 1];
     let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = i;
-        row[0] = i + 1;
+    for (i, x) in a.iter().enumerate() {
+        let mut next = vec![i + 1; b.len() + 1];
         for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+            let replaced = row[j] + usize::from(x != y);
+            next[j + 1] = replaced.min(row[j + 1] + 1).min(next[j] + 1);
+            if i > 0 && j > 0 && *x == b[j - 1] && a[i - 1] == *y {
+                next[j + 1] = next[j + 1].min(before[j - 1] + 1);
+            }
         }
+        before = std::mem::replace(&mut row, next);
     }
     row[b.len()]
 }
@@ -208,6 +212,7 @@ mod tests {
         assert_eq!(nearest("alow", ["allow", "mask"]), Some("allow"));
         assert_eq!(nearest("zebra", ["columns", "tables"]), None);
         assert_eq!(nearest("", ["a"]), None);
-        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(nearest("emial", ["email", "phone"]), Some("email"));
+        assert_eq!((distance("kitten", "sitting"), distance("ab", "ba"), distance("", "abc")), (3, 1, 3));
     }
 }

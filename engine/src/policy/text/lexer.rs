@@ -24,6 +24,8 @@ pub(crate) enum Kind {
     Attribute(Attribute),
     /// `@tagged(Region)`.
     Tagged(TagPath),
+    /// `@column`.
+    Masked,
     /// Punctuation; `<=`, `>=`, `<>`, `!=` and `::` are one each.
     Symbol(&'static str),
     /// The end of the file.
@@ -242,12 +244,13 @@ impl<'a> Lexer<'a> {
             "user" => self.attribute(Holder::User, start),
             "agent" => self.attribute(Holder::Agent, start),
             "tagged" => self.tagged(start),
-            "purpose" => Err((start, Problem::new("purposes cannot be referred to yet"))),
+            "purpose" => Ok(Kind::Attribute(Attribute { holder: Holder::Session, name: Named::Purpose })),
+            "column" => Ok(Kind::Masked),
             _ => {
-                let known = ["user", "agent", "tagged"];
+                let known = ["user", "agent", "tagged", "purpose", "column"];
                 let problem = Problem::new(format!("'@{word}' is not known"));
-                let hint = did_you_mean(word, known).unwrap_or_else(|| {
-                    "known are @user.<attribute>, @user.id, @user.groups, the same for @agent, and @tagged(<tag>)".to_owned()
+                let hint = did_you_mean(word, known).map(|h| h.replace('\'', "").replace("mean ", "mean @")).unwrap_or_else(|| {
+                    "an attribute belongs to someone, as in @user.region; known are @user.<attribute>, @user.id, @user.groups, the same for @agent, @purpose, @tagged(<tag>), and @column in a mask".to_owned()
                 });
                 Err((start, problem.hint(hint)))
             }
@@ -379,7 +382,6 @@ mod tests {
             "@tagged()",
             "@tagged(a.)",
             "@tagged(a\n)",
-            "@purpose",
             "größe",
             "{",
             "`",

@@ -472,3 +472,19 @@ CREATE FUNCTION lanyard_catalog.pg_relation_is_updatable(name text, triggers boo
 RETURN lanyard_catalog.pg_relation_is_updatable(lanyard_catalog._resolve($1), $2);
 CREATE FUNCTION lanyard_catalog.pg_column_is_updatable(name text, attnum smallint, triggers boolean) RETURNS boolean LANGUAGE sql STABLE STRICT
 RETURN lanyard_catalog.pg_column_is_updatable(lanyard_catalog._resolve($1), $2, $3);
+
+-- ---- settings: those that SHOW may show -------------------------------------------------------------------------
+
+CREATE FUNCTION lanyard_catalog.current_setting(setting_name text, missing_ok boolean) RETURNS text LANGUAGE plpgsql STABLE STRICT AS $$
+BEGIN
+    IF NOT pg_catalog.lower($1) OPERATOR(pg_catalog.=) ANY ('{{shown}}'::pg_catalog.text[]) THEN
+        RAISE EXCEPTION 'setting "%" may not be shown', $1 USING ERRCODE = '42501';
+    END IF;
+    RETURN CASE pg_catalog.lower($1)
+        WHEN 'application_name' THEN ''
+        WHEN 'search_path' THEN pg_catalog.replace(
+            pg_catalog.regexp_replace(pg_catalog.current_setting($1), '(, )?pg_temp$', ''), 'lanyard_outside_', '')
+        ELSE pg_catalog.current_setting($1, $2) END;
+END $$;
+CREATE FUNCTION lanyard_catalog.current_setting(setting_name text) RETURNS text LANGUAGE sql STABLE STRICT
+RETURN lanyard_catalog.current_setting($1, false);

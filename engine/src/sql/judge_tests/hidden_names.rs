@@ -1,0 +1,161 @@
+//! Types, objects' names beside other values, and plans: three ways in which what is hidden could be named.
+
+use super::{becomes, refused, run};
+use crate::refusal::Code;
+
+#[test]
+fn types_are_built_in_or_of_what_is_visible() {
+    for (sql, expected) in [
+        ("SELECT 'x'::mood", "SELECT 'x'::\"public\".\"mood\"".to_owned()),
+        ("SELECT 'x'::public.mood[]", "SELECT 'x'::\"public\".\"mood\"[]".to_owned()),
+        ("SELECT CAST('x' AS mood)", "SELECT CAST('x' AS \"public\".\"mood\")".to_owned()),
+        ("SELECT mood 'x'", "SELECT \"public\".\"mood\" 'x'".to_owned()),
+        ("SELECT NULL::customers", "SELECT NULL::\"lanyard_secured\".\"v_c\"".to_owned()),
+        ("SELECT NULL::app.customers", "SELECT NULL::\"lanyard_secured\".\"v_a\"".to_owned()),
+        (
+            "SELECT * FROM json_to_record('{}') AS t(a mood, b int)",
+            "SELECT * FROM pg_catalog.\"json_to_record\"('{}') AS t(a \"public\".\"mood\", b int)".to_owned(),
+        ),
+        (
+            "SELECT 1::int8, 'x'::varchar(3), '{}'::text[], 'a'::\"char\"",
+            "SELECT 1::int8, 'x'::varchar(3), '{}'::text[], 'a'::\"char\"".to_owned(),
+        ),
+        (
+            "SELECT '{}'::_text, NULL::information_schema.sql_identifier",
+            "SELECT '{}'::_text, NULL::information_schema.sql_identifier".to_owned(),
+        ),
+    ] {
+        becomes(sql, &expected);
+    }
+    for sql in [
+        "SELECT NULL::payroll",
+        "SELECT NULL::public.payroll",
+        "SELECT NULL::payroll[]",
+        "SELECT NULL::_payroll",
+        "SELECT NULL::_customers",
+        "SELECT NULL::pg_class",
+        "SELECT NULL::pg_catalog.pg_authid",
+        "SELECT 'x'::unknown",
+        "SELECT 'x'::cstring",
+        "SELECT 'x'::lanyard.t",
+        "SELECT NULL::lanyard_secured.v_c",
+        "SELECT NULL::lanyard_catalog.pg_class",
+        "SELECT 'x'::app.mood",
+        "SELECT 'x'::shop.public.mood",
+        "SELECT 'x'::information_schema.columns",
+        "SELECT CAST(NULL AS payroll)",
+        "SELECT payroll '(1)'",
+        "SELECT * FROM json_to_record('{}') AS t(a payroll)",
+        "SELECT * FROM XMLTABLE('/r' PASSING '<r/>' COLUMNS c payroll PATH '.') t",
+        "SELECT json_populate_record(NULL::payroll, '{}')",
+        "SELECT lag(1, 1, NULL::payroll) OVER ()",
+    ] {
+        refused(sql, Code::UndefinedObject);
+    }
+}
+
+#[test]
+fn modifiers_of_types_are_no_place_for_queries() {
+    for sql in [
+        "SELECT 'x'::text(ARRAY(SELECT rolname FROM pg_roles))",
+        "SELECT 1::numeric((SELECT 1 FROM payroll), 2)",
+        "SELECT CAST(1 AS varchar(pg_read_file('x')))",
+        "SELECT 'x'::regclass((SELECT 1))",
+        "SELECT * FROM json_to_record('{}') AS t(a varchar((SELECT 1)))",
+        "SELECT timestamp(pg_sleep(1)) 'now'",
+    ] {
+        refused(sql, Code::Syntax);
+    }
+    assert!(run("SELECT 1::numeric(10, 2), 'x'::varchar(3), 'x'::public.mood(Point, 4326)").is_ok());
+}
+
+#[test]
+fn beside_a_name_of_an_object_only_such_names_may_stand() {
+    const N: &str = "to_regclass('orders')";
+    for sql in [
+        "SELECT {} UNION SELECT 'payroll'",
+        "SELECT {} UNION ALL SELECT $1",
+        "SELECT {} UNION SELECT 16500",
+        "SELECT {} UNION SELECT g FROM generate_series(16384, 20000) g",
+        "SELECT 'payroll' UNION SELECT {}",
+        "VALUES ({}), ('payroll')",
+        "SELECT {} UNION VALUES (16500)",
+        "SELECT * FROM (VALUES (1, {}), (2, 16500)) v",
+        "SELECT COALESCE({}, 'payroll')",
+        "SELECT COALESCE({}, 16500)",
+        "SELECT GREATEST({}, 16500)",
+        "SELECT CASE WHEN true THEN 'payroll' ELSE {} END",
+        "SELECT CASE WHEN true THEN {} ELSE 16500 END",
+        "SELECT ARRAY[{}, 'payroll']",
+        "SELECT array_agg({}) || '{payroll}'",
+        "SELECT array_agg({}) = '{payroll}'",
+        "SELECT array_append(array_agg({}), 16500)",
+        "SELECT lag({}, 1, 'payroll') OVER ()",
+        "SELECT {} IN ('payroll', 'orders')",
+        "SELECT c FROM (SELECT {} AS c) x UNION SELECT 'payroll'",
+        "SELECT COALESCE(x.c, 'payroll') FROM (SELECT {} AS c) x",
+        "SELECT COALESCE(x.d, 'payroll') FROM (SELECT {} AS c) x(d)",
+        "SELECT COALESCE(b, 'payroll') FROM (SELECT a AS b FROM (SELECT {} AS a) x) y",
+        "WITH w(c) AS (SELECT {}) SELECT c FROM w UNION SELECT 16500",
+        "WITH w(a, c) AS (VALUES (1, {})) SELECT COALESCE(c, 16500) FROM w",
+        "WITH w(a, c) AS (SELECT * FROM (SELECT 1, {}) x) SELECT COALESCE(c, 16500) FROM w",
+        "SELECT COALESCE(y.e, 16500) FROM (SELECT {} AS c) x, LATERAL (SELECT x.c) y(e)",
+        "WITH w AS (SELECT {} AS c) SELECT COALESCE(v.d, 16500) FROM w AS v(d)",
+        "WITH RECURSIVE w AS (SELECT {} AS c UNION ALL SELECT 16500 FROM w) SELECT * FROM w",
+        "SELECT * FROM (SELECT {}) x UNION SELECT 'payroll'",
+        "SELECT COALESCE((SELECT {}), 'payroll')",
+        "SELECT COALESCE(max({}), 'payroll')",
+        "SELECT COALESCE(u, 'payroll') FROM unnest(array_agg({})) u",
+        "SELECT COALESCE(to_regclass, 'payroll') FROM (SELECT {}) x",
+        "SELECT COALESCE(x.regclass, 'payroll') FROM (SELECT 'orders'::regclass) x",
+        "SELECT COALESCE(pg_typeof(1), 'payroll')",
+        "SELECT typinput FROM pg_type UNION SELECT 'payroll'",
+        "SELECT COALESCE(t.typinput, 16500) FROM pg_type t",
+        "SELECT jsonb_populate_record(t, '{\"typinput\": \"payroll\"}') FROM pg_type t",
+        "SELECT jsonb_populate_record(q, '{\"typinput\": \"payroll\"}') FROM (SELECT * FROM pg_type) q",
+    ] {
+        let sql = sql.replace("{}", N);
+        refused(&sql, Code::Policy);
+    }
+    for sql in [
+        "SELECT {} UNION SELECT 'orders'::regclass",
+        "SELECT {} UNION SELECT NULL",
+        "SELECT {}::text UNION SELECT 'payroll'",
+        "SELECT {}::oid IN (1, 2), {} = 16500, {}::text || 'x'",
+        "SELECT COALESCE({}::text, '-'), CASE WHEN true THEN {}::text ELSE '' END",
+        "SELECT CASE c.relkind WHEN 'r' THEN 'table' ELSE 'view' END, c.oid::regclass FROM pg_class c",
+        "SELECT COALESCE(c.relname, '-'), {} FROM pg_class c",
+        "SELECT typinput = 'array_in'::regproc, CASE WHEN typinput = 'array_in'::regproc THEN 'a' ELSE 'b' END FROM pg_type",
+        "SELECT pg_partition_ancestors('orders') UNION ALL VALUES ('orders'::regclass)",
+        "SELECT 'payroll' UNION SELECT 'x'",
+        "WITH RECURSIVE t(a, b) AS (SELECT oid, 0 FROM pg_type UNION ALL SELECT t.a, b + 1 FROM t) SELECT a::regtype::text, b FROM t",
+        "SELECT ARRAY['a', 'b'] || 'c', COALESCE(NULL, 'x')",
+    ] {
+        let sql = sql.replace("{}", N);
+        if let Err(refusal) = run(&sql) {
+            panic!("{sql}: {refusal}");
+        }
+    }
+}
+
+#[test]
+fn plans_are_shown_where_nothing_is_hidden() {
+    for sql in [
+        "EXPLAIN SELECT * FROM customers",
+        "EXPLAIN (COSTS OFF) SELECT * FROM orders, customers",
+        "EXPLAIN SELECT * FROM orders WHERE id IN (SELECT id FROM customers)",
+        "EXPLAIN WITH c AS (SELECT * FROM customers) SELECT 1",
+        "EXPLAIN SELECT * FROM pg_class",
+        "EXPLAIN SELECT * FROM orders; EXPLAIN SELECT * FROM customers",
+        "EXPLAIN (GENERIC_PLAN) SELECT * FROM customers WHERE id = $1",
+    ] {
+        refused(sql, Code::Policy);
+    }
+    for sql in [
+        "EXPLAIN SELECT * FROM orders",
+        "EXPLAIN (FORMAT json) SELECT 1",
+        "EXPLAIN SELECT * FROM app.customers",
+    ] {
+        assert!(run(sql).is_ok(), "{sql}");
+    }
+}

@@ -1,0 +1,178 @@
+//! Which types a statement may name: PostgreSQL's own by allow-list, the types of visible columns, and visible relations'
+//! rows.
+//!
+//! A type's name tells that a relation is there, and its row type lists the columns; so what is hidden and what is missing
+//! get the same 42704. What is not PostgreSQL's own is spliced qualified. Called by the walk, through `reference`.
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+use pg_raw_parse::{Node, nodes};
+
+use crate::entitlement::{Access, Operation};
+use crate::names::SECURED_SCHEMA;
+use crate::refusal::{Code, Refusal};
+
+use super::edit::Edit;
+use super::judge::Context;
+use super::plan::Change;
+use super::resolve::quote;
+use super::statement::{Verdict, Walk, offset};
+
+/// Scalar types of `pg_catalog` in PostgreSQL 15 to 18 and their arrays, under their catalog names; neither row types of
+/// system catalogs, nor `unknown`, whose values become anything.
+static BUILT_IN: LazyLock<HashSet<&'static str>> =
+    LazyLock::new(|| include_str!("types_allowed.txt").lines().collect());
+
+/// Domains of the standard's schema.
+const INFORMATION_TYPES: [&str; 5] =
+    ["cardinal_number", "character_data", "sql_identifier", "time_stamp", "yes_or_no"];
+
+/// What a type's name stands for.
+enum Meaning<'a> {
+    /// PostgreSQL's own.
+    BuiltIn,
+    /// This type of a visible column.
+    Of { schema: String, name: String },
+    /// The row of this relation: that of its secured view, with the columns that exist for this principal and no other.
+    Row(&'a Access),
+}
+
+impl Walk<'_, '_> {
+    /// Any type but those that name objects, which `reference` judges first.
+    pub(super) fn known_type(&mut self, name: Option<&nodes::TypeName>) -> Verdict {
+        let Some(name) = name else { return Ok(()) };
+        let parts: Vec<&str> = name.names().iter().filter_map(|s| s.sval()).collect();
+        if name.pct_type {
+            return Err(unknown(&parts));
+        }
+        // The grammar takes any expression for a modifier, sub-selects included; PostgreSQL itself takes these two only.
+        let plain = |modifier: Node<'_>| match modifier {
+            Node::A_Const(_) => true,
+            Node::ColumnRef(word) => word.fields().len() == 1,
+            _ => false,
+        };
+        if !name.typmods().iter().all(plain) {
+            return Err(Refusal::new(Code::Syntax, "type modifiers must be simple constants or identifiers"));
+        }
+        let (schema, name_of) = match meaning(&self.context, &parts).ok_or_else(|| unknown(&parts))? {
+            Meaning::BuiltIn => return Ok(()),
+            Meaning::Of { schema, name } => (schema, name),
+            Meaning::Row(access) => {
+                self.note_use(access, Operation::Read);
+                (SECURED_SCHEMA.to_owned(), access.view.name.clone())
+            }
+        };
+        let at = offset(name.location)?;
+        let end = self.name_end(at, parts.len())?;
+        self.plan.edits.push(Edit::new(at..end, format!("{}.{}", quote(&schema), quote(&name_of))));
+        self.plan.changes.push(Change::Type { at, schema, name: name_of });
+        Ok(())
+    }
+}
+
+fn unknown(parts: &[&str]) -> Refusal {
+    Refusal::new(Code::UndefinedObject, format!("type \"{}\" does not exist", parts.join(".")))
+        .hint("PostgreSQL's own types, those of columns you see, and rows of relations you see can be named")
+}
+
+fn meaning<'a>(context: &Context<'a>, parts: &[&str]) -> Option<Meaning<'a>> {
+    match parts {
+        [name] if BUILT_IN.contains(name) => Some(Meaning::BuiltIn),
+        [name] => context.search_path.iter().find_map(|schema| visible(context, schema, name)),
+        ["pg_catalog", name] => BUILT_IN.contains(name).then_some(Meaning::BuiltIn),
+        ["information_schema", name] => INFORMATION_TYPES.contains(name).then_some(Meaning::BuiltIn),
+        [schema, name] => visible(context, schema, name),
+        _ => None,
+    }
+}
+
+fn visible<'a>(context: &Context<'a>, schema: &str, name: &str) -> Option<Meaning<'a>> {
+    if let Some(access) = context.entitlement.access(schema, name) {
+        return access.operations.contains(&Operation::Read).then_some(Meaning::Row(access));
+    }
+    let mut columns = context.entitlement.iter().flat_map(|access| &access.view.columns);
+    columns
+        .any(|column| user_type(&column.type_sql).is_some_and(|(s, n)| s == schema && n == name))
+        .then(|| Meaning::Of { schema: schema.to_owned(), name: name.to_owned() })
+}
+
+/// Has a visible column a type that is not PostgreSQL's own?
+pub(super) fn has_user_types(context: &Context<'_>) -> bool {
+    let mut columns = context.entitlement.iter().flat_map(|access| &access.view.columns);
+    columns.any(|column| user_type(&column.type_sql).is_some())
+}
+
+/// Schema and name in what `format_type` prints under an empty search path; `None` for PostgreSQL's own types.
+fn user_type(type_sql: &str) -> Option<(String, String)> {
+    let (schema, rest) = identifier(type_sql)?;
+    let (name, _) = identifier(rest.strip_prefix('.')?)?;
+    Some((schema, name))
+}
+
+/// One identifier as PostgreSQL quotes it, and what follows.
+fn identifier(text: &str) -> Option<(String, &str)> {
+    let Some(quoted) = text.strip_prefix('"') else {
+        let end = text.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$')).unwrap_or(text.len());
+        let (name, rest) = text.split_at(end);
+        return (!name.is_empty()).then(|| (name.to_owned(), rest));
+    };
+    let mut name = String::new();
+    let mut rest = quoted;
+    loop {
+        let (piece, after) = rest.split_once('"')?;
+        name.push_str(piece);
+        match after.strip_prefix('"') {
+            Some(more) => {
+                name.push('"');
+                rest = more;
+            }
+            None => return Some((name, after)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_of_users_are_told_from_built_in_ones() {
+        let named = |s: &str, n: &str| Some((s.to_owned(), n.to_owned()));
+        assert_eq!(user_type("public.mood"), named("public", "mood"));
+        assert_eq!(user_type("public.mood[]"), named("public", "mood"));
+        assert_eq!(user_type("gis.geometry(Point,4326)"), named("gis", "geometry"));
+        assert_eq!(user_type("\"Odd \"\"one\".\"T.x\"[]"), named("Odd \"one", "T.x"));
+        for built_in in [
+            "integer",
+            "numeric(12,2)",
+            "character varying(40)",
+            "timestamp with time zone",
+            "\"char\"",
+            "text[]",
+            "",
+            "\"unended",
+        ] {
+            assert_eq!(user_type(built_in), None, "{built_in}");
+        }
+    }
+
+    #[test]
+    fn what_becomes_anything_or_prints_catalogs_is_not_on_the_list() {
+        for name in [
+            "unknown",
+            "cstring",
+            "pg_class",
+            "pg_authid",
+            "internal",
+            "pg_node_tree",
+            "aclitem",
+            "anyelement",
+        ] {
+            assert!(!BUILT_IN.contains(name), "{name}");
+        }
+        for name in ["int4", "text", "_text", "jsonb", "char", "timestamptz", "record"] {
+            assert!(BUILT_IN.contains(name), "{name}");
+        }
+    }
+}
