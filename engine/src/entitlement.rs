@@ -135,6 +135,14 @@ pub struct Access {
 }
 
 impl Access {
+    /// May COPY FROM fill it? Where no row is hidden and no column masked: then what is written is what any reader sees.
+    #[must_use]
+    pub fn takes_copies(&self) -> bool {
+        self.operations.contains(&Operation::Write)
+            && self.rows == RowRule::All
+            && !self.columns.values().any(|rule| matches!(rule, ColumnRule::Masked { .. }))
+    }
+
     /// Does policy shape what comes out (so that messages must carry no values)?
     #[must_use]
     pub fn is_shaped(&self) -> bool {

@@ -31,5 +31,11 @@ pub const BUILDER_ROLE: &str = "lanyard_builder";
 pub const VENDOR_ROLE: &str = "lanyard_vendor";
 /// NOLOGIN marker group of every vended role.
 pub const SESSION_ROLE: &str = "lanyard_session";
+/// What follows a secured view's name in that of the view that COPY FROM fills.
+pub const COPY_SUFFIX: &str = "_copy";
+
+/// In front of a schema's name in a session's search_path in the warehouse when the principal sees nothing in that schema.
+pub const OUTSIDE_PREFIX: &str = "lanyard_outside_";
+
 /// Bundle roles are this and a fingerprint.
 pub const BUNDLE_PREFIX: &str = "lanyard_bundle_";

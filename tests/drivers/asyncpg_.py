@@ -59,7 +59,7 @@ async def main():
     assert await db.copy_from_query(ORDERS, output=buffer) == "COPY 5" and buffer.getvalue() == b"1\n2\n3\n4\n5\n"
     buffer = io.BytesIO()
     assert await db.copy_from_table("customer_orders", columns=["order_id"], output=buffer, format="binary") == "COPY 5"
-    await refused("0A000", db.copy_to_table("customer_orders", source=io.BytesIO(b""), columns=["order_id"]))
+    await refused("42501", db.copy_to_table("customer_orders", source=io.BytesIO(b""), columns=["order_id"]))
 
     await db.execute("SET statement_timeout = 1234")
     await db.reset()

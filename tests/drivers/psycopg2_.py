@@ -51,8 +51,12 @@ assert sorted(buffer.getvalue().splitlines())[0] == "1\tUS-EAST"
 
 refused("42P01", lambda: rows("SELECT * FROM payroll"))
 refused("42P01", lambda: rows("SELECT 1; SELECT * FROM payroll"))
-refused("0A000", lambda: cursor.copy_expert("COPY customer_orders FROM STDIN", io.StringIO("")))
-refused("0A000", lambda: db.cursor("held", withhold=True).execute("SELECT 1"))
+refused("42501", lambda: cursor.copy_expert("COPY customer_orders FROM STDIN", io.StringIO("")))
+held = db.cursor("held", withhold=True)
+held.execute("SELECT 1")
+db.commit()
+assert held.fetchone() == (1,)
+held.close()
 refused("42501", lambda: db.set_client_encoding("LATIN1"))
 
 db.set_session(readonly=True, isolation_level="REPEATABLE READ")

@@ -229,7 +229,7 @@ fn what_the_judge_releases_names_nothing_but_what_is_secured() {
     ];
     let entitlement = entitlement();
     let path = ["app".to_owned(), "public".to_owned(), "lab".to_owned()];
-    let context = Context { entitlement: &entitlement, search_path: &path, database: "shop" };
+    let context = Context { entitlement: &entitlement, search_path: &path, paths: None, database: "shop" };
     let views: BTreeSet<&str> = entitlement.iter().map(|access| access.view.name.as_str()).collect();
     run("judge", &statements(), &words, |input| {
         let Ok(text) = std::str::from_utf8(input) else { return Ok(false) };

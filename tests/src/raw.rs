@@ -105,6 +105,14 @@ impl Raw {
         Ok(Self { stream, cancel_key: None, parameters: BTreeMap::new() })
     }
 
+    /// The port of this end.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub fn local_port(&self) -> Outcome<u16> {
+        Ok(self.stream.local_addr()?.port())
+    }
+
     /// Sends bytes as they are.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ const ORDERS: &str = "SELECT order_id FROM customer_orders ORDER BY order_id";
 const SYNC: (u8, &[u8]) = (b'S', b"");
 const FLUSH: (u8, &[u8]) = (b'H', b"");
 
-fn parse(name: &str, sql: &str, types: &[u32]) -> Vec<u8> {
+pub(crate) fn parse(name: &str, sql: &str, types: &[u32]) -> Vec<u8> {
     let mut body = format!("{name}\0{sql}\0").into_bytes();
     body.extend(u16::try_from(types.len()).unwrap_or(0).to_be_bytes());
     body.extend(types.iter().flat_map(|oid| oid.to_be_bytes()));
@@ -21,7 +21,7 @@ fn parse(name: &str, sql: &str, types: &[u32]) -> Vec<u8> {
 }
 
 /// Text parameters, text results.
-fn bind(portal: &str, statement: &str, values: &[&str]) -> Vec<u8> {
+pub(crate) fn bind(portal: &str, statement: &str, values: &[&str]) -> Vec<u8> {
     let mut body = format!("{portal}\0{statement}\0").into_bytes();
     body.extend(0u16.to_be_bytes());
     body.extend(u16::try_from(values.len()).unwrap_or(0).to_be_bytes());
@@ -33,29 +33,29 @@ fn bind(portal: &str, statement: &str, values: &[&str]) -> Vec<u8> {
     frame(b'B', &body)
 }
 
-fn describe(what: char, name: &str) -> Vec<u8> {
+pub(crate) fn describe(what: char, name: &str) -> Vec<u8> {
     frame(b'D', format!("{what}{name}\0").as_bytes())
 }
 
-fn close(what: char, name: &str) -> Vec<u8> {
+pub(crate) fn close(what: char, name: &str) -> Vec<u8> {
     frame(b'C', format!("{what}{name}\0").as_bytes())
 }
 
-fn execute(portal: &str, rows_max: u32) -> Vec<u8> {
+pub(crate) fn execute(portal: &str, rows_max: u32) -> Vec<u8> {
     let mut body = format!("{portal}\0").into_bytes();
     body.extend(rows_max.to_be_bytes());
     frame(b'E', &body)
 }
 
-fn query(sql: &str) -> Vec<u8> {
+pub(crate) fn query(sql: &str) -> Vec<u8> {
     frame(b'Q', format!("{sql}\0").as_bytes())
 }
 
-fn sync() -> Vec<u8> {
+pub(crate) fn sync() -> Vec<u8> {
     frame(SYNC.0, SYNC.1)
 }
 
-fn flush() -> Vec<u8> {
+pub(crate) fn flush() -> Vec<u8> {
     frame(FLUSH.0, FLUSH.1)
 }
 
@@ -66,7 +66,7 @@ async fn session() -> Outcome<(std::sync::Arc<Governed>, Raw)> {
 }
 
 /// Type bytes, notices left out; an error with its SQLSTATE, ReadyForQuery with its state.
-fn summary(frames: &[Frame]) -> String {
+pub(crate) fn summary(frames: &[Frame]) -> String {
     let word = |frame: &Frame| match frame.tag {
         b'N' | b'S' => None,
         b'E' => Some(frame.sqlstate().unwrap_or_default()),
@@ -77,13 +77,13 @@ fn summary(frames: &[Frame]) -> String {
 }
 
 /// Sends all in one write; what comes up to the next ReadyForQuery.
-async fn exchange(raw: &mut Raw, messages: &[Vec<u8>]) -> Outcome<String> {
+pub(crate) async fn exchange(raw: &mut Raw, messages: &[Vec<u8>]) -> Outcome<String> {
     raw.send_bytes(&messages.concat()).await?;
     Ok(summary(&raw.read_until(b'Z').await?))
 }
 
 /// The next frame that is no notice.
-async fn next(raw: &mut Raw) -> Outcome<Frame> {
+pub(crate) async fn next(raw: &mut Raw) -> Outcome<Frame> {
     loop {
         let frame = raw.read().await?;
         if !matches!(frame.tag, b'N' | b'S') {
@@ -92,7 +92,7 @@ async fn next(raw: &mut Raw) -> Outcome<Frame> {
     }
 }
 
-fn column(frames: &[Frame]) -> Outcome<Vec<String>> {
+pub(crate) fn column(frames: &[Frame]) -> Outcome<Vec<String>> {
     let rows = frames.iter().filter(|frame| frame.tag == b'D');
     rows.map(|row| Ok(row.row()?.swap_remove(0).unwrap_or_default())).collect()
 }

@@ -17,3 +17,4 @@ mod relations;
 mod scenario;
 mod starting;
 mod support;
+mod wire;

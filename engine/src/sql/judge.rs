@@ -13,9 +13,11 @@ use crate::refusal::{Code, Refusal};
 use crate::released::{Enforced, RawSql};
 
 use super::edit::{self, Edit};
+use super::named::{Named, Prepared};
+use super::paths::{Paths, Step};
 use super::plan::{Change, Plan};
 use super::statement::Walk;
-use super::{parse, resolve, scan, verify};
+use super::{parse, resolve, scan, search_path, verify};
 
 /// What the names of prepared statements and portals that the session makes in the warehouse begin with. No cursor may be
 /// called so: FETCH would run what an Execute has to put on record.
@@ -26,8 +28,10 @@ pub const RESERVED_NAMES: &str = "lanyard_";
 pub struct Context<'a> {
     /// What this principal may do.
     pub entitlement: &'a Entitlement,
-    /// Schemas unqualified names are looked up in, after pg_catalog.
+    /// Schemas unqualified names are looked up in, after pg_catalog where that is not among them: the session's default.
     pub search_path: &'a [String],
+    /// What the session did to the path; absent where nothing.
+    pub paths: Option<&'a Paths>,
     /// The database's name in the warehouse, for three-part names.
     pub database: &'a str,
 }
@@ -35,11 +39,21 @@ pub struct Context<'a> {
 /// What a statement does to the session's own state, for the session to follow once it has run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// DEALLOCATE of one prepared statement, by the client's name; the session sends [`deallocate`] instead.
-    Deallocate(String),
+    /// PREPARE, under a name that the session chooses ([`super::rename`]).
+    Prepare(Named, Arc<Prepared>),
+    /// EXECUTE of a prepared statement: what that touches is on record with it.
+    Execute(Named),
+    /// DEALLOCATE of one prepared statement.
+    Deallocate(Named),
     /// MOVE in a cursor: its name, and how far (`FORWARD 2`). Where the name is a portal of the protocol's, the session sends
     /// [`move_cursor`] instead.
     Move(String, String),
+    /// A step of the search path or of the transaction it hangs on.
+    Path(Step),
+    /// A SELECT that stands for SHOW: the command tag is SHOW's.
+    Show,
+    /// COPY FROM STDIN: the client's data follows.
+    CopyIn,
     /// DEALLOCATE ALL or DISCARD ALL: prepared statements are gone.
     DeallocateAll,
 }
@@ -59,8 +73,8 @@ pub struct Judged {
     pub objects: Objects,
     /// The ruling.
     pub disposition: Disposition,
-    /// What it does to the session.
-    pub effects: Vec<Effect>,
+    /// What it does to the session, each with the index of the statement that does it, in order.
+    pub effects: Vec<(usize, Effect)>,
     /// What the client is told of how policy shaped the result, where it did.
     pub notice: Option<Arc<str>>,
     /// The ruling is the same whatever whole numbers stand in it (see [`super::template`]).
@@ -97,8 +111,12 @@ fn judge_text(text: &str, context: &Context<'_>) -> Result<Judged, Refusal> {
             format!("a message of {} statements is over the limit of {}", tree.len(), limits::STATEMENTS_MAX),
         ));
     }
+    let plain = Paths::default();
+    let paths = context.paths.unwrap_or(&plain);
+    let ahead = search_path::ahead(&tree, context, paths)?;
     let mut walk = Walk::new(text, *context);
-    for statement in tree.iter() {
+    for (index, statement) in tree.iter().enumerate() {
+        walk.look_in(ahead.get(index).unwrap_or(paths.current()).as_deref());
         walk.statement(statement)?;
     }
     let plan = walk.finish();
@@ -134,6 +152,7 @@ fn numbers_are_data(plan: &Plan, statements: usize) -> bool {
         | Change::Type { .. }
         | Change::Literal { .. }
         | Change::CopyQuery { .. }
+        | Change::Name { .. }
         | Change::Statement { .. } => false,
     });
     statements == 1
@@ -143,7 +162,7 @@ fn numbers_are_data(plan: &Plan, statements: usize) -> bool {
 }
 
 /// The words of the completeness notice (wire.md, "To an agent").
-fn completeness(objects: &[ObjectUse]) -> Option<Arc<str>> {
+pub(super) fn completeness(objects: &[ObjectUse]) -> Option<Arc<str>> {
     let mut said: Vec<String> = Vec::new();
     for object in objects {
         for policy in &object.filters {
@@ -157,7 +176,7 @@ fn completeness(objects: &[ObjectUse]) -> Option<Arc<str>> {
     (!said.is_empty()).then(|| said.join("; ").into())
 }
 
-fn disposition(objects: &[ObjectUse]) -> Disposition {
+pub(super) fn disposition(objects: &[ObjectUse]) -> Disposition {
     if objects.iter().any(|o| !o.masks.is_empty()) {
         Disposition::Masked
     } else if objects.iter().any(|o| !o.filters.is_empty()) {
@@ -165,12 +184,6 @@ fn disposition(objects: &[ObjectUse]) -> Disposition {
     } else {
         Disposition::Allowed
     }
-}
-
-/// The text for a DEALLOCATE of a statement whose name upstream is ours.
-#[must_use]
-pub fn deallocate(upstream_name: &str) -> Enforced {
-    Enforced::new(format!("DEALLOCATE {}", resolve::quote(upstream_name)).into())
 }
 
 /// The text for a MOVE in a portal whose name upstream is ours.

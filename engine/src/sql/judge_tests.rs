@@ -69,7 +69,10 @@ fn entitlement() -> Entitlement {
 pub(super) fn run(sql: &str) -> Result<Judged, Refusal> {
     let entitlement = entitlement();
     let path = ["public".to_owned()];
-    judge(RawSql::new(sql), &Context { entitlement: &entitlement, search_path: &path, database: "shop" })
+    judge(
+        RawSql::new(sql),
+        &Context { entitlement: &entitlement, search_path: &path, paths: None, database: "shop" },
+    )
 }
 
 fn becomes(sql: &str, expected: &str) {
@@ -113,6 +116,7 @@ fn relations_are_replaced_wherever_they_stand() {
         ("COPY customers TO STDOUT", format!("COPY (SELECT * FROM {C}) TO STDOUT")),
         ("COPY public.customers (id, \"ssn\") TO STDOUT CSV", format!("COPY (SELECT \"id\", \"ssn\" FROM {C}) TO STDOUT CSV")),
         ("COPY (SELECT id FROM customers) TO STDOUT", format!("COPY (SELECT id FROM {C}) TO STDOUT")),
+        ("DECLARE c SCROLL CURSOR WITH HOLD FOR SELECT * FROM customers", format!("DECLARE c SCROLL CURSOR WITH HOLD FOR SELECT * FROM {C}")),
         ("EXPLAIN SELECT * FROM orders", format!("EXPLAIN SELECT * FROM {O}")),
         ("DECLARE c CURSOR FOR SELECT * FROM customers", format!("DECLARE c CURSOR FOR SELECT * FROM {C}")),
         ("SELECT public.customers.id FROM customers", format!("SELECT customers.id FROM {C}")),
@@ -128,6 +132,107 @@ fn relations_are_replaced_wherever_they_stand() {
         ("SELECT /* lanyard_user='root' */ 1 -- tail", "SELECT   1  ".into()),
     ] {
         becomes(sql, &expected);
+    }
+}
+
+#[test]
+fn prepared_statements_are_judged_like_their_statements() {
+    let p = r#""lanyard_placeholder""#;
+    for (sql, expected) in [
+        ("PREPARE p AS SELECT * FROM customers", format!("PREPARE {p} AS SELECT * FROM {C}")),
+        (
+            "/* x */ PREPARE/**/\"a b\"(int, text) AS INSERT INTO orders (id) VALUES ($1)",
+            format!("  PREPARE {p}(int, text) AS INSERT INTO {O} (id) VALUES ($1)"),
+        ),
+        ("EXECUTE p (lower('A'), 2)", format!("EXECUTE {p} (pg_catalog.\"lower\"('A'), 2)")),
+        ("DEALLOCATE p", format!("DEALLOCATE {p}")),
+        ("DEALLOCATE PREPARE p", format!("DEALLOCATE PREPARE {p}")),
+        ("DEALLOCATE prepare", format!("DEALLOCATE {p}")),
+        (
+            "PREPARE execute AS SELECT 1; EXECUTE execute; DEALLOCATE ALL; SELECT id FROM orders",
+            format!("PREPARE {p} AS SELECT 1; EXECUTE {p}; DEALLOCATE ALL; SELECT id FROM {O}"),
+        ),
+    ] {
+        becomes(sql, &expected);
+    }
+    for (sql, code) in [
+        ("PREPARE p AS SELECT * FROM payroll", Code::UndefinedTable),
+        ("PREPARE p AS INSERT INTO customers VALUES (1)", Code::Policy),
+        ("PREPARE p AS SELECT pg_read_file('x')", Code::Policy),
+        ("PREPARE p (regclass) AS SELECT $1", Code::Policy),
+        ("PREPARE p (lanyard.t) AS SELECT 1", Code::UndefinedObject),
+        ("PREPARE p AS SELECT 1 INTO t", Code::Policy),
+        ("PREPARE p AS CREATE TABLE t (a int)", Code::Syntax),
+        ("EXECUTE p ('payroll'::regclass)", Code::UndefinedTable),
+        ("EXECUTE p ((SELECT 1 FROM payroll))", Code::UndefinedTable),
+        ("EXECUTE p (pg_read_file('x'))", Code::Policy),
+        ("CREATE TABLE t AS EXECUTE p", Code::Policy),
+        ("EXPLAIN EXECUTE p", Code::Policy),
+        ("EXPLAIN ANALYZE EXECUTE p", Code::Policy),
+        ("EXPLAIN (VERBOSE) EXECUTE p", Code::Policy),
+        ("EXECUTE U&\"p\"", Code::Unsupported),
+        ("PREPARE U&\"p\" AS SELECT 1", Code::Unsupported),
+    ] {
+        refused(sql, code);
+    }
+    let judged = run("PREPARE p AS SELECT id FROM orders; SELECT ssn FROM customers").expect("judged");
+    let sql = "PREPARE p AS SELECT id FROM orders; SELECT ssn FROM customers";
+    assert_eq!(rename(sql, &judged, &[]).map(|_| ()), None);
+    assert_eq!(rename(sql, &judged, &["a".into(), "b".into()]).map(|_| ()), None);
+    let named = rename(sql, &judged, &["lanyard_7".into()]).expect("one name");
+    assert!(named.enforced.for_record().starts_with("PREPARE \"lanyard_7\" AS"));
+    let Some((0, Effect::Prepare(_, prepared))) = named.effects.first() else {
+        panic!("{:?}", named.effects)
+    };
+    let later = named.prepared(prepared);
+    assert_eq!((later.disposition, later.objects.len()), (Disposition::Allowed, 1));
+    assert!(later.may_be_executed() && !named.may_be_executed());
+}
+
+#[test]
+fn the_search_path_is_followed() {
+    let shown = |of: &str| {
+        format!(
+            "pg_catalog.replace(pg_catalog.regexp_replace({of}, '(, )?pg_temp$', ''), 'lanyard_outside_', '')"
+        )
+    };
+    for (sql, expected) in [
+        ("SET search_path = app", " SET search_path TO 'app', 'pg_temp' ".to_owned()),
+        ("SET LOCAL search_path TO \"$user\", secret, \"It's\"",
+         " SET LOCAL search_path TO '$user', 'lanyard_outside_secret', 'lanyard_outside_It''s', 'pg_temp' ".into()),
+        ("SET SCHEMA 'app'", " SET search_path TO 'app', 'pg_temp' ".into()),
+        ("SET search_path TO DEFAULT", "SET search_path TO DEFAULT".into()),
+        ("RESET search_path", "RESET search_path".into()),
+        ("SHOW search_path",
+         " SELECT lanyard_catalog.current_setting('search_path') AS search_path ".into()),
+        ("SELECT pg_catalog.set_config('search_path', '', false)",
+         format!(" SELECT {} AS \"set_config\" ", shown("pg_catalog.set_config('search_path', 'pg_temp', false)"))),
+        ("SELECT set_config('search_path', 'App,  \"Se\"\"cret\"', true) AS x",
+         format!(" SELECT {} AS \"x\" ", shown(
+             "pg_catalog.set_config('search_path', 'App,  \"lanyard_outside_Se\"\"cret\", pg_temp', true)"))),
+        // Later statements of the message find the new path.
+        ("SET search_path = app; SELECT * FROM customers",
+         " SET search_path TO 'app', 'pg_temp' ; SELECT * FROM \"lanyard_secured\".\"v_a\" AS \"customers\"".into()),
+        ("BEGIN; SET LOCAL search_path = app; COMMIT; SELECT * FROM customers",
+         format!("BEGIN;  SET LOCAL search_path TO 'app', 'pg_temp' ; COMMIT; SELECT * FROM {C}")),
+        ("SELECT set_config('search_path', 'app', false); SELECT 'customers'::regclass",
+         format!(" SELECT {} AS \"set_config\" ; SELECT '16401'::regclass",
+                 shown("pg_catalog.set_config('search_path', 'app, pg_temp', false)"))),
+    ] {
+        becomes(sql, &expected);
+    }
+    for (sql, code) in [
+        ("SET search_path = app; SELECT * FROM orders", Code::UndefinedTable),
+        ("SET search_path = secret; SELECT * FROM payroll", Code::UndefinedTable),
+        ("SET search_path = ''; SELECT * FROM customers", Code::UndefinedTable),
+        ("SET search_path FROM CURRENT", Code::Unsupported),
+        ("SET search_path = 1", Code::Unsupported),
+        ("SELECT set_config('search_path', 'a,,b', false)", Code::BadValue),
+        ("SELECT set_config('search_path', '\"a', false)", Code::BadValue),
+        ("SELECT set_config('search_path', 'a b', false)", Code::BadValue),
+        ("SELECT set_config('search_path', 'a,', false)", Code::BadValue),
+    ] {
+        refused(sql, code);
     }
 }
 
@@ -222,7 +327,6 @@ fn statements_functions_and_settings_off_the_list_are_refused() {
         "RESET ROLE",
         "SET SESSION AUTHORIZATION postgres",
         "RESET SESSION AUTHORIZATION",
-        "SET search_path = app",
         "SET session_replication_role = replica",
         "SET standard_conforming_strings = off",
         "SET client_encoding = 'GBK'",
@@ -249,7 +353,13 @@ fn statements_functions_and_settings_off_the_list_are_refused() {
         "SELECT ts_stat('SELECT 1')",
         "SELECT pg_notify('ch', 'x')",
         "SELECT set_config('role', 'x', false)",
-        "SELECT set_config('search_path', '', false)",
+        "SET search_path = pg_temp, public",
+        "SELECT set_config('search_path', 'pg_temp,app', false)",
+        "SELECT set_config('search_path', '', false), 1",
+        "SELECT set_config('search_path', '', false) FROM orders",
+        "SELECT set_config('search_path', lower('A'), false)",
+        "SELECT set_config(setting_name => 'search_path', new_value => 'app', is_local => false)",
+        "SELECT 1 WHERE set_config('search_path', 'app', true) = ''",
         "SELECT set_config(lower('ROLE'), 'x', false)",
         "SELECT lo_get(1)",
         "SELECT public.f(1)",
@@ -278,12 +388,8 @@ fn statements_functions_and_settings_off_the_list_are_refused() {
         refused(sql, Code::Policy);
     }
     for sql in [
-        "PREPARE p AS SELECT 1",
-        "EXECUTE p",
-        "COPY orders FROM STDIN",
         "SELECT * FROM ONLY orders",
         "SELECT * FROM orders TABLESAMPLE system (1)",
-        "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
         "SELECT * FROM other.public.orders",
         "PREPARE TRANSACTION 'x'",
         "SELECT * FROM orders *",
@@ -371,8 +477,10 @@ fn a_ruling_says_what_it_touched() {
     let batch = run("BEGIN; DELETE FROM orders; COMMIT").expect("allowed");
     assert_eq!((&*batch.operation, batch.statements), ("BEGIN,DELETE,COMMIT", 3));
     assert_eq!(batch.disposition, Disposition::Allowed);
-    assert_eq!(run("DEALLOCATE \"A\"").expect("allowed").effects, [Effect::Deallocate("A".into())]);
-    assert_eq!(run("DISCARD ALL").expect("allowed").effects, [Effect::DeallocateAll]);
+    let effects = run("SELECT 1; DEALLOCATE \"A\"").expect("allowed").effects;
+    assert!(matches!(effects.as_slice(), [(1, Effect::Deallocate(named))] if &*named.name == "A"));
+    let effects = run("DISCARD ALL").expect("allowed").effects;
+    assert!(matches!(effects.as_slice(), [(0, Effect::DeallocateAll), (0, Effect::Path(_))]));
 }
 
 #[test]
@@ -443,7 +551,7 @@ fn moves_say_where_and_how_far() {
         ("MOVE RELATIVE -3 IN c", "RELATIVE -3"),
     ] {
         let effects = run(sql).map(|judged| judged.effects);
-        assert_eq!(effects, Ok(vec![Effect::Move("c".into(), way.into())]), "{sql}");
+        assert_eq!(effects, Ok(vec![(0, Effect::Move("c".into(), way.into()))]), "{sql}");
     }
     assert_eq!(run("FETCH ALL c").map(|judged| judged.effects), Ok(Vec::new()));
     refused("MOVE lanyard_7", Code::Policy);
@@ -582,6 +690,6 @@ fn only_what_lets_go_of_prepared_statements_says_so() {
         ("SELECT 1", false),
     ] {
         let judged = run(sql).expect("allowed");
-        assert_eq!(judged.effects.contains(&Effect::DeallocateAll), lets_go, "{sql}");
+        assert_eq!(judged.effects.contains(&(0, Effect::DeallocateAll)), lets_go, "{sql}");
     }
 }

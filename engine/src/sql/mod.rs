@@ -5,16 +5,20 @@
 //! [`Enforced`](crate::released::Enforced). No tree is printed. Called by the proxy's sessions.
 
 mod coercion;
+mod copy;
 mod edit;
 mod functions;
 mod judge;
 #[cfg(test)]
 pub(crate) mod judge_tests;
+mod named;
 mod parse;
+pub mod paths;
 mod plan;
 mod reference;
 mod resolve;
 mod scan;
+mod search_path;
 mod settings;
 mod stamp;
 mod statement;
@@ -25,6 +29,8 @@ mod verify;
 pub mod virtual_catalog;
 
 pub use edit::{Edit, original_offset};
-pub use judge::{Context, Effect, Judged, RESERVED_NAMES, deallocate, judge, move_cursor};
+pub use judge::{Context, Effect, Judged, RESERVED_NAMES, judge, move_cursor};
+pub use named::{Named, Prepared, rename};
+pub use search_path::shown_path;
 pub use settings::{Setting, may_show, says, setting, shown};
 pub use stamp::stamp;

@@ -23,7 +23,9 @@ pub(super) enum Change {
     /// `COPY t (columns) TO` whose relation stands at this byte becomes COPY of this query.
     CopyQuery { at: usize, query: String },
     /// The whole statement of this index becomes this constant.
-    Statement { index: usize, text: &'static str },
+    Statement { index: usize, text: String },
+    /// The prepared statement that the statement of this index names is called [`super::named::PLACEHOLDER`].
+    Name { index: usize },
 }
 
 /// What the walk found.
@@ -33,7 +35,7 @@ pub(super) struct Plan {
     pub(super) changes: Vec<Change>,
     pub(super) operation: String,
     pub(super) objects: Vec<ObjectUse>,
-    pub(super) effects: Vec<Effect>,
+    pub(super) effects: Vec<(usize, Effect)>,
     /// Does policy shape a relation in it?
     pub(super) shaped: bool,
     /// Does it read system catalogs?

@@ -35,8 +35,12 @@ pub(super) fn relation<'a>(
     }
     let found = match schema {
         Some(schema) => in_schema(context, schema, name),
-        None => in_schema(context, "pg_catalog", name)
-            .or_else(|| context.search_path.iter().find_map(|schema| in_schema(context, schema, name))),
+        None => {
+            // pg_catalog comes first unless it is named.
+            let named = context.search_path.iter().any(|schema| schema == "pg_catalog");
+            let first = if named { None } else { in_schema(context, "pg_catalog", name) };
+            first.or_else(|| context.search_path.iter().find_map(|schema| in_schema(context, schema, name)))
+        }
     };
     found.ok_or_else(|| invisible(schema, name))
 }

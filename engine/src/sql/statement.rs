@@ -33,7 +33,10 @@ struct Scope<'t> {
 /// The walk over all statements of one message.
 pub(super) struct Walk<'t, 'c> {
     pub(super) text: &'t str,
+    /// Its path is that of the statement at hand.
     pub(super) context: Context<'c>,
+    /// The session's default path.
+    pub(super) home: &'c [String],
     pub(super) plan: Plan,
     pub(super) coercions: Coercions<'t>,
     stack: Vec<Frame<'t>>,
@@ -50,6 +53,7 @@ impl<'t, 'c> Walk<'t, 'c> {
     pub(super) fn new(text: &'t str, context: Context<'c>) -> Self {
         Self {
             text,
+            home: context.search_path,
             context,
             plan: Plan::default(),
             coercions: Coercions::default(),
@@ -65,8 +69,14 @@ impl<'t, 'c> Walk<'t, 'c> {
         self.plan
     }
 
+    /// Bare names of the next statement are looked up there; by default in the session's own path.
+    pub(super) fn look_in(&mut self, schemas: Option<&'c [String]>) {
+        self.context.search_path = schemas.unwrap_or(self.home);
+    }
+
     /// Judges one raw statement.
     pub(super) fn statement(&mut self, raw: &'t nodes::RawStmt) -> Verdict {
+        let before = std::mem::take(&mut self.plan.objects);
         self.explained = false;
         let kind = self.begin(raw)?;
         if !self.plan.operation.is_empty() {
@@ -85,6 +95,12 @@ impl<'t, 'c> Walk<'t, 'c> {
                 ));
             }
             self.node(&frame)?;
+        }
+        self.prepared();
+        for object in before {
+            if !self.plan.objects.contains(&object) {
+                self.plan.objects.push(object);
+            }
         }
         std::mem::take(&mut self.coercions).judge()?;
         if self.explained && (self.plan.shaped || self.plan.catalogs) {

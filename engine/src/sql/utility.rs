@@ -10,14 +10,18 @@ use crate::refusal::{Code, Refusal};
 
 use super::edit::Edit;
 use super::judge::{Effect, RESERVED_NAMES, not_spliced};
+use super::paths::Step;
 use super::plan::Change;
 use super::resolve::quote;
 use super::statement::{Verdict, Walk, constant_text, offset, parts};
-use super::{scan, settings};
+use super::{copy, scan, settings};
 
 impl<'t> Walk<'t, '_> {
     /// Statement kinds: the allow-list.
     pub(super) fn begin(&mut self, raw: &'t nodes::RawStmt) -> Result<&'static str, Refusal> {
+        if let Some(kind) = self.path_change(raw)? {
+            return Ok(kind);
+        }
         let kind = match raw.stmt() {
             Node::SelectStmt(_) => "SELECT",
             Node::InsertStmt(_) => "INSERT",
@@ -29,11 +33,14 @@ impl<'t> Walk<'t, '_> {
             Node::CopyStmt(copy) => return self.copy(copy),
             Node::VariableSetStmt(set) => return self.set(raw, set),
             Node::VariableShowStmt(show) => return self.show(raw, show),
-            Node::TransactionStmt(transaction) => return transaction_kind(transaction),
+            Node::TransactionStmt(transaction) => {
+                self.transaction_step(transaction);
+                return transaction_kind(transaction);
+            }
             Node::FetchStmt(fetch) => {
                 cursor_name(fetch.portalname())?;
                 if let (true, Some(name)) = (fetch.ismove, fetch.portalname()) {
-                    self.plan.effects.push(Effect::Move(name.to_owned(), way(fetch)));
+                    self.plan.effects.push((self.index, Effect::Move(name.to_owned(), way(fetch))));
                 }
                 return Ok("FETCH");
             }
@@ -43,21 +50,23 @@ impl<'t> Walk<'t, '_> {
                 const DISCARD_ALL: u32 = 0;
                 // DISCARD PLANS, SEQUENCES and TEMP leave prepared statements.
                 if discard.target == DISCARD_ALL {
-                    self.plan.effects.push(Effect::DeallocateAll);
+                    self.plan.effects.push((self.index, Effect::DeallocateAll));
+                    self.plan.effects.push((self.index, Effect::Path(Step::Set { local: false, to: None })));
                 }
                 return Ok("DISCARD");
             }
-            Node::DeallocateStmt(statement) => {
-                self.plan.effects.push(match statement.name() {
-                    Some(name) => Effect::Deallocate(name.to_owned()),
-                    None => Effect::DeallocateAll,
-                });
-                return Ok("DEALLOCATE");
+            Node::ListenStmt(_) | Node::NotifyStmt(_) => {
+                return Err(Refusal::new(
+                    Code::Policy,
+                    "LISTEN and NOTIFY are not allowed: policies have no words for channels yet",
+                )
+                .hint(
+                    "a channel carries what a filter or mask would keep back; poll a table that you may read",
+                ));
             }
-            Node::PrepareStmt(_) | Node::ExecuteStmt(_) => {
-                return Err(Refusal::new(Code::Unsupported, "PREPARE and EXECUTE as SQL are not supported")
-                    .hint("use the protocol's prepared statements, as drivers do"));
-            }
+            Node::PrepareStmt(prepare) => return self.prepare(raw, prepare),
+            Node::ExecuteStmt(execute) => return self.execute(raw, execute),
+            Node::DeallocateStmt(statement) => return self.deallocate(raw, statement),
             _ => {
                 return Err(Refusal::new(Code::Policy, "this kind of statement is not allowed")
                     .hint("SELECT, INSERT, UPDATE, DELETE, COPY … TO STDOUT, EXPLAIN, cursors, transactions and some SETs are"));
@@ -101,11 +110,7 @@ impl<'t> Walk<'t, '_> {
     }
 
     fn declare(&mut self, cursor: &'t nodes::DeclareCursorStmt) -> Result<&'static str, Refusal> {
-        const CURSOR_OPT_HOLD: i32 = 0x0020;
-        if cursor.options & CURSOR_OPT_HOLD != 0 {
-            return Err(Refusal::new(Code::Unsupported, "cursors WITH HOLD are not supported")
-                .hint("they would outlive a change of policy; declare the cursor inside a transaction"));
-        }
+        // WITH HOLD too: a change of access ends the session, and what it holds with it.
         cursor_name(cursor.portalname())?;
         self.push(cursor.query(), 1, 0);
         Ok("DECLARE CURSOR")
@@ -114,19 +119,11 @@ impl<'t> Walk<'t, '_> {
     fn copy(&mut self, copy: &'t nodes::CopyStmt) -> Result<&'static str, Refusal> {
         if copy.is_program || copy.filename().is_some() {
             return Err(Refusal::new(Code::Policy, "COPY with a file or program is not allowed")
-                .hint("use COPY … TO STDOUT"));
+                .hint("use COPY … TO STDOUT or FROM STDIN"));
         }
+        copy::options(copy)?;
         if copy.is_from {
-            return Err(Refusal::new(Code::Unsupported, "COPY FROM is not supported").hint("use INSERT"));
-        }
-        for option in copy.options().iter() {
-            let name = option.defname().unwrap_or_default();
-            let known = ["format", "delimiter", "null", "header", "quote", "escape", "force_quote"];
-            let utf8 = name == "encoding"
-                && option.arg().as_str().is_some_and(|v| settings::says(v, &["utf8", "utf-8"]));
-            if !known.contains(&name) && !utf8 {
-                return Err(Refusal::new(Code::Policy, format!("COPY option \"{name}\" is not allowed")));
-            }
+            return self.copy_from(copy);
         }
         if !matches!(copy.query(), Node::None) {
             self.push(copy.query(), 1, 0);
@@ -165,10 +162,6 @@ impl<'t> Walk<'t, '_> {
         set: &'t nodes::VariableSetStmt,
     ) -> Result<&'static str, Refusal> {
         const VAR_SET_MULTI: u32 = 3;
-        const VAR_RESET_ALL: u32 = 5;
-        if set.kind == VAR_RESET_ALL {
-            return Ok("RESET");
-        }
         let name = set.name().unwrap_or_default();
         if set.kind == VAR_SET_MULTI {
             // SET TRANSACTION and SET SESSION CHARACTERISTICS; a snapshot could be another session's.
@@ -190,10 +183,7 @@ impl<'t> Walk<'t, '_> {
                 }
             }
             Some(settings::Setting::Ours) => {
-                let (start, end) = self.statement_range(raw)?;
-                let text = "SET application_name TO DEFAULT";
-                self.plan.edits.push(Edit::new(start..end, format!(" {text} ")));
-                self.plan.changes.push(Change::Statement { index: self.index, text });
+                self.replace(raw, "SET application_name TO DEFAULT".to_owned())?;
                 Ok("SET")
             }
         }
@@ -216,13 +206,12 @@ impl<'t> Walk<'t, '_> {
             "search_path" => "SELECT lanyard_catalog.current_setting('search_path') AS search_path",
             _ => return Ok("SHOW"),
         };
-        let (start, end) = self.statement_range(raw)?;
-        self.plan.edits.push(Edit::new(start..end, format!(" {text} ")));
-        self.plan.changes.push(Change::Statement { index: self.index, text });
+        self.replace(raw, text.to_owned())?;
+        self.plan.effects.push((self.index, Effect::Show));
         Ok("SHOW")
     }
 
-    fn statement_range(&self, raw: &nodes::RawStmt) -> Result<(usize, usize), Refusal> {
+    pub(super) fn statement_range(&self, raw: &nodes::RawStmt) -> Result<(usize, usize), Refusal> {
         let start = offset(raw.stmt_location)?;
         let length = offset(raw.stmt_len)?;
         let end = if length == 0 { self.text.len() } else { start + length };

@@ -4,7 +4,7 @@
 //! demands that they differ in exactly those places and in exactly that way. Any surprise refuses the statement.
 //! Positions in the text are left out of the comparison, because splicing moves them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 use pg_raw_parse::{Node, nodes};
@@ -13,6 +13,7 @@ use crate::names::CATALOG_SCHEMA;
 use crate::refusal::{Code, Refusal};
 
 use super::judge::not_spliced;
+use super::named::PLACEHOLDER;
 use super::parse::{self, Tree};
 use super::plan::{Change, Plan};
 
@@ -26,11 +27,17 @@ pub(super) fn check(old: &Tree, spliced: &str, plan: &Plan) -> Result<(), Refusa
         return Err(not_spliced());
     }
     let mut changes: HashMap<usize, &Change> = HashMap::new();
-    let mut constants: HashMap<usize, &'static str> = HashMap::new();
+    let mut constants: HashMap<usize, &str> = HashMap::new();
+    let mut named: HashSet<usize> = HashSet::new();
     for change in &plan.changes {
         match change {
             Change::Statement { index, text } => {
                 constants.insert(*index, text);
+            }
+            Change::Name { index } => {
+                if !named.insert(*index) {
+                    return Err(not_spliced());
+                }
             }
             Change::Relation { at, .. }
             | Change::Function { at, .. }
@@ -56,13 +63,14 @@ pub(super) fn check(old: &Tree, spliced: &str, plan: &Plan) -> Result<(), Refusa
                     old: Tokens::read(&old_print),
                     new: Tokens::read(&new_print),
                     changes: &mut changes,
+                    named: named.remove(&index),
                 };
-                lockstep.run().ok_or_else(not_spliced)?;
+                lockstep.run().filter(|()| !lockstep.named).ok_or_else(not_spliced)?;
             }
         }
     }
     // Every planned change must have been found.
-    if changes.is_empty() { Ok(()) } else { Err(not_spliced()) }
+    if changes.is_empty() && named.is_empty() { Ok(()) } else { Err(not_spliced()) }
 }
 
 fn print(into: &mut String, statement: &nodes::RawStmt) -> Result<(), Refusal> {
@@ -189,6 +197,8 @@ struct Lockstep<'t, 'm, 'p> {
     old: Tokens<'t>,
     new: Tokens<'t>,
     changes: &'m mut HashMap<usize, &'p Change>,
+    /// The name of a prepared statement is planned to change and has not been met yet.
+    named: bool,
 }
 
 impl Lockstep<'_, '_, '_> {
@@ -212,6 +222,10 @@ impl Lockstep<'_, '_, '_> {
 
     /// Just inside the brace of a struct: applies the change planned for it, if any.
     fn enter(&mut self, kind: &[u8], i: usize, j: usize) -> Option<(usize, usize)> {
+        if self.named && matches!(kind, b"PrepareStmt" | b"ExecuteStmt" | b"DeallocateStmt") {
+            self.named = false;
+            return self.name(i, j);
+        }
         let place = if kind == b"CopyStmt" {
             // Its relation's place: CopyStmt { relation Some ( RangeVar {
             self.old.places.get(i + 4)
@@ -361,6 +375,13 @@ impl Lockstep<'_, '_, '_> {
         let i = self.skip_exact(i, &print(&format!("SELECT {argument}"))?)?;
         let j = self.expect(j, &print(&format!("SELECT {CATALOG_SCHEMA}.{function}({becomes})"))?)?;
         Some((i, j))
+    }
+
+    fn name(&self, i: usize, j: usize) -> Option<(usize, usize)> {
+        let i = self.skip_exact(i, "name: Some(")?;
+        matches!(self.old.items.get(i)?, Token::Text(_)).then_some(())?;
+        let j = self.expect(j, &format!("name: Some({PLACEHOLDER:?}"))?;
+        Some((i + 1, j))
     }
 
     fn copy(&self, i: usize, j: usize, query: &str) -> Option<(usize, usize)> {

@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lanyard_engine::refusal::{Code, Refusal};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -17,6 +19,12 @@ use crate::session::serve;
 
 /// Most connections that have not logged in yet.
 const LOGINS_MAX: usize = 256;
+
+/// How long a client may be silent before the kernel asks whether it is there.
+const ABSENT_AFTER: Duration = Duration::from_secs(60);
+/// How often it asks then, and how many times.
+const ABSENT_ASK: Duration = Duration::from_secs(10);
+const ABSENT_ASKS: u32 = 6;
 
 /// Accepts until told to stop.
 pub async fn listen(listener: TcpListener, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
@@ -36,7 +44,7 @@ pub async fn listen(listener: TcpListener, shared: Arc<Shared>, mut stop: watch:
             }
             Err(error) => {
                 tracing::warn!(%error, "accept failed");
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
     }
@@ -51,6 +59,7 @@ async fn connection(
 ) {
     // Small messages, each waited for: Nagle's algorithm would hold them back.
     drop(stream.set_nodelay(true));
+    notice_absence(&stream);
     let login = timeout(shared.login, async {
         match contact::contact(stream, &shared).await {
             Ok(Contact::Gone) => None,
@@ -88,6 +97,19 @@ async fn connection(
         serve::serve(session, &shared).await;
         shared.metrics.sessions.dec();
         drop(permit);
+    }
+}
+
+/// A client whose machine is gone sends nothing, not even an end: the kernel asks after it, and gives up on what it does
+/// not acknowledge, so that its session and role do not stay until the idle clock. Sockets that cannot do it go without.
+fn notice_absence(stream: &TcpStream) {
+    let socket = SockRef::from(stream);
+    let ask = TcpKeepalive::new().with_time(ABSENT_AFTER).with_interval(ABSENT_ASK).with_retries(ABSENT_ASKS);
+    if let Err(error) = socket.set_tcp_keepalive(&ask) {
+        tracing::debug!(%error, "no keep-alive on a client's socket");
+    }
+    if let Err(error) = socket.set_tcp_user_timeout(Some(ABSENT_AFTER + ABSENT_ASK * ABSENT_ASKS)) {
+        tracing::debug!(%error, "no user timeout on a client's socket");
     }
 }
 

@@ -13,11 +13,14 @@ use lanyard_engine::record::{
 };
 use lanyard_engine::refusal::{Code, Refusal};
 use lanyard_engine::released::{Enforced, Ledger as _, LedgerFull, RawSql, Released};
-use lanyard_engine::sql::{self, Judged};
+use lanyard_engine::sql::Judged;
+use lanyard_engine::sql::paths::{Paths, Schemas};
 
 use crate::observe::{Direction, Metrics};
 use crate::vend::Granted;
 use crate::wire::inbound::Inbound;
+
+use super::copy::CopyIn;
 
 /// A prepared statement.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub(super) struct Statement {
     pub(super) judged: Arc<Judged>,
     /// When it was made, in the session's own count.
     pub(super) number: u64,
+    /// The search path it was judged under.
+    pub(super) path: Schemas,
 }
 
 /// A portal that a Bind made.
@@ -55,6 +60,8 @@ pub(super) struct Run {
     pub(super) number: u64,
     /// The row limit of an Execute, 0 for none: as many rows have come when it is suspended.
     pub(super) rows_max: u32,
+    /// How many statements of a Query are completed.
+    pub(super) done: usize,
     /// SQLSTATE of the error it ended with.
     pub(super) failed: Option<String>,
 }
@@ -115,6 +122,14 @@ pub(super) struct Exchange {
     pub(super) noticed: HashSet<String>,
     /// Bytes of a pass-through message that have not come yet.
     pub(super) passing: usize,
+    /// What the warehouse confirmed of the search path.
+    pub(super) paths: Paths,
+    /// Runs under way that set it.
+    pub(super) path_changes: usize,
+    /// The COPY from the client that is under way.
+    pub(super) copy: Option<CopyIn>,
+    /// Bytes of a CopyData message of the client's that have not come yet.
+    pub(super) copy_passing: usize,
     /// Outcomes to put on record once what the client waits for is on its way.
     ended: Vec<(Run, Status, Duration)>,
     count: u64,
@@ -157,6 +172,10 @@ impl Exchange {
             transaction: IDLE,
             noticed: HashSet::new(),
             passing: 0,
+            paths: Paths::default(),
+            path_changes: 0,
+            copy: None,
+            copy_passing: 0,
             ended: Vec::new(),
             count: 0,
             rulings: Rulings { random, counter: 0 },
@@ -183,7 +202,7 @@ impl Exchange {
     /// Judges, or remembers that it did for this very text.
     pub(super) fn judge(&self, text: &str) -> (Result<Arc<Judged>, Refusal>, u64) {
         let start = Instant::now();
-        let judged = self.granted.judge(RawSql::new(text));
+        let judged = self.granted.judge(RawSql::new(text), self.paths_ahead().as_ref());
         (judged, micros(start))
     }
 
@@ -227,6 +246,7 @@ impl Exchange {
             bytes: 0,
             number: self.count,
             rows_max: 0,
+            done: 0,
             failed: None,
         };
         Ok((run, released))
@@ -272,6 +292,8 @@ impl Exchange {
     /// A run is over. Its record is closed by [`Self::settle`].
     pub(super) fn complete(&mut self, run: Run, status: Status) {
         let took = run.sent.elapsed();
+        self.copy_over(&run);
+        self.path_over(&run);
         self.ended.push((run, status, took));
     }
 
@@ -323,37 +345,6 @@ impl Exchange {
             | Pending::Sync
             | Pending::Refused { .. } => None,
         }
-    }
-
-    /// What a finished statement did to the session. Statements that a pipelining client prepared behind it stay: drivers
-    /// put `DISCARD ALL` in front of the next user's first statement.
-    pub(super) fn follow(&mut self, run: &Run) {
-        for effect in &run.judged.effects {
-            match effect {
-                sql::Effect::Deallocate(name) => {
-                    if self.statements.get(name).is_some_and(|s| s.number <= run.number) {
-                        self.statements.remove(name);
-                    }
-                }
-                sql::Effect::Move(..) => {}
-                sql::Effect::DeallocateAll => self.statements.retain(|_, s| s.number > run.number),
-            }
-        }
-    }
-
-    /// Is a statement under way that will have let go of all prepared statements before the next message is looked at?
-    pub(super) fn is_letting_go(&self) -> bool {
-        self.pending.iter().any(|pending| match pending {
-            Pending::Query(run) | Pending::Execute(run) => {
-                run.judged.effects.contains(&sql::Effect::DeallocateAll)
-            }
-            Pending::Parse { .. }
-            | Pending::Bind { .. }
-            | Pending::Describe
-            | Pending::Close
-            | Pending::Sync
-            | Pending::Refused { .. } => false,
-        })
     }
 }
 

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use lanyard_engine::refusal::{Code, Refusal};
-use lanyard_engine::sql::{self, Effect, Judged};
+use lanyard_engine::sql;
 
 use crate::wire::frame::Frame;
 use crate::wire::inbound::{self, Inbound, Malformed, Object};
 use crate::wire::outgoing::{Outgoing, write};
 
+use super::copy::Meanwhile;
 use super::exchange::{Exchange, Pending, Portal, Statement};
+use super::named::{duplicate, unknown_statement};
 
 /// A reserved name that nothing in the warehouse has.
 const NOBODY: &str = "lanyard_none";
@@ -73,6 +75,15 @@ impl Exchange {
             self.held = Some(message);
             return Flow::Wait;
         }
+        match self.meanwhile(&message, out) {
+            Meanwhile::Handled => {}
+            Meanwhile::Held => {
+                self.held = Some(message);
+                return Flow::Wait;
+            }
+            Meanwhile::Ignored => return Flow::Continue,
+            Meanwhile::Fatal(refusal) => return Flow::End(refusal),
+        }
         match message {
             Inbound::Query(text) => self.query(text.into(), out),
             Inbound::Parse { name, text, types } => self.parse(name, text.into(), &types, out),
@@ -92,7 +103,9 @@ impl Exchange {
                     .hint("use SELECT function(…)");
                 self.refused_message(true, "", refusal, 0, out);
             }
-            Inbound::CopyOutside => {}
+            Inbound::CopyDone if self.copy.is_some() => write(out, Outgoing::CopyDone),
+            Inbound::CopyFail(reason) if self.copy.is_some() => write(out, Outgoing::CopyFail(&reason)),
+            Inbound::CopyOutside | Inbound::CopyDone | Inbound::CopyFail(_) => {}
             Inbound::Terminate => return Flow::Goodbye,
         }
         Flow::Continue
@@ -105,59 +118,22 @@ impl Exchange {
         let (judged, judge_us) = self.judge(&text);
         let released = judged.and_then(|judged| {
             let (text, judged) = self.renamed(&text, judged)?;
+            self.clash(&judged)?;
             self.release(&text, &judged, &judged.enforced, "simple", judge_us)
         });
         match released {
             Ok((run, released)) => {
                 write(out, Outgoing::Query { stamp: &self.stamp, text: released });
+                self.begun(&run);
                 self.pending.push_back(Pending::Query(run));
             }
             Err(refusal) => self.refused_message(true, &text, refusal, judge_us, out),
         }
     }
 
-    /// DEALLOCATE of a statement that the protocol prepared, MOVE in a portal that it bound: their names in the warehouse
-    /// are ours.
-    ///
-    /// What a MOVE runs is what the portal was bound to: that goes on record with it.
-    fn renamed(&self, text: &Arc<str>, judged: Arc<Judged>) -> Result<(Arc<str>, Arc<Judged>), Refusal> {
-        for effect in &judged.effects {
-            let (enforced, runs) = match effect {
-                Effect::Deallocate(name) => match self.statements.get(name) {
-                    Some(statement) => (sql::deallocate(&statement.upstream), None),
-                    None => return Err(unknown_statement(name)),
-                },
-                // Else a cursor that a judged DECLARE made.
-                Effect::Move(name, way) => match self.portals.get(name) {
-                    Some(portal) => (sql::move_cursor(way, &portal.upstream), Some(&portal.statement)),
-                    None => continue,
-                },
-                Effect::DeallocateAll => continue,
-            };
-            if judged.statements > 1 {
-                return Err(Refusal::new(
-                    Code::Unsupported,
-                    "DEALLOCATE by name and MOVE in a portal must be sent alone",
-                ));
-            }
-            let mut renamed = Judged { enforced, edits: Vec::new(), ..(*judged).clone() };
-            let Some(statement) = runs else {
-                return Ok((Arc::clone(text), Arc::new(renamed)));
-            };
-            renamed.objects.clone_from(&statement.judged.objects);
-            renamed.disposition = statement.judged.disposition;
-            return Ok((format!("{text}\n-- portal: {}", statement.text).into(), Arc::new(renamed)));
-        }
-        Ok((Arc::clone(text), judged))
-    }
-
     fn parse(&mut self, name: String, text: Arc<str>, types: &[u8], out: &mut BytesMut) {
-        if !name.is_empty() && self.statements.contains_key(&name) && !self.is_letting_go() {
-            let refusal = Refusal::new(
-                Code::DuplicateStatement,
-                format!("prepared statement \"{name}\" already exists"),
-            );
-            return self.refused_message(false, &text, refusal, 0, out);
+        if !name.is_empty() && self.exists(&name) {
+            return self.refused_message(false, &text, duplicate(&name), 0, out);
         }
         let (judged, judge_us) = self.judge(&text);
         let judged = judged.and_then(|judged| {
@@ -180,7 +156,8 @@ impl Exchange {
                     out,
                     Outgoing::Parse { name: &upstream, stamp: &self.stamp, text: text_for_parse, types },
                 );
-                let statement = Arc::new(Statement { upstream, text, judged, number });
+                let statement =
+                    Arc::new(Statement { upstream, text, judged, number, path: self.path_ahead() });
                 self.statements.insert(name.clone(), Arc::clone(&statement));
                 self.pending.push_back(Pending::Parse { name, statement });
             }
@@ -197,6 +174,9 @@ impl Exchange {
         let Some(statement) = self.statements.get(name).map(Arc::clone) else {
             return self.refused_message(false, "", unknown_statement(name), 0, out);
         };
+        if let Err(refusal) = self.names_the_same(&statement) {
+            return self.refused_message(false, &statement.text, refusal, 0, out);
+        }
         // The transaction of a portal may end at a Sync or Query under way; then its name is free by the time this arrives.
         let lasts = !self.pending.iter().any(|p| matches!(p, Pending::Sync | Pending::Query(_)));
         if !portal.is_empty() && self.portals.contains_key(&portal) && lasts {
@@ -240,9 +220,14 @@ impl Exchange {
                 .hint("read a cursor made by DECLARE with FETCH");
             return self.refused_message(false, "", refusal, 0, out);
         };
-        match self.release(&statement.text, &statement.judged, &statement.judged.enforced, "extended", 0) {
+        let judged = &statement.judged;
+        let released = self
+            .clash(judged)
+            .and_then(|()| self.release(&statement.text, judged, &judged.enforced, "extended", 0));
+        match released {
             Ok((mut run, released)) => {
                 run.rows_max = u32::from_be_bytes(rows_max);
+                self.begun(&run);
                 write(out, Outgoing::Execute { portal: &upstream, rows_max, released });
                 self.pending.push_back(Pending::Execute(run));
             }
@@ -286,10 +271,6 @@ impl Exchange {
             answered: false,
         });
     }
-}
-
-fn unknown_statement(name: &str) -> Refusal {
-    Refusal::new(Code::UnknownStatement, format!("prepared statement \"{name}\" does not exist"))
 }
 
 /// Does a Parse ask for a parameter of `regclass` or its like (or of arrays of them)? PostgreSQL reads and prints those

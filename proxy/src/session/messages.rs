@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use bytes::{BufMut, BytesMut};
 use lanyard_engine::entitlement::Entitlement;
+use lanyard_engine::names::COPY_SUFFIX;
 use lanyard_engine::record::Disposition;
 use lanyard_engine::refusal::Code;
-use lanyard_engine::sql::{Judged, RESERVED_NAMES, original_offset};
+use lanyard_engine::sql::{Effect, Judged, RESERVED_NAMES, original_offset};
 
 use crate::wire::backend::{field, fields, message};
 
@@ -46,7 +47,11 @@ pub(super) fn relay(
                 b'S' | b'V' | b'C' => field(out, code, &value),
                 b'M' => match generic_message(&state).filter(|_| shaped) {
                     Some(text) => field(out, code, text),
-                    None => field(out, code, &with_our_names_replaced(&value, entitlement)),
+                    None => {
+                        let text =
+                            about.map_or(value.as_ref().into(), |a| with_client_names(&value, a.judged));
+                        field(out, code, &with_our_names_replaced(&text, entitlement));
+                    }
                 },
                 b'P' => {
                     if let Some(position) = about.and_then(|a| position(a, &value)) {
@@ -99,7 +104,22 @@ fn with_our_names_replaced(text: &str, entitlement: &Entitlement) -> String {
     if text.contains("v_") {
         for access in entitlement.iter() {
             if text.contains(&access.view.name) {
+                text = text.replace(&format!("{}{COPY_SUFFIX}", access.view.name), &access.relation.name);
                 text = text.replace(&access.view.name, &access.relation.name);
+            }
+        }
+    }
+    text
+}
+
+/// Names of prepared statements become the client's own.
+fn with_client_names<'a>(text: &'a str, judged: &Judged) -> Cow<'a, str> {
+    let mut text = Cow::Borrowed(text);
+    for (_, effect) in &judged.effects {
+        if let Effect::Prepare(named, _) | Effect::Execute(named) | Effect::Deallocate(named) = effect {
+            let ours = format!("\"{}\"", named.upstream);
+            if text.contains(&ours) {
+                text = text.replace(&ours, &format!("\"{}\"", named.name)).into();
             }
         }
     }

@@ -1,15 +1,19 @@
 //! One client's session: login, then statements until it ends.
 //!
 //! One task owns both sockets. `contact` reads the first packets, `wish` what is asked for; `login` proves who it is
-//! and vends the role; `exchange` holds what is under way;
+//! and vends the role; `exchange` holds what is under way, `named` what
+//! SQL prepares;
 //! `inbound` judges and sends what the client says; `outbound` relays what the warehouse answers; `serve` is the loop.
 
 pub mod contact;
+mod copy;
 mod exchange;
 mod inbound;
 pub mod login;
 mod messages;
+mod named;
 mod outbound;
+mod path;
 mod scram;
 pub mod serve;
 mod wish;

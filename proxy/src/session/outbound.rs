@@ -4,11 +4,13 @@
 use bytes::{BufMut, BytesMut};
 use lanyard_engine::record::Status;
 use lanyard_engine::refusal::{Code, Refusal};
+use lanyard_engine::sql::{self, Effect};
 
 use crate::net::pump::pass;
 use crate::wire::backend::{self, Severity};
 use crate::wire::frame::{self, Frame};
 
+use super::copy::copies_in;
 use super::exchange::{Exchange, IDLE, Pending};
 use super::messages::{self, About};
 
@@ -75,10 +77,17 @@ impl Exchange {
                 }
                 send(out, kind, &body);
             }
+            b'G' => {
+                self.copy_opened()?;
+                send(out, kind, &body);
+            }
             b't' | b'H' | b'c' => send(out, kind, &body),
             b'C' => {
-                self.command_complete(&body, out);
-                send(out, kind, &body);
+                if self.command_complete(&body, out) {
+                    send(out, kind, b"SHOW\0");
+                } else {
+                    send(out, kind, &body);
+                }
             }
             b'I' => {
                 self.finish_execute(Status::Ok);
@@ -146,10 +155,14 @@ impl Exchange {
         .ok_or_else(|| Refusal::new(Code::UpstreamLost, "malformed RowDescription from the warehouse"))
     }
 
-    fn command_complete(&mut self, body: &[u8], out: &mut BytesMut) {
+    /// True where the command is a SHOW to the client.
+    fn command_complete(&mut self, body: &[u8], out: &mut BytesMut) -> bool {
+        let mut show = false;
         let rows = backend::tag_rows(body);
         if let Some(Pending::Query(run) | Pending::Execute(run)) = self.pending.front_mut() {
             run.rows += rows.unwrap_or(0);
+            show = run.judged.effects.contains(&(run.done, Effect::Show));
+            run.done += 1;
             if let Some(text) = messages::completeness(&run.judged, rows)
                 && !self.noticed.contains(&*text)
             {
@@ -158,6 +171,7 @@ impl Exchange {
             }
         }
         self.finish_execute(Status::Ok);
+        show
     }
 
     /// An Execute is over; a Query goes on to its ReadyForQuery.
@@ -166,9 +180,7 @@ impl Exchange {
             return;
         }
         if let Some(Pending::Execute(run)) = self.pending.pop_front() {
-            if status == Status::Ok {
-                self.follow(&run);
-            }
+            self.follow(&run, if status == Status::Ok { usize::MAX } else { 0 });
             self.complete(run, status);
         }
     }
@@ -178,14 +190,16 @@ impl Exchange {
         match self.pending.pop_front() {
             Some(Pending::Query(run)) => {
                 let status = if run.failed.is_some() { Status::Failed } else { Status::Ok };
-                if status == Status::Ok {
-                    self.follow(&run);
+                self.follow(&run, run.done);
+                if run.failed.is_some() {
+                    self.paths.fail();
                 }
                 self.complete(run, status);
             }
             Some(Pending::Refused { in_query: true, .. } | Pending::Sync) => {}
             Some(_) | None => return Err(out_of_step()),
         }
+        self.paths.ready(self.transaction);
         if self.transaction == IDLE {
             // Portals do not outlive their transaction; those whose Bind is still under way are of a later one.
             let later = self.pending.iter().find_map(|pending| match pending {
@@ -204,12 +218,16 @@ impl Exchange {
                 *answered = true;
                 backend::refusal(out, Severity::Error, refusal, *ruling, text);
                 let in_query = *in_query;
+                self.paths.fail();
                 if !in_query {
                     self.skip_to_sync();
                 }
             }
             Some(Pending::Query(run)) => {
                 run.failed = Some(messages::sqlstate(body));
+                if copies_in(&run.judged) {
+                    self.copy = None;
+                }
                 let about = self.about();
                 messages::relay(out, b'E', body, about.as_ref(), &self.granted.entitlement);
             }
@@ -221,6 +239,7 @@ impl Exchange {
                     run.failed = Some(state);
                 }
                 self.finish_execute(Status::Failed);
+                self.paths.fail();
                 self.skip_to_sync();
             }
         }
@@ -240,7 +259,10 @@ impl Exchange {
                     self.skipping = true;
                     break;
                 }
-                Some(Pending::Execute(run) | Pending::Query(run)) => self.complete(run, Status::Skipped),
+                Some(Pending::Execute(run) | Pending::Query(run)) => {
+                    self.follow(&run, 0);
+                    self.complete(run, Status::Skipped);
+                }
                 Some(Pending::Parse { name, statement }) => {
                     self.settled = statement.number;
                     if self.statements.get(&name).is_some_and(|s| s.number == statement.number) {
@@ -288,7 +310,11 @@ impl Exchange {
             "client_encoding" if value != "UTF8" => {
                 Err(Refusal::new(Code::Protocol, "the warehouse changed client_encoding"))
             }
-            "session_authorization" | "is_superuser" | "application_name" | "search_path" => Ok(()),
+            "session_authorization" | "is_superuser" | "application_name" => Ok(()),
+            "search_path" => {
+                backend::parameter_status(out, &name, &sql::shown_path(&value));
+                Ok(())
+            }
             _ => {
                 send(out, b'S', body);
                 Ok(())

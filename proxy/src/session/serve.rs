@@ -53,6 +53,10 @@ pub async fn serve(session: Session, shared: &Arc<Shared>) {
     shared.registry.remove(id, key);
     // Inside a row that has begun to leave, nothing else can be said.
     let between_frames = exchange.passing == 0;
+    // Nor inside a piece of COPY data, to the warehouse.
+    if exchange.copy_passing == 0 {
+        write(&mut pump.upstream_out, Outgoing::Terminate);
+    }
     close(pump, ended, between_frames).await;
     // The backend's socket is closed: now its role can go.
     drop(lease);
@@ -139,6 +143,13 @@ fn from_client(pump: &mut SessionPump, exchange: &mut Exchange) -> Option<End> {
             Flow::Goodbye => return Some(End::Client),
             Flow::End(refusal) => return Some(End::Ours(refusal)),
         }
+        match exchange.pass_copy(&mut pump.client_in, &mut pump.upstream_out) {
+            Ok(false) => {}
+            // The rest of the data may be followed by what ends it.
+            Ok(true) if exchange.copy_passing == 0 => {}
+            Ok(true) => return None,
+            Err(refusal) => return Some(End::Ours(refusal)),
+        }
         flow = match frame::cut(&mut pump.client_in, FRAME_BYTES_MAX) {
             Ok(None) => return None,
             Ok(Some(frame)) => exchange.client_said(frame, &mut pump.upstream_out),
@@ -176,7 +187,6 @@ async fn close(mut pump: SessionPump, ended: End, between_frames: bool) {
         }
     }
     pump.client_out.extend_from_slice(&words);
-    write(&mut pump.upstream_out, Outgoing::Terminate);
     // A client that does not read, or a backend that does not, is left behind at the deadline.
     drop(
         timeout(LAST_WORDS, async {

@@ -13,8 +13,9 @@ use lanyard_adapters::warehouse::postgres::Prepared;
 use lanyard_engine::entitlement::Entitlement;
 use lanyard_engine::refusal::Refusal;
 use lanyard_engine::released::RawSql;
+use lanyard_engine::sql::paths::{Paths, Step};
 use lanyard_engine::sql::template::{Pattern, Template};
-use lanyard_engine::sql::{Context, Judged, judge};
+use lanyard_engine::sql::{Context, Effect, Judged, judge};
 
 pub use governor::{Governor, GovernorError};
 pub(crate) use governor::{chain, govern, now};
@@ -25,6 +26,9 @@ pub use registry::{Ending, Live, Registry};
 const CACHED_TEXT_BYTES_MAX: usize = 16 << 10;
 /// Most bytes of remembered texts for one principal; over it the memory starts afresh.
 const CACHE_BYTES_MAX: usize = 4 << 20;
+
+/// Most search paths of its own that a principal's rulings are remembered for.
+const PATHS_MAX: usize = 8;
 
 /// An entitlement that the warehouse carries, and the rulings made under it. Sessions of one principal share it.
 #[derive(Debug)]
@@ -37,12 +41,21 @@ pub struct Granted {
     pub prepared: Arc<Prepared>,
     search_path: Vec<String>,
     database: String,
+    /// Under the default search path.
+    rulings: Rulings,
+    /// Under others.
+    by_path: DashMap<Arc<[String]>, Arc<Rulings>>,
+}
+
+/// What was ruled under one search path.
+#[derive(Debug, Default)]
+struct Rulings {
     /// By exact text.
-    rulings: DashMap<Box<str>, Arc<Judged>>,
+    texts: DashMap<Box<str>, Arc<Judged>>,
     /// By the text without its whole numbers.
     templates: DashMap<Box<str>, Template>,
     /// Of both.
-    ruling_bytes: AtomicUsize,
+    bytes: AtomicUsize,
 }
 
 impl Granted {
@@ -59,24 +72,45 @@ impl Granted {
             prepared,
             search_path,
             database,
-            rulings: DashMap::new(),
-            templates: DashMap::new(),
-            ruling_bytes: AtomicUsize::new(0),
+            rulings: Rulings::default(),
+            by_path: DashMap::new(),
         }
     }
 
-    /// The ruling for this text: remembered by its exact bytes, or by those around its whole numbers, or made now.
+    /// The ruling for this text: remembered by its exact bytes, or by those around its whole numbers, or made now. `paths`
+    /// is what the session did to its search path, absent where nothing.
     ///
     /// # Errors
     /// The refusal; refusals are not remembered.
-    pub fn judge(&self, raw: RawSql<'_>) -> Result<Arc<Judged>, Refusal> {
+    pub fn judge(&self, raw: RawSql<'_>, paths: Option<&Paths>) -> Result<Arc<Judged>, Refusal> {
+        match paths.and_then(|paths| paths.current().as_ref()) {
+            None => self.judge_with(&self.rulings, raw, paths),
+            Some(path) => {
+                let known = self.by_path.get(path).map(|known| Arc::clone(&known));
+                let rulings = known.unwrap_or_else(|| {
+                    if self.by_path.len() >= PATHS_MAX {
+                        self.by_path.clear();
+                    }
+                    Arc::clone(&self.by_path.entry(Arc::clone(path)).or_default())
+                });
+                self.judge_with(&rulings, raw, paths)
+            }
+        }
+    }
+
+    fn judge_with(
+        &self,
+        rulings: &Rulings,
+        raw: RawSql<'_>,
+        paths: Option<&Paths>,
+    ) -> Result<Arc<Judged>, Refusal> {
         let text = raw.for_record();
-        if let Some(known) = self.rulings.get(text) {
+        if let Some(known) = rulings.texts.get(text) {
             return Ok(Arc::clone(&known));
         }
         let pattern = if text.len() <= CACHED_TEXT_BYTES_MAX { Pattern::of(raw) } else { None };
         if let Some(pattern) = &pattern
-            && let Some(template) = self.templates.get(pattern.key())
+            && let Some(template) = rulings.templates.get(pattern.key())
             && let Some(judged) = template.apply(pattern, raw)
         {
             return Ok(Arc::new(judged));
@@ -84,32 +118,49 @@ impl Granted {
         let context = Context {
             entitlement: &self.entitlement,
             search_path: &self.search_path,
+            paths,
             database: &self.database,
         };
         let judged = Arc::new(judge(raw, &context)?);
-        if text.len() <= CACHED_TEXT_BYTES_MAX {
-            self.remember(raw, pattern.as_ref(), &judged);
+        // Where a message moves the path, or ends a transaction that did, later statements of it find what the whole state of
+        // the session makes of that.
+        let of_path = |(_, effect): &(usize, Effect)| match effect {
+            Effect::Path(Step::Set { .. }) => true,
+            Effect::Path(_) => paths.is_some(),
+            Effect::Prepare(..)
+            | Effect::Execute(_)
+            | Effect::Deallocate(_)
+            | Effect::Move(..)
+            | Effect::Show
+            | Effect::CopyIn
+            | Effect::DeallocateAll => false,
+        };
+        let by_itself = judged.statements < 2 || !judged.effects.iter().any(of_path);
+        if text.len() <= CACHED_TEXT_BYTES_MAX && by_itself {
+            rulings.remember(raw, pattern.as_ref(), &judged);
         }
         Ok(judged)
-    }
-
-    fn remember(&self, raw: RawSql<'_>, pattern: Option<&Pattern>, judged: &Arc<Judged>) {
-        let text = raw.for_record();
-        let grown = text.len() + judged.enforced.for_record().len();
-        if self.ruling_bytes.fetch_add(grown, Ordering::Relaxed) + grown > CACHE_BYTES_MAX {
-            self.rulings.clear();
-            self.templates.clear();
-            self.ruling_bytes.store(grown, Ordering::Relaxed);
-        }
-        match pattern.and_then(|pattern| Some((pattern, Template::of(pattern, raw, judged)?))) {
-            Some((pattern, template)) => drop(self.templates.insert(pattern.key().into(), template)),
-            None => drop(self.rulings.insert(text.into(), Arc::clone(judged))),
-        }
     }
 
     /// The schemas unqualified names are looked up in, as `SHOW search_path` should say.
     #[must_use]
     pub fn search_path(&self) -> String {
         self.search_path.join(", ")
+    }
+}
+
+impl Rulings {
+    fn remember(&self, raw: RawSql<'_>, pattern: Option<&Pattern>, judged: &Arc<Judged>) {
+        let text = raw.for_record();
+        let grown = text.len() + judged.enforced.for_record().len();
+        if self.bytes.fetch_add(grown, Ordering::Relaxed) + grown > CACHE_BYTES_MAX {
+            self.texts.clear();
+            self.templates.clear();
+            self.bytes.store(grown, Ordering::Relaxed);
+        }
+        match pattern.and_then(|pattern| Some((pattern, Template::of(pattern, raw, judged)?))) {
+            Some((pattern, template)) => drop(self.templates.insert(pattern.key().into(), template)),
+            None => drop(self.texts.insert(text.into(), Arc::clone(judged))),
+        }
     }
 }

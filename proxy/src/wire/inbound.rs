@@ -37,10 +37,36 @@ pub enum Inbound {
     Sync,
     /// `F`: refused always.
     FunctionCall,
-    /// `d`, `c`, `f` outside COPY: PostgreSQL ignores them.
+    /// `d` outside COPY: PostgreSQL ignores it.
     CopyOutside,
+    /// `c`.
+    CopyDone,
+    /// `f`, with its reason as it came.
+    CopyFail(BytesMut),
     /// `X`.
     Terminate,
+}
+
+impl Inbound {
+    /// Its type byte.
+    #[must_use]
+    pub fn kind(&self) -> u8 {
+        match self {
+            Self::Query(_) => b'Q',
+            Self::Parse { .. } => b'P',
+            Self::Bind { .. } => b'B',
+            Self::Describe(..) => b'D',
+            Self::Execute { .. } => b'E',
+            Self::Close(..) => b'C',
+            Self::Flush => b'H',
+            Self::Sync => b'S',
+            Self::FunctionCall => b'F',
+            Self::CopyOutside => b'd',
+            Self::CopyDone => b'c',
+            Self::CopyFail(_) => b'f',
+            Self::Terminate => b'X',
+        }
+    }
 }
 
 /// What is wrong with a message.
@@ -126,7 +152,9 @@ pub fn decode(frame: Frame) -> Result<Inbound, Malformed> {
         b'S' => empty(Inbound::Sync, &body, "Sync"),
         b'X' => empty(Inbound::Terminate, &body, "Terminate"),
         b'F' => Ok(Inbound::FunctionCall),
-        b'd' | b'c' | b'f' => Ok(Inbound::CopyOutside),
+        b'd' => Ok(Inbound::CopyOutside),
+        b'c' => empty(Inbound::CopyDone, &body, "CopyDone"),
+        b'f' => Ok(Inbound::CopyFail(body)),
         other => Err(Malformed::Fatal(Refusal::new(
             Code::Protocol,
             format!("invalid frontend message type {other}"),

@@ -1,9 +1,11 @@
 //! The only writer towards the warehouse. It takes a closed enum: released text, a released execution, protocol
-//! control, and the constant that stands for a refused statement. Unenforced text has no way in.
+//! control, data of a released COPY, and the constant that stands for a refused statement. Unenforced text has no way in.
 
 use bytes::{BufMut, BytesMut};
 use lanyard_engine::refusal::Code;
 use lanyard_engine::released::{Parseable, Released};
+
+use crate::net::pump::pass;
 
 use super::backend::{cstring, message};
 use super::inbound::Object;
@@ -23,6 +25,12 @@ pub enum Outgoing<'a> {
     Execute { portal: &'a str, rows_max: [u8; 4], released: Released },
     /// A Close.
     Close(Object, &'a str),
+    /// CopyData for a COPY that was released: whole messages or the next part of one, as they came.
+    CopyData(BytesMut),
+    /// A CopyDone.
+    CopyDone,
+    /// A CopyFail; the reason as it came.
+    CopyFail(&'a [u8]),
     /// A Flush.
     Flush,
     /// A Sync.
@@ -61,6 +69,9 @@ pub fn write(out: &mut BytesMut, outgoing: Outgoing<'_>) {
                 out.extend_from_slice(&rows_max);
             });
         }
+        Outgoing::CopyData(bytes) => pass(out, bytes),
+        Outgoing::CopyDone => message(out, b'c', |_| ()),
+        Outgoing::CopyFail(reason) => message(out, b'f', |out| out.extend_from_slice(reason)),
         Outgoing::Flush => message(out, b'H', |_| ()),
         Outgoing::Sync => message(out, b'S', |_| ()),
         Outgoing::Terminate => message(out, b'X', |_| ()),

@@ -11,6 +11,7 @@ use lanyard_engine::entitlement::Fingerprint;
 use lanyard_engine::names;
 
 use super::bundles::bundle_name;
+use super::copies;
 use super::error::WarehouseError;
 use super::views::ADVISORY_LOCK;
 
@@ -48,10 +49,14 @@ pub(super) async fn collect(
         client,
         "SELECT v.relname::text FROM pg_class v
          WHERE v.relnamespace = 'lanyard_secured'::regnamespace AND v.relkind = 'v'
-           AND v.relowner = 'lanyard_owner'::regrole
+           AND v.relowner = 'lanyard_owner'::regrole AND v.relname !~ '_copy$'
            AND NOT EXISTS (SELECT FROM lanyard.bundle_relation r WHERE r.view = v.oid) ORDER BY 1",
     )
     .await?;
+    for copy in list(client, copies::UNUSED).await? {
+        let tx = begin(client).await?;
+        skip_busy(drop_view(tx, &copy).await)?;
+    }
     for view in views {
         let tx = begin(client).await?;
         if skip_busy(drop_view(tx, &view).await)? {
@@ -107,9 +112,14 @@ async fn drop_bundle(tx: Transaction<'_>, bundle: &str) -> Result<(), WarehouseE
 
 async fn drop_view(tx: Transaction<'_>, view: &str) -> Result<(), WarehouseError> {
     let failed = |e| WarehouseError::from_client(e, DOING);
-    let view = postgres_protocol::escape::escape_identifier(view);
-    let sql = format!("DROP VIEW {}.{view}", names::SECURED_SCHEMA);
-    tx.execute_typed(&sql, &[]).await.map_err(failed)?;
+    let view = view.replace('"', "\"\"");
+    let schema = names::SECURED_SCHEMA;
+    // Functions of the view's name belong to it where COPY fills it.
+    let sql = format!(
+        "DROP VIEW {schema}.\"{view}\";
+         DROP FUNCTION IF EXISTS {schema}.\"{view}\"(), {schema}.\"{view}_default\"(int2, anyelement)"
+    );
+    tx.batch_execute(&sql).await.map_err(failed)?;
     tx.commit().await.map_err(failed)
 }
 

@@ -7,6 +7,7 @@ mod bootstrap;
 mod bundles;
 mod catalog;
 mod client;
+mod copies;
 mod doctor;
 mod endpoint;
 mod error;

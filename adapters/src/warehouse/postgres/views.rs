@@ -13,6 +13,7 @@ use lanyard_engine::entitlement::{Access, Entitlement, Operation};
 use lanyard_engine::names;
 
 use super::bundles::{Rights, UpsertHole, announce, announced_alike, bundle_name, grant};
+use super::copies;
 use super::error::{WarehouseError, short};
 
 const DOING: &str = "preparing an entitlement";
@@ -74,6 +75,7 @@ pub(super) async fn prepare(
         grant(&tx, &bundle, &accesses, &states, hole).await?;
         announce(&tx, &bundle, &accesses, &states).await?;
     }
+    copies::prepare(&tx, &bundle, &accesses).await?;
     tx.commit().await.map_err(failed)?;
     Ok(Prepared { bundle, views })
 }

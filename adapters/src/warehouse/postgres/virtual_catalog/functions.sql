@@ -482,7 +482,8 @@ BEGIN
     END IF;
     RETURN CASE pg_catalog.lower($1)
         WHEN 'application_name' THEN ''
-        WHEN 'search_path' THEN pg_catalog.regexp_replace(pg_catalog.current_setting($1), '\s*,?\s*pg_temp\s*$', '')
+        WHEN 'search_path' THEN pg_catalog.replace(
+            pg_catalog.regexp_replace(pg_catalog.current_setting($1), '(, )?pg_temp$', ''), 'lanyard_outside_', '')
         ELSE pg_catalog.current_setting($1, $2) END;
 END $$;
 CREATE FUNCTION lanyard_catalog.current_setting(setting_name text) RETURNS text LANGUAGE sql STABLE STRICT

@@ -1,0 +1,75 @@
+//! The session's search path: what the warehouse has confirmed of it, and what it will be when all that is under way has
+//! run.
+//!
+//! A session that never sets it pays for two comparisons. Called by `inbound` when a statement is judged, and by `named` and
+//! `outbound` when one is over.
+
+use std::sync::Arc;
+
+use lanyard_engine::refusal::{Code, Refusal};
+use lanyard_engine::sql::paths::{Paths, Schemas, Step};
+use lanyard_engine::sql::{Effect, Judged};
+
+use super::exchange::{Exchange, Pending, Run, Statement};
+
+fn sets_path(judged: &Judged) -> bool {
+    judged.effects.iter().any(|(_, effect)| matches!(effect, Effect::Path(Step::Set { .. })))
+}
+
+impl Exchange {
+    /// The path that the next message finds if all before it succeeds; `None` where nobody touched it.
+    pub(super) fn paths_ahead(&self) -> Option<Paths> {
+        if self.paths.is_plain() && self.path_changes == 0 {
+            return None;
+        }
+        let mut paths = self.paths.clone();
+        for pending in &self.pending {
+            match pending {
+                Pending::Query(run) | Pending::Execute(run) => {
+                    for (_, effect) in &run.judged.effects {
+                        if let Effect::Path(step) = effect {
+                            paths.apply(step);
+                        }
+                    }
+                    if matches!(pending, Pending::Query(_)) {
+                        paths.settle();
+                    }
+                }
+                Pending::Sync => paths.settle(),
+                Pending::Refused { .. } => paths.fail(),
+                Pending::Parse { .. } | Pending::Bind { .. } | Pending::Describe | Pending::Close => {}
+            }
+        }
+        (!paths.is_plain()).then_some(paths)
+    }
+
+    /// The schemas of that path; `None` for the default.
+    pub(super) fn path_ahead(&self) -> Schemas {
+        self.paths_ahead().and_then(|paths| paths.current().clone())
+    }
+
+    /// Does a prepared statement still name what it named? PostgreSQL plans it again under another path; ours is fixed to the
+    /// relations that were judged.
+    pub(super) fn names_the_same(&self, statement: &Arc<Statement>) -> Result<(), Refusal> {
+        if self.path_ahead() == statement.path {
+            return Ok(());
+        }
+        let (judged, _) = self.judge(&statement.text);
+        if judged?.splices_like(&statement.judged) {
+            Ok(())
+        } else {
+            Err(Refusal::new(Code::Unsupported, "cached plan must not change result type")
+                .hint("the search path changed what the statement names; prepare it again"))
+        }
+    }
+
+    /// A statement is on its way.
+    pub(super) fn path_begun(&mut self, run: &Run) {
+        self.path_changes += usize::from(sets_path(&run.judged));
+    }
+
+    /// It is over.
+    pub(super) fn path_over(&mut self, run: &Run) {
+        self.path_changes -= usize::from(sets_path(&run.judged));
+    }
+}
