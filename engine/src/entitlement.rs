@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::RelationName;
+use crate::record::ObjectUse;
 
 /// SHA-256 (FIPS 180-4) over the canonical form of an entitlement, cut to 128 bits, printed as 32 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -134,7 +135,36 @@ pub struct Access {
     pub view: SecuredView,
 }
 
+impl Operation {
+    /// The word in policies and records.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
+}
+
 impl Access {
+    /// How a use of it stands in a record.
+    #[must_use]
+    pub fn used(&self, operation: Operation) -> ObjectUse {
+        let filters = match &self.rows {
+            RowRule::All => Vec::new(),
+            RowRule::Filtered { policies, .. } => policies.clone(),
+        };
+        let masks = self
+            .columns
+            .iter()
+            .filter_map(|(column, rule)| match rule {
+                ColumnRule::Masked { mask, policy } => Some(format!("{column}: {mask} ({policy})")),
+                ColumnRule::Clear | ColumnRule::Denied { .. } => None,
+            })
+            .collect();
+        ObjectUse { relation: self.relation.to_string(), operation: operation.word(), filters, masks }
+    }
+
     /// May COPY FROM fill it? Where no row is hidden and no column masked: then what is written is what any reader sees.
     #[must_use]
     pub fn takes_copies(&self) -> bool {

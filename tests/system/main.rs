@@ -13,6 +13,7 @@ mod matrix;
 mod pipeline;
 mod promises;
 mod purposes;
+mod question;
 mod relations;
 mod scenario;
 mod starting;

@@ -13,7 +13,7 @@ use super::judge::{Ruling, Session};
 use super::model::{Question, Rule};
 use crate::approval::Grantee;
 use crate::catalog::RelationName;
-use crate::entitlement::{ColumnRule, Entitlement, Operation};
+use crate::entitlement::{ColumnRule, Entitlement};
 use crate::identity::{AgentId, Principal, PurposeName, UserId};
 use crate::limits;
 use crate::snapshot::Snapshot;
@@ -219,10 +219,10 @@ impl Side {
     fn against(&self, new: &Self, tell: &mut impl FnMut(Option<&str>, String, bool)) {
         let (was, is) = (&self.ruling.access, &new.ruling.access);
         for operation in is.operations.difference(&was.operations) {
-            tell(None, format!("gains {}", word(*operation)), true);
+            tell(None, format!("gains {}", operation.word()), true);
         }
         for operation in was.operations.difference(&is.operations) {
-            tell(None, format!("loses {}", word(*operation)), false);
+            tell(None, format!("loses {}", operation.word()), false);
         }
         self.rows(new, tell);
         let columns: BTreeSet<&String> = was.columns.keys().chain(is.columns.keys()).collect();
@@ -315,13 +315,6 @@ fn step(word: &str) -> usize {
         &["custom"],
     ];
     STEPS.iter().position(|words| words.contains(&word)).unwrap_or(STEPS.len())
-}
-
-fn word(operation: Operation) -> &'static str {
-    match operation {
-        Operation::Read => "read",
-        Operation::Write => "write",
-    }
 }
 
 /// What is let through beyond tables.

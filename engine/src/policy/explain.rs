@@ -15,7 +15,7 @@ use super::rows::in_scope;
 use super::shape::masking;
 use super::why_not::WhyNot;
 use crate::catalog::{Relation, RelationName};
-use crate::entitlement::{ColumnRule, Operation, RowRule};
+use crate::entitlement::{ColumnRule, RowRule};
 use crate::identity::Principal;
 use crate::snapshot::Snapshot;
 
@@ -134,7 +134,7 @@ impl Explanation {
     fn allowed<'a>(&mut self, session: &Session<'a>, relation: &'a Relation, ruling: Ruling) {
         let access = ruling.access;
         self.verdict = "allowed";
-        self.operations = access.operations.iter().map(operation).collect();
+        self.operations = access.operations.iter().map(|operation| operation.word()).collect();
         self.granted_by = access.granted_by;
         self.judged_as = Some(if ruling.as_agent { "agent" } else { "user" });
         if ruling.write_withheld {
@@ -177,13 +177,6 @@ impl Explanation {
     }
 }
 
-fn operation(operation: &Operation) -> &'static str {
-    match operation {
-        Operation::Read => "read",
-        Operation::Write => "write",
-    }
-}
-
 /// What shadow policies say to the subject of a session, without being enforced.
 fn shadows<'a>(session: &Session<'a>, relation: &'a Relation) -> Vec<String> {
     let Some(subject) = session.user.or(session.agent) else {
@@ -204,7 +197,7 @@ fn shadows<'a>(session: &Session<'a>, relation: &'a Relation) -> Vec<String> {
 fn would(policy: &Policy, person: &Person<'_>, relation: &Relation) -> Option<String> {
     match &policy.rule {
         Rule::Grant(grant) => (is_table(&grant.on, relation) && person.is(&grant.to)).then(|| {
-            let words: Vec<&str> = grant.operations.iter().map(operation).collect();
+            let words: Vec<&str> = grant.operations.iter().map(|operation| operation.word()).collect();
             format!("allow {}", words.join(", "))
         }),
         Rule::Guardrail(guardrail) => {

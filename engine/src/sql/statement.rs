@@ -4,9 +4,8 @@
 
 use pg_raw_parse::{Node, nodes};
 
-use crate::entitlement::{Access, ColumnRule, Operation, RowRule};
+use crate::entitlement::{Access, Operation};
 use crate::limits;
-use crate::record::ObjectUse;
 use crate::refusal::{Code, Refusal};
 
 use super::coercion::Coercions;
@@ -155,7 +154,7 @@ impl<'t, 'c> Walk<'t, 'c> {
     /// Puts a use of a relation on record.
     pub(super) fn note_use(&mut self, access: &Access, operation: Operation) {
         self.plan.shaped |= access.is_shaped();
-        let used = object_use(access, operation);
+        let used = access.used(operation);
         if !self.plan.objects.contains(&used) {
             self.plan.objects.push(used);
         }
@@ -183,7 +182,7 @@ impl<'t, 'c> Walk<'t, 'c> {
             }
             Target::Governed(access) => {
                 if !access.operations.contains(&operation) {
-                    let word = word(operation);
+                    let word = operation.word();
                     return Err(Refusal::new(
                         Code::Policy,
                         format!("{word} on \"{}\" is not granted", access.relation),
@@ -536,29 +535,6 @@ fn unexplained() -> Refusal {
         "EXPLAIN is not allowed where policy filters rows or masks columns, nor on system catalogs",
     )
     .hint("plans and estimates would tell of what is hidden; on relations you see whole, EXPLAIN works")
-}
-
-fn word(operation: Operation) -> &'static str {
-    match operation {
-        Operation::Read => "read",
-        Operation::Write => "write",
-    }
-}
-
-fn object_use(access: &Access, operation: Operation) -> ObjectUse {
-    let filters = match &access.rows {
-        RowRule::All => Vec::new(),
-        RowRule::Filtered { policies, .. } => policies.clone(),
-    };
-    let masks = access
-        .columns
-        .iter()
-        .filter_map(|(column, rule)| match rule {
-            ColumnRule::Masked { mask, policy } => Some(format!("{column}: {mask} ({policy})")),
-            ColumnRule::Clear | ColumnRule::Denied { .. } => None,
-        })
-        .collect();
-    ObjectUse { relation: access.relation.to_string(), operation: word(operation), filters, masks }
 }
 
 pub(super) fn parts(relation: &nodes::RangeVar) -> usize {

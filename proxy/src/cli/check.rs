@@ -3,11 +3,11 @@
 use std::io::Write;
 
 use clap::Args;
-use lanyard_adapters::store;
-use lanyard_engine::policy::{self, Diagnostic, Severity};
+use lanyard_adapters::store::{self, Governance};
+use lanyard_engine::policy::{self, Diagnostic, PolicySet, Severity};
 use serde_json::json;
 
-use super::governed::{has_aes, policies, snapshot};
+use super::governed::{has_aes, policies, snapshot, without_warehouse};
 use super::{CliError, ConfigFlag, ExitCode, JsonFlag, Style, database, print};
 
 /// Arguments of `lanyard check`.
@@ -41,14 +41,7 @@ pub(super) fn run(args: &CheckArgs, out: &mut dyn Write) -> Result<ExitCode, Cli
         Err(findings) => return report(args, None, &findings, out),
     };
     if args.offline {
-        match args.json.style() {
-            // No finding, no line.
-            Style::Json => {}
-            Style::People => {
-                writeln!(out, "{} policies read; the warehouse was not looked at", compiled.iter().count())?;
-            }
-        }
-        return Ok(ExitCode::Done);
+        return offline(args, &governance, compiled, out);
     }
     let entries = match &args.database {
         Some(name) => vec![database(&config, Some(name))?],
@@ -65,6 +58,30 @@ pub(super) fn run(args: &CheckArgs, out: &mut dyn Write) -> Result<ExitCode, Cli
         match report(args, Some(&entry.name), &findings, out)? {
             ExitCode::Done => {}
             ExitCode::Findings => code = ExitCode::Findings,
+        }
+    }
+    Ok(code)
+}
+
+/// What can be told without the warehouse: errors in the text, and names that governance does not know. That no table
+/// matches is no news here.
+fn offline(
+    args: &CheckArgs,
+    governance: &Governance,
+    compiled: PolicySet,
+    out: &mut dyn Write,
+) -> Result<ExitCode, CliError> {
+    let count = compiled.iter().count();
+    let snapshot = without_warehouse(governance, compiled);
+    let errors: Vec<Diagnostic> =
+        policy::check(&snapshot).into_iter().filter(|finding| finding.severity == Severity::Error).collect();
+    let code = report(args, None, &errors, out)?;
+    match args.json.style() {
+        // No finding, no line.
+        Style::Json => {}
+        Style::People => {
+            let policies = if count == 1 { "policy" } else { "policies" };
+            writeln!(out, "{count} {policies} read; the warehouse was not looked at")?;
         }
     }
     Ok(code)

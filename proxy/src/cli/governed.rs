@@ -28,15 +28,24 @@ pub(super) fn snapshot(
     policies: PolicySet,
 ) -> Result<Snapshot, CliError> {
     let mut catalog = catalog(config, entry)?;
-    crate::vend::govern(&mut catalog, &entry.name, governance);
-    Ok(Snapshot::new(Parts {
+    vend::govern(&mut catalog, &entry.name, governance);
+    Ok(with_catalog(governance, policies, catalog))
+}
+
+/// The same over an empty catalog.
+pub(super) fn without_warehouse(governance: &Governance, policies: PolicySet) -> Snapshot {
+    with_catalog(governance, policies, Catalog::default())
+}
+
+fn with_catalog(governance: &Governance, policies: PolicySet, catalog: Catalog) -> Snapshot {
+    Snapshot::new(Parts {
         version: 1,
         identities: governance.identities.clone(),
         tags: governance.tags.clone(),
         policies,
         catalog,
         approvals: Approvals { now: vend::now(), all: governance.approvals.clone() },
-    }))
+    })
 }
 
 fn catalog(config: &Config, entry: &Database) -> Result<Catalog, CliError> {

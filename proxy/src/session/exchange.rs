@@ -13,6 +13,7 @@ use lanyard_engine::record::{
 };
 use lanyard_engine::refusal::{Code, Refusal};
 use lanyard_engine::released::{Enforced, Ledger as _, LedgerFull, RawSql, Released};
+use lanyard_engine::sql;
 use lanyard_engine::sql::Judged;
 use lanyard_engine::sql::paths::{Paths, Schemas};
 
@@ -21,6 +22,7 @@ use crate::vend::Granted;
 use crate::wire::inbound::Inbound;
 
 use super::copy::CopyIn;
+use super::question::Explainer;
 
 /// A prepared statement.
 #[derive(Debug)]
@@ -102,6 +104,7 @@ pub(super) const IDLE: u8 = b'I';
 pub(super) struct Exchange {
     pub(super) granted: Arc<Granted>,
     pub(super) facts: SessionPart,
+    pub(super) explainer: Explainer,
     pub(super) stamp: String,
     pub(super) shard: Shard,
     pub(super) metrics: Arc<Metrics>,
@@ -146,9 +149,11 @@ pub enum RecordText {
 }
 
 impl Exchange {
+    #[expect(clippy::too_many_arguments, reason = "made in one place, named fields")]
     pub(super) fn new(
         granted: Arc<Granted>,
         facts: SessionPart,
+        explainer: Explainer,
         stamp: String,
         shard: Shard,
         metrics: Arc<Metrics>,
@@ -158,6 +163,7 @@ impl Exchange {
         Self {
             granted,
             facts,
+            explainer,
             stamp,
             shard,
             metrics,
@@ -202,7 +208,11 @@ impl Exchange {
     /// Judges, or remembers that it did for this very text.
     pub(super) fn judge(&self, text: &str) -> (Result<Arc<Judged>, Refusal>, u64) {
         let start = Instant::now();
-        let judged = self.granted.judge(RawSql::new(text), self.paths_ahead().as_ref());
+        let raw = RawSql::new(text);
+        let judged = match sql::policy_question(raw) {
+            Some(asked) => Ok(Arc::new(self.answer(asked))),
+            None => self.granted.judge(raw, self.paths_ahead().as_ref()),
+        };
         (judged, micros(start))
     }
 

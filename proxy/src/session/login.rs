@@ -30,6 +30,7 @@ use crate::wire::frame;
 use crate::wire::startup::Startup;
 
 use super::exchange::{Exchange, now_us};
+use super::question::Explainer;
 use super::scram;
 use super::wish::{Prover, Wish, read_wish};
 
@@ -121,6 +122,7 @@ async fn try_login(
     let exchange = Exchange::new(
         opened.granted,
         SessionPart::new(&shared.node, &facts),
+        Explainer { governor: Arc::clone(&governor), principal: wish.principal.clone() },
         stamp,
         shard,
         Arc::clone(&shared.metrics),

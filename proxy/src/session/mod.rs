@@ -14,6 +14,7 @@ mod messages;
 mod named;
 mod outbound;
 mod path;
+mod question;
 mod scram;
 pub mod serve;
 mod wish;

@@ -26,6 +26,16 @@ fn natural_mistakes_are_answered_with_the_right_form() {
             39,
             "a fixed value is written constant('REDACTED')",
         ),
+        (
+            "policy p mask columns tagged PII with REDACTED",
+            39,
+            "a fixed value is written constant('REDACTED')",
+        ),
+        (
+            "policy p allow read on tables tagged A policy q allow read on tables tagged B to users",
+            40,
+            "the policy above is not finished: say to whom, as in: to users in group hr",
+        ),
         ("policy p mask columns tagged PII with constant(\"x\")", 48, "as in constant('x')"),
         (
             "policy p allow read on tables tagged 'Sales' to users",

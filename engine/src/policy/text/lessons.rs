@@ -33,6 +33,8 @@ pub(super) fn hint(expected: &[&str], found: &Kind) -> Option<String> {
         "'read' is SELECT; 'write' is INSERT, UPDATE and DELETE".to_owned()
     } else if expected == MASKS && matches!(found, Kind::Text(_) | Kind::Number(_)) {
         "a fixed value is written constant('REDACTED')".to_owned()
+    } else if expected == MASKS && spelt.len() > 1 && spelt == spelt.to_ascii_uppercase() && !is(&MASKS) {
+        format!("a fixed value is written constant('{spelt}')")
     } else if expected == MASKS {
         return None;
     } else if wants("users") && is(&["all", "everybody", "anyone", "anybody", "public"]) {
@@ -67,6 +69,9 @@ fn in_sentence(expected: &[&str], found: &Kind, word: &str) -> Option<String> {
         ["than" | "by"] => "as in: newer than 90 days by created_at",
         ["%"] => "as in: only 10 % by customer_id",
         ["matches"] => "as in: whose Region matches region",
+        ["to"] if is(&["policy", "guardrail", "purpose"]) => {
+            "the policy above is not finished: say to whom, as in: to users in group hr"
+        }
         ["to"] if is(&["for"]) => "write: to users …",
         ["on"] if is(&["for", "of", "to"]) => "write: on tables …",
         ["require"] => {

@@ -142,9 +142,13 @@ impl<'t> Parser<'t> {
             Kind::Word(word) => did_you_mean(word, words.iter().copied()),
             _ => None,
         };
-        // A lesson knows what was meant where a near word would only be alike: `is` is no `in`.
+        // A lesson knows what was meant where a near word would only be alike: `is` is no `in`, `REDACTED` no `redact`.
         let lesson = || lessons::hint(words, self.kind());
-        let hint = if words.contains(&"=") { lesson().or(near) } else { near.or_else(lesson) };
+        let hint = if words.contains(&"=") || words == super::masks::MASKS {
+            lesson().or(near)
+        } else {
+            near.or_else(lesson)
+        };
         let problem = match hint {
             Some(hint) => problem.hint(hint),
             None => problem,
@@ -292,7 +296,7 @@ impl<'t> Parser<'t> {
     /// What could have followed where a policy neither goes on nor ends.
     fn after_rule<T>(&self, rule: &Rule) -> Parsed<T> {
         if ["in", "with", "has", "named", "under", "not"].iter().any(|w| self.sees(w)) {
-            return self.wanted("'and' before another test", "tests are joined by 'and' or 'or'");
+            return self.wanted("'and' before another test", "write 'and' when both must hold");
         }
         match rule {
             Rule::Grant(_) | Rule::Permit(_) | Rule::Reveal(_) | Rule::Purpose(_) => {

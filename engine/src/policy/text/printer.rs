@@ -4,7 +4,7 @@
 
 use super::words::{identifier, name, path, string};
 use crate::catalog::RelationName;
-use crate::entitlement::{Leftovers, Operation};
+use crate::entitlement::Leftovers;
 use crate::identity::PurposeName;
 use crate::policy::model::{
     ColumnMatch, ColumnName, Columns, Condition, EventColumn, Hop, Mask, Masking, Match, Missing,
@@ -44,11 +44,7 @@ pub(crate) fn policy(policy: &Policy) -> String {
 fn lines(rule: &Rule) -> Vec<String> {
     match rule {
         Rule::Grant(grant) => {
-            let word = |o: &Operation| match o {
-                Operation::Read => "read",
-                Operation::Write => "write",
-            };
-            let operations: Vec<&str> = grant.operations.iter().map(word).collect();
+            let operations: Vec<&str> = grant.operations.iter().map(|operation| operation.word()).collect();
             vec![
                 format!("allow {} on {}", operations.join(", "), tables(&grant.on)),
                 format!("to {}", who(&grant.to)),
