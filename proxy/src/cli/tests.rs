@@ -290,7 +290,11 @@ fn policies_are_checked_without_a_warehouse() -> TestResult {
         &policy,
         "policy readers\n  allow read on tables tagged Sales\n  to users in group marketing\n",
     )?;
-    assert!(folder.done(&["check", "--offline"])?.contains("1 policies read"));
+    let (code, text) = folder.run(&["check", "--offline"]);
+    assert_eq!(code?, ExitCode::Findings);
+    assert!(text.contains("a.policy:2:31: error: the tag 'Sales' is not defined"), "{text}");
+    std::fs::write(folder.0.join("governance/tags.json"), r#"{ "definitions": ["Sales"] }"#)?;
+    assert!(folder.done(&["check", "--offline"])?.contains("1 policy read"));
     std::fs::write(&policy, "policy readers\n  alow read on tables tagged Sales\n")?;
     let (code, text) = folder.run(&["check", "--offline"]);
     assert_eq!(code?, ExitCode::Findings);
