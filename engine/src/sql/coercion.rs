@@ -33,12 +33,18 @@ const FUNCTIONS: &str = "\
     pg_partition_ancestors pg_partition_root pg_partition_tree pg_filenode_relation \
     pg_get_replica_identity_index";
 /// Functions that give these arguments one type.
-const UNIFYING: [(&str, &[usize]); 15] = [
+const UNIFYING: [(&str, &[usize]); 22] = [
     ("lag", &[0, 2]),
     ("lead", &[0, 2]),
     ("array_append", &[0, 1]),
     ("array_cat", &[0, 1]),
+    ("array_eq", &[0, 1]),
+    ("array_ge", &[0, 1]),
+    ("array_gt", &[0, 1]),
     ("array_larger", &[0, 1]),
+    ("array_le", &[0, 1]),
+    ("array_lt", &[0, 1]),
+    ("array_ne", &[0, 1]),
     ("array_position", &[0, 1]),
     ("array_positions", &[0, 1]),
     ("array_prepend", &[0, 1]),
@@ -48,6 +54,7 @@ const UNIFYING: [(&str, &[usize]); 15] = [
     ("arraycontained", &[0, 1]),
     ("arraycontains", &[0, 1]),
     ("arrayoverlap", &[0, 1]),
+    ("btarraycmp", &[0, 1]),
     ("width_bucket", &[0, 1]),
 ];
 
@@ -65,6 +72,14 @@ pub(super) struct Coercions<'t> {
     /// SELECTs that are arms of a set operation.
     arms: Vec<&'t nodes::SelectStmt>,
     values: Vec<&'t nodes::SelectStmt>,
+    /// Every VALUES list; its columns are called `column1` and so on.
+    lists_of_values: Vec<&'t nodes::SelectStmt>,
+    /// Columns that a join merges into one.
+    merged: Vec<&'t str>,
+    /// Does a join merge columns without naming them?
+    natural: bool,
+    /// Operands of `||`.
+    appended: Vec<[Node<'t>; 2]>,
     /// Operands of an operator; where arrays are built, they get one type.
     operands: Vec<[Node<'t>; 2]>,
     /// New names of columns, of the functions or the query they are of.
@@ -117,14 +132,20 @@ impl<'t> Coercions<'t> {
 
     /// A function in FROM gives its column the alias's name.
     pub(super) fn function(&mut self, function: &'t nodes::RangeFunction) {
-        let Some(alias) = function.alias() else { return };
-        let names =
-            alias.aliasname().into_iter().chain(alias.colnames().iter().filter_map(Node::as_str)).collect();
         let calls = function.functions().iter().filter_map(|entry| match entry {
             Node::NodeList(pair) => pair.iter().next(),
             other => Some(other),
         });
-        self.functions.push((names, calls.collect()));
+        let calls: Vec<Node<'t>> = calls.collect();
+        let names = match function.alias() {
+            Some(alias) => {
+                let columns = alias.colnames().iter().filter_map(Node::as_str);
+                alias.aliasname().into_iter().chain(columns).collect()
+            }
+            // Without one, the column is called as the function is.
+            None => calls.iter().filter_map(|call| own_name(*call)).collect(),
+        };
+        self.functions.push((names, calls));
     }
 
     /// Other names for a query's columns, in their order.
@@ -143,6 +164,21 @@ impl<'t> Coercions<'t> {
         if select.values_lists().len() > 1 {
             self.values.push(select);
         }
+        if !select.values_lists().is_empty() {
+            self.lists_of_values.push(select);
+        }
+    }
+
+    /// A join may merge columns of both sides into one.
+    pub(super) fn join(&mut self, join: &'t nodes::JoinExpr) {
+        self.natural |= join.is_natural;
+        self.merged.extend(join.using_clause().iter().filter_map(nodes::String::sval));
+    }
+
+    /// `ARRAY(SELECT …)` builds an array.
+    pub(super) fn link(&mut self, link: &'t nodes::SubLink) {
+        const ARRAY: u32 = 6;
+        self.arrays |= link.sub_link_type == ARRAY;
     }
 
     pub(super) fn call(&mut self, call: &'t nodes::FuncCall) {
@@ -174,6 +210,9 @@ impl<'t> Coercions<'t> {
         } else {
             self.operands.push(sides);
         }
+        if expression.name().iter().next_back().and_then(Node::as_str) == Some("||") {
+            self.appended.push(sides);
+        }
     }
 
     /// Judges what was collected.
@@ -203,7 +242,13 @@ impl<'t> Coercions<'t> {
                 return Err(refused());
             }
         }
+        if self.natural || self.merged.iter().any(|name| self.names.contains(*name)) {
+            return Err(refused());
+        }
         if self.arrays {
+            for sides in &self.appended {
+                self.beside(sides.iter().copied())?;
+            }
             for sides in &self.operands {
                 if sides.iter().any(|side| self.may_name(*side, 0)) && sides.iter().any(|side| is_bare(*side))
                 {
@@ -230,6 +275,16 @@ impl<'t> Coercions<'t> {
                     found.extend(names);
                 }
             }
+            let mut numbered = Vec::new();
+            for select in &self.lists_of_values {
+                let wide = select.values_lists().iter().map(|row| match row {
+                    Node::NodeList(row) => row.len(),
+                    _ => 0,
+                });
+                let columns = 0..wide.max().unwrap_or(0);
+                let may = columns.filter(|at| self.column_may_name(select, *at, 0));
+                numbered.extend(may.map(|at| format!("column{}", at + 1)));
+            }
             for (names, query) in &self.queries {
                 let named = names.iter().enumerate();
                 found.extend(
@@ -237,6 +292,7 @@ impl<'t> Coercions<'t> {
                 );
             }
             self.names.extend(found.into_iter().map(str::to_owned));
+            self.names.extend(numbered);
             if self.names.len() == before {
                 return;
             }
@@ -279,11 +335,12 @@ impl<'t> Coercions<'t> {
             }
         }
         if starred {
-            // Whole rows beside each other are fine; a star beside a list of expressions is not, when a name is in sight.
-            let all = || columns.iter().flatten().copied();
-            let plain = all().any(|node| !is_star(node));
-            let lists = || selects.iter().any(|select| !select.values_lists().is_empty());
-            return if plain || lists() { self.beside_star(all()) } else { Ok(()) };
+            // What a star stands for is not looked up: beside another arm anything could be in it, when a name is in sight.
+            return if selects.len() > 1 {
+                Err(refused())
+            } else {
+                self.beside_star(columns.iter().flatten().copied())
+            };
         }
         columns.iter().try_for_each(|column| self.beside(column.iter().copied()))
     }
@@ -433,6 +490,7 @@ fn is_null(node: Node<'_>) -> bool {
 fn is_star(node: Node<'_>) -> bool {
     match node {
         Node::ColumnRef(column) => matches!(column.fields().iter().next_back(), Some(Node::A_Star(_))),
+        Node::A_Indirection(row) => matches!(row.indirection().iter().next_back(), Some(Node::A_Star(_))),
         _ => false,
     }
 }

@@ -623,6 +623,32 @@ fn types_that_print_names_go_through_the_virtual_catalog() {
 }
 
 #[test]
+fn whatever_gives_a_name_and_a_value_one_type_is_refused() {
+    for sql in [
+        "SELECT * FROM (SELECT to_regclass('orders')) a UNION ALL SELECT * FROM generate_series(16384,20000) g",
+        "SELECT c FROM (SELECT to_regclass('orders') AS c) a RIGHT JOIN (SELECT g AS c FROM generate_series(16384,20000) g) b USING (c)",
+        "SELECT c FROM (SELECT to_regclass('orders') AS c) a NATURAL RIGHT JOIN (SELECT g AS c FROM generate_series(16384,20000) g) b",
+        "SELECT unnest(ARRAY[to_regclass('orders')] || g) FROM generate_series(16384,20000) g",
+        "SELECT column1 FROM (VALUES (to_regclass('orders'))) v UNION ALL SELECT g FROM generate_series(16384,20000) g",
+        "SELECT to_regclass FROM to_regclass('orders') UNION ALL SELECT g FROM generate_series(16384,20000) g",
+        "SELECT (a).* FROM (SELECT to_regclass('orders') AS c) a UNION ALL SELECT g FROM generate_series(16384,20000) g",
+        "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n FROM t) CYCLE n SET m TO regclass 'orders' DEFAULT 16500 USING p SELECT m FROM t",
+        "SELECT 'A='||array_eq(ARRAY[to_regclass('orders')], '{public.hidden_thing}')::text",
+        "SELECT 'A='||(ARRAY(SELECT to_regclass('orders')) = '{public.hidden_thing}')::text",
+    ] {
+        assert!(run(sql).is_err(), "{sql}");
+    }
+    for sql in [
+        "SELECT to_regclass('orders')::text UNION ALL SELECT 'x'",
+        "SELECT a.id FROM customers a JOIN orders b USING (id)",
+        "SELECT * FROM customers UNION ALL SELECT * FROM orders",
+        "SELECT 'a' || id::text FROM orders",
+    ] {
+        assert!(run(sql).is_ok(), "{sql}");
+    }
+}
+
+#[test]
 fn fields_of_expressions_cannot_call_functions() {
     for sql in [
         "SELECT (3).leak",

@@ -3,10 +3,12 @@
 //! The question never reaches the warehouse: the statement in it is judged like any other, and what goes out is a SELECT of
 //! the answer's lines as constants. Called by the session before the judge.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use pg_raw_parse::Node;
 
+use crate::limits;
 use crate::record::{Disposition, Objects};
 use crate::refusal::{Code, Refusal};
 use crate::released::{Enforced, RawSql};
@@ -29,8 +31,12 @@ pub fn policy_question(raw: RawSql<'_>) -> Option<&str> {
     if !options.eq_ignore_ascii_case("policy") {
         return None;
     }
+    // The same caps as for any statement, before the parser sees it; what is over them goes on to the judge, who says so.
+    if text.len() > limits::STATEMENT_BYTES_MAX || scan::comments(text).is_err() {
+        return None;
+    }
     // The grammar's word, not ours: one EXPLAIN with this one option, and all that follows is its statement.
-    let tree = parse::parse(text).ok()?;
+    let tree = catch_unwind(AssertUnwindSafe(|| parse::parse(text))).ok()?.ok()?;
     let mut statements = tree.iter();
     let (Node::ExplainStmt(explain), None) = (statements.next()?.stmt(), statements.next()) else {
         return None;

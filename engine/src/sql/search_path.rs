@@ -267,7 +267,11 @@ pub(super) fn ahead(tree: &Tree, context: &Context<'_>, paths: &Paths) -> Result
         found.push(paths.current().clone());
         let step = match statement.stmt() {
             Node::TransactionStmt(statement) => transaction(statement),
-            Node::DiscardStmt(_) => Some(Step::Set { local: false, to: None }),
+            Node::DiscardStmt(discard) => {
+                // DISCARD PLANS, SEQUENCES and TEMP leave settings.
+                const DISCARD_ALL: u32 = 0;
+                (discard.target == DISCARD_ALL).then_some(Step::Set { local: false, to: None })
+            }
             other => match change(other)? {
                 Some(change) => Some(change.read(context)?.0),
                 None => None,

@@ -134,6 +134,8 @@ impl<'t, 'c> Walk<'t, 'c> {
             let sees = if clause.recursive { inner } else { before };
             self.push(cte.ctequery(), depth + 1, sees);
             if let Some(cycle) = cte.cycle_clause() {
+                let marks = [cycle.cycle_mark_value(), cycle.cycle_mark_default()];
+                self.coercions.place(marks.into_iter());
                 self.push(cycle.cycle_mark_value(), depth + 1, sees);
                 self.push(cycle.cycle_mark_default(), depth + 1, sees);
             }
@@ -335,6 +337,7 @@ impl<'t, 'c> Walk<'t, 'c> {
             }
             Node::SubLink(link) => {
                 self.operator(link.oper_name())?;
+                self.coercions.link(link);
                 push!(link.testexpr(), link.subselect());
             }
             Node::SortBy(sort) => {
@@ -380,6 +383,7 @@ impl<'t, 'c> Walk<'t, 'c> {
             }
             Node::JoinExpr(join) => {
                 self.coercions.renamed(join.alias());
+                self.coercions.join(join);
                 push!(join.larg(), join.rarg(), join.quals());
             }
             Node::GroupingSet(set) => push_all!(set.content()),

@@ -20,6 +20,8 @@ use super::judge::Judged;
 
 /// Longest literal, in digits: all of them fit PostgreSQL's 32-bit integer.
 const DIGITS_MAX: usize = 9;
+/// Most literals of a pattern: each costs memory in a template.
+const LITERALS_MAX: usize = 256;
 /// What stands for a literal in a pattern. No statement may contain it.
 const HOLE: char = '\0';
 
@@ -49,6 +51,9 @@ impl Pattern {
                 _ if is_word(byte) => {
                     let end = word_end(bytes, at);
                     if is_literal(bytes, at..end) {
+                        if pattern.literals.len() == LITERALS_MAX {
+                            return None;
+                        }
                         pattern.key.push_str(text.get(kept..at)?);
                         pattern.key.push(HOLE);
                         pattern.literals.push(at..end);

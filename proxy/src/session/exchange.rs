@@ -22,7 +22,6 @@ use crate::vend::Granted;
 use crate::wire::inbound::Inbound;
 
 use super::copy::CopyIn;
-use super::question::Explainer;
 
 /// A prepared statement.
 #[derive(Debug)]
@@ -104,7 +103,8 @@ pub(super) const IDLE: u8 = b'I';
 pub(super) struct Exchange {
     pub(super) granted: Arc<Granted>,
     pub(super) facts: SessionPart,
-    pub(super) explainer: Explainer,
+    /// Whom a grant would have to name.
+    pub(super) grantee: String,
     pub(super) stamp: String,
     pub(super) shard: Shard,
     pub(super) metrics: Arc<Metrics>,
@@ -153,7 +153,7 @@ impl Exchange {
     pub(super) fn new(
         granted: Arc<Granted>,
         facts: SessionPart,
-        explainer: Explainer,
+        grantee: String,
         stamp: String,
         shard: Shard,
         metrics: Arc<Metrics>,
@@ -163,7 +163,7 @@ impl Exchange {
         Self {
             granted,
             facts,
-            explainer,
+            grantee,
             stamp,
             shard,
             metrics,

@@ -30,7 +30,7 @@ use crate::wire::frame;
 use crate::wire::startup::Startup;
 
 use super::exchange::{Exchange, now_us};
-use super::question::Explainer;
+use super::question::grantee;
 use super::scram;
 use super::wish::{Prover, Wish, read_wish};
 
@@ -122,7 +122,7 @@ async fn try_login(
     let exchange = Exchange::new(
         opened.granted,
         SessionPart::new(&shared.node, &facts),
-        Explainer { governor: Arc::clone(&governor), principal: wish.principal.clone() },
+        grantee(&wish.principal),
         stamp,
         shard,
         Arc::clone(&shared.metrics),

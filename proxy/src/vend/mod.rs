@@ -83,8 +83,13 @@ impl Granted {
     /// # Errors
     /// The refusal; refusals are not remembered.
     pub fn judge(&self, raw: RawSql<'_>, paths: Option<&Paths>) -> Result<Arc<Judged>, Refusal> {
-        match paths.and_then(|paths| paths.current().as_ref()) {
-            None => self.judge_with(&self.rulings, raw, paths),
+        let path = match paths {
+            None => return self.judge_with(&self.rulings, raw, None),
+            Some(paths) => paths.current().as_ref(),
+        };
+        match path {
+            // Now as by default, but the end of a transaction may change that within a message: nothing is remembered.
+            None => self.judge_with(&Rulings::default(), raw, paths),
             Some(path) => {
                 let known = self.by_path.get(path).map(|known| Arc::clone(&known));
                 let rulings = known.unwrap_or_else(|| {
