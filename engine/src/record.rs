@@ -99,14 +99,17 @@ impl SessionPart {
     }
 }
 
-/// A value as JSON. Our own records have string keys only and no maps, so there is nothing to fail.
+/// A value as JSON. A record without it would be worse than no statement: what cannot be is a panic, which ends the session or
+/// refuses the statement.
 fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_default()
+    // INVARIANT: our records hold text and numbers under fixed names; JSON can say all of these.
+    serde_json::to_string(value).expect("text and numbers are JSON")
 }
 
 fn members(object: &impl Serialize) -> String {
     let text = json(object);
-    text.strip_prefix('{').and_then(|t| t.strip_suffix('}')).unwrap_or_default().to_owned()
+    // INVARIANT: a struct is written as an object.
+    text.strip_prefix('{').and_then(|t| t.strip_suffix('}')).expect("an object").to_owned()
 }
 
 /// A relation that a statement touches.
