@@ -63,6 +63,8 @@ pub struct Shared {
     pub login: Duration,
     /// Longest silence of a session.
     pub idle: Duration,
+    /// How long a silent session keeps its backend; none is for ever.
+    pub detach: Option<Duration>,
     /// Longest lease.
     pub lease: Duration,
     /// What of a statement goes on record.
@@ -192,6 +194,7 @@ impl Server {
             clients_max: config.listen.clients_max,
             login: config.session.login,
             idle: config.session.idle,
+            detach: config.session.detach,
             lease: config.session.lease,
             record_text: match config.audit.statement {
                 StatementText::Text => RecordText::Whole,

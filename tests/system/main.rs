@@ -3,6 +3,7 @@
 mod attacks;
 mod bypass;
 mod demo;
+mod detach;
 mod differential;
 mod drift;
 mod drivers;

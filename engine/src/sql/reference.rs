@@ -82,6 +82,7 @@ impl<'t> Walk<'t, '_> {
             "current_setting" => current_setting(call)?,
             _ => {}
         }
+        self.plan.keeps |= functions::leaves_something(name);
         if call.funcformat == COERCE_SQL_SYNTAX && stand_in.is_none() {
             return Ok(());
         }

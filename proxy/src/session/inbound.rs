@@ -159,7 +159,8 @@ impl Exchange {
                 );
                 let part = self.part(&text, &judged);
                 let path = self.path_ahead();
-                let statement = Arc::new(Statement { upstream, text, judged, part, number, path });
+                let types = Some(types.into());
+                let statement = Arc::new(Statement { upstream, text, judged, part, number, path, types });
                 self.statements.insert(name.clone(), Arc::clone(&statement));
                 self.pending.push_back(Pending::Parse { name, statement });
             }

@@ -31,8 +31,8 @@ pub struct Live {
     pub attributes: BTreeMap<String, BTreeSet<String>>,
     /// Where its backend is.
     pub warehouse: Warehouse,
-    /// How to cancel there.
-    pub upstream: CancelKey,
+    /// How to cancel there; absent while the session has no backend.
+    pub upstream: Option<CancelKey>,
     /// Tells it to end.
     pub end: watch::Sender<Option<Ending>>,
 }
@@ -69,7 +69,14 @@ impl Registry {
     pub fn backend(&self, key: (i32, [u8; 4])) -> Option<(Warehouse, CancelKey)> {
         let id = *self.keys.get(&key)?;
         let live = self.sessions.get(&id)?;
-        Some((live.warehouse.clone(), live.upstream.clone()))
+        Some((live.warehouse.clone(), live.upstream.clone()?))
+    }
+
+    /// A session has let go of its backend, or has a new one.
+    pub fn moved(&self, id: SessionId, upstream: Option<CancelKey>) {
+        if let Some(mut live) = self.sessions.get_mut(&id) {
+            live.upstream = upstream;
+        }
     }
 
     /// What the live sessions of a database were given.
