@@ -32,7 +32,9 @@ bench-entitlement: ## what compiling one principal's entitlement costs, in steps
 	@scripts/setup.sh bench
 	cargo bench --package lanyard-benches --bench entitlement
 
-bench: ## pgbench against direct, PgBouncer, a bare forwarder and Lanyard; writes benches/results/latest.json
+# BENCH_FLAGS: parts, rounds and more (target/release/lanyard-bench --help); a part left out keeps its last numbers.
+bench: ## what Lanyard costs beside PgBouncer and a bare forwarder; into benches/results, docs/charts, docs/speed.md, README
 	@scripts/setup.sh bench
 	cargo build --release --package lanyard --package lanyard-benches
 	cargo run --release --quiet --package lanyard-benches -- $(BENCH_FLAGS)
+	cargo run --release --quiet --package lanyard-benches -- publish
