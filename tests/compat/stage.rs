@@ -44,9 +44,7 @@ async fn main() -> Outcome {
     lanyard.set_keys(&setting)?;
     let serving = lanyard.serve(&setting).await?;
     let key = setting.key(LOGIN).ok_or("the agent has a key")?;
-    let door = |port: u16, user: &str, password: &str, database: &str| {
-        json!({ "host": "127.0.0.1", "port": port, "user": user, "password": password, "database": database })
-    };
+    let door = |port: u16, user: &str, password: &str, database: &str| json!({ "host": "127.0.0.1", "port": port, "user": user, "password": password, "database": database });
     println!(
         "{}",
         json!({
