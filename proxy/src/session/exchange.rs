@@ -9,10 +9,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use lanyard_adapters::ledger::Shard;
 use lanyard_engine::record::{
-    Attempt, Disposition, Objects, Outcome, RulingId, SessionPart, Status, VERSION,
+    Attempt, Disposition, Objects, Outcome, RulingId, SessionPart, StatementPart, Status,
 };
 use lanyard_engine::refusal::{Code, Refusal};
-use lanyard_engine::released::{Enforced, Ledger as _, LedgerFull, RawSql, Released};
+use lanyard_engine::released::{Ledger as _, LedgerFull, RawSql, Released};
 use lanyard_engine::sql;
 use lanyard_engine::sql::Judged;
 use lanyard_engine::sql::paths::{Paths, Schemas};
@@ -31,6 +31,8 @@ pub(super) struct Statement {
     /// The client's text, for records and error positions.
     pub(super) text: Arc<str>,
     pub(super) judged: Arc<Judged>,
+    /// What a record of its running says of it.
+    pub(super) part: StatementPart,
     /// When it was made, in the session's own count.
     pub(super) number: u64,
     /// The search path it was judged under.
@@ -121,8 +123,7 @@ pub(super) struct Exchange {
     /// The number of the last Parse or Bind whose fate is known.
     pub(super) settled: u64,
     pub(super) transaction: u8,
-    /// Notices this session has seen, so that each comes once.
-    pub(super) noticed: HashSet<String>,
+    pub(super) noticed: Noticed,
     /// Bytes of a pass-through message that have not come yet.
     pub(super) passing: usize,
     /// What the warehouse confirmed of the search path.
@@ -137,6 +138,15 @@ pub(super) struct Exchange {
     ended: Vec<(Run, Status, Duration)>,
     count: u64,
     rulings: Rulings,
+}
+
+/// Notices this session has seen, so that each comes once.
+#[derive(Debug, Default)]
+pub(super) struct Noticed {
+    /// With results that held rows.
+    pub(super) something: HashSet<String>,
+    /// With results that held none where rows may exist.
+    pub(super) nothing: HashSet<String>,
 }
 
 /// What of a statement's text goes into the record.
@@ -176,7 +186,7 @@ impl Exchange {
             synced: 0,
             settled: 0,
             transaction: IDLE,
-            noticed: HashSet::new(),
+            noticed: Noticed::default(),
             passing: 0,
             paths: Paths::default(),
             path_changes: 0,
@@ -216,35 +226,38 @@ impl Exchange {
         (judged, micros(start))
     }
 
-    /// Files the record and releases a statement for one run.
+    /// What records of a statement's running say of it, written out.
+    pub(super) fn part(&self, text: &str, judged: &Judged) -> StatementPart {
+        let shown = self.record_text.of(text);
+        let sent = self.record_text.of(judged.enforced.for_record());
+        StatementPart::new(&judged.operation, &shown, Some(&sent), &judged.objects, judged.disposition)
+    }
+
+    /// Files the record and releases a statement for one run; `what` is [`Self::part`] of the same two.
     pub(super) fn release(
         &mut self,
         text: &Arc<str>,
         judged: &Arc<Judged>,
-        enforced: &Enforced,
+        what: &StatementPart,
         protocol: &'static str,
         judge_us: u64,
     ) -> Result<(Run, Released), Refusal> {
-        let ruling = self.rulings.next();
-        let shown = self.record_text.of(text);
-        let sent = self.record_text.of(enforced.for_record());
+        let time_us = now_us();
+        let ruling = self.rulings.next(time_us);
         let attempt = Attempt {
             ruling,
-            time_us: now_us(),
+            time_us,
             session: &self.facts,
             protocol,
-            operation: &judged.operation,
-            statement: &shown,
-            sent: Some(&sent),
-            objects: &judged.objects,
-            disposition: judged.disposition,
+            what,
             sqlstate: None,
             reason: None,
             snapshot: self.granted.snapshot,
             judge_us,
         };
         let start = Instant::now();
-        let released = enforced.release(&mut self.shard, &attempt).map_err(|LedgerFull| ledger_full())?;
+        let released =
+            judged.enforced.release(&mut self.shard, &attempt).map_err(|LedgerFull| ledger_full())?;
         self.metrics.audit_written(start.elapsed());
         self.metrics.judged(judged.disposition, Duration::from_micros(judge_us));
         let run = Run {
@@ -270,18 +283,16 @@ impl Exchange {
         protocol: &'static str,
         judge_us: u64,
     ) -> (Refusal, RulingId) {
-        let ruling = self.rulings.next();
+        let time_us = now_us();
+        let ruling = self.rulings.next(time_us);
         let shown = self.record_text.of(text);
+        let what = StatementPart::new("", &shown, None, &Objects::default(), Disposition::Refused);
         let attempt = Attempt {
             ruling,
-            time_us: now_us(),
+            time_us,
             session: &self.facts,
             protocol,
-            operation: "",
-            statement: &shown,
-            sent: None,
-            objects: &Objects::default(),
-            disposition: Disposition::Refused,
+            what: &what,
             sqlstate: Some(refusal.code.sqlstate()),
             reason: Some(&refusal.message),
             snapshot: self.granted.snapshot,
@@ -319,8 +330,6 @@ impl Exchange {
 
     fn file_outcome(&mut self, run: &Run, status: Status, took: Duration) {
         let outcome = Outcome {
-            event: "outcome",
-            v: VERSION,
             ruling: run.ruling,
             time_us: now_us(),
             status,
@@ -379,9 +388,9 @@ struct Rulings {
 }
 
 impl Rulings {
-    fn next(&mut self) -> RulingId {
+    fn next(&mut self, now_us: u64) -> RulingId {
         self.counter += 1;
-        let millis = u128::from(now_us() / 1000) & 0xffff_ffff_ffff;
+        let millis = u128::from(now_us / 1000) & 0xffff_ffff_ffff;
         let low = u128::from(self.random.wrapping_add(self.counter) & 0x3fff_ffff_ffff_ffff);
         let counter = u128::from(self.counter & 0xfff);
         RulingId(millis << 80 | 7 << 76 | counter << 64 | 2 << 62 | low)

@@ -13,7 +13,7 @@ use lanyard_adapters::store::Who;
 use lanyard_adapters::warehouse::postgres::{Login, Upstream, Warehouse, WarehouseError};
 use lanyard_engine::identity::{Parties, Principal, RoleName, SessionId, ShortId};
 use lanyard_engine::record::{
-    Attempt, Disposition, Objects, Outcome, RulingId, SessionFacts, SessionPart, Status, VERSION,
+    Attempt, Disposition, Objects, Outcome, RulingId, SessionFacts, SessionPart, StatementPart, Status,
 };
 use lanyard_engine::refusal::{Code, Refusal};
 use lanyard_engine::released::{Filed, Ledger as _, LedgerFull};
@@ -423,16 +423,13 @@ fn greet(out: &mut BytesMut, wish: &Wish, opened: &Opened, governor: &Governor, 
 fn record_login(shared: &Shared, facts: &SessionFacts, refusal: Option<&Refusal>) {
     let mut shard = shared.ledger.shard(0);
     let ruling = RulingId(uuid::Uuid::now_v7().as_u128());
+    let disposition = if refusal.is_some() { Disposition::Refused } else { Disposition::Allowed };
     let attempt = Attempt {
         ruling,
         time_us: now_us(),
         session: &SessionPart::new(&shared.node, facts),
         protocol: "login",
-        operation: "LOGIN",
-        statement: "",
-        sent: None,
-        objects: &Objects::default(),
-        disposition: if refusal.is_some() { Disposition::Refused } else { Disposition::Allowed },
+        what: &StatementPart::new("LOGIN", "", None, &Objects::default(), disposition),
         sqlstate: refusal.map(|r| r.code.sqlstate()),
         reason: refusal.map(|r| r.message.as_str()),
         snapshot: 0,
@@ -448,8 +445,6 @@ fn finish_login(shard: &mut lanyard_adapters::ledger::Shard, filed: Filed, rulin
     drop(filed);
     if ok {
         shard.complete(&Outcome {
-            event: "outcome",
-            v: VERSION,
             ruling,
             time_us: now_us(),
             status: Status::Ok,

@@ -161,23 +161,16 @@ fn position(about: &About<'_>, sent: &str) -> Option<usize> {
     Some(about.text.get(..original)?.chars().count() + 1)
 }
 
-/// The completeness notice, where policy shaped a result. `rows` is `None` for commands that return none, as DECLARE:
-/// nothing is known of their rows yet.
-pub(super) fn completeness(judged: &Judged, rows: Option<u64>) -> Option<Cow<'_, str>> {
-    let said = judged.notice.as_deref()?;
-    if rows == Some(0) && judged.objects.iter().any(|o| !o.filters.is_empty()) {
-        return Some(format!("{said}; rows may exist that you cannot see").into());
-    }
-    Some(said.into())
-}
-
-/// A NoticeResponse of class 01L01.
-pub(super) fn notice(out: &mut BytesMut, text: &str) {
+/// The completeness notice, a NoticeResponse of class 01L01, where policy shaped a result. `nothing`: no row came, and there
+/// may be some.
+pub(super) fn completeness(out: &mut BytesMut, said: &str, nothing: bool) {
+    let said: Cow<'_, str> =
+        if nothing { format!("{said}; rows may exist that you cannot see").into() } else { said.into() };
     message(out, b'N', |out| {
         field(out, b'S', "NOTICE");
         field(out, b'V', "NOTICE");
         field(out, b'C', "01L01");
-        field(out, b'M', text);
+        field(out, b'M', &said);
         out.put_u8(0);
     });
 }

@@ -182,10 +182,12 @@ impl Exchange {
                 self.copy = Some(CopyIn::default());
             }
             if let Effect::Prepare(named, prepared) = effect {
+                let judged = Arc::new(run.judged.prepared(prepared));
                 let statement = Statement {
                     upstream: named.upstream.to_string(),
                     text: Arc::clone(&run.text),
-                    judged: Arc::new(run.judged.prepared(prepared)),
+                    part: self.part(&run.text, &judged),
+                    judged,
                     number: self.next_number(),
                     path: self.path_ahead(),
                 };

@@ -163,11 +163,14 @@ impl Exchange {
             run.rows += rows.unwrap_or(0);
             show = run.judged.effects.contains(&(run.done, Effect::Show));
             run.done += 1;
-            if let Some(text) = messages::completeness(&run.judged, rows)
-                && !self.noticed.contains(&*text)
-            {
-                messages::notice(out, &text);
-                self.noticed.insert(text.into_owned());
+            if let Some(said) = run.judged.notice.as_deref() {
+                // Commands that return no rows, as DECLARE, have none in their tag: nothing is known of their rows yet.
+                let nothing = rows == Some(0) && run.judged.objects.iter().any(|o| !o.filters.is_empty());
+                let noticed = if nothing { &mut self.noticed.nothing } else { &mut self.noticed.something };
+                if !noticed.contains(said) {
+                    messages::completeness(out, said, nothing);
+                    noticed.insert(said.to_owned());
+                }
             }
         }
         self.finish_execute(Status::Ok);
