@@ -59,7 +59,9 @@ struct Rulings {
 }
 
 impl Granted {
-    fn new(
+    /// Without a ruling yet.
+    #[must_use]
+    pub fn new(
         snapshot: u64,
         entitlement: Entitlement,
         prepared: Arc<Prepared>,
