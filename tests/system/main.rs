@@ -20,3 +20,4 @@ mod scenario;
 mod starting;
 mod support;
 mod wire;
+mod works;

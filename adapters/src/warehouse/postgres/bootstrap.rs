@@ -63,10 +63,11 @@ pub fn bootstrap_sql(options: &BootstrapOptions) -> String {
     for schema in &options.grant {
         let schema = escape_identifier(schema);
         let owner = names::OWNER_ROLE;
-        // The owner hands sequences on to bundles that may insert, so it needs the grant option.
+        // The owner hands on sequences to bundles that may insert, and the schemas of types and functions to those that may
+        // name them, so it needs the grant option.
         writeln!(
             sql,
-            "GRANT USAGE ON SCHEMA {schema} TO {owner};\n\
+            "GRANT USAGE ON SCHEMA {schema} TO {owner} WITH GRANT OPTION;\n\
              GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {owner};\n\
              GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {owner} WITH GRANT OPTION;"
         )

@@ -96,6 +96,14 @@ const HELD: &str = "
                       AND d.classid = 'pg_class'::regclass
                       AND d.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
     JOIN pg_class c ON c.oid = d.objid
+    WHERE r.rolname = $1::name
+    UNION ALL
+    SELECT format('REVOKE ALL ON SCHEMA %I FROM %I;', n.nspname, r.rolname)
+    FROM pg_roles r
+    JOIN pg_shdepend d ON d.refclassid = 'pg_authid'::regclass AND d.refobjid = r.oid AND d.deptype = 'a'
+                      AND d.classid = 'pg_namespace'::regclass
+                      AND d.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+    JOIN pg_namespace n ON n.oid = d.objid
     WHERE r.rolname = $1::name";
 
 async fn drop_bundle(tx: Transaction<'_>, bundle: &str) -> Result<(), WarehouseError> {

@@ -12,7 +12,7 @@ use tokio_postgres::{Client, Transaction};
 use lanyard_engine::entitlement::{Access, Entitlement, Operation};
 use lanyard_engine::names;
 
-use super::bundles::{Rights, UpsertHole, announce, announced_alike, bundle_name, grant};
+use super::bundles::{Rights, UpsertHole, announce, announced_alike, bundle_name, grant, open_schemas};
 use super::copies;
 use super::error::{WarehouseError, short};
 
@@ -75,6 +75,7 @@ pub(super) async fn prepare(
         grant(&tx, &bundle, &accesses, &states, hole).await?;
         announce(&tx, &bundle, &accesses, &states).await?;
     }
+    open_schemas(&tx, &bundle, entitlement).await?;
     copies::prepare(&tx, &bundle, &accesses).await?;
     tx.commit().await.map_err(failed)?;
     Ok(Prepared { bundle, views })
