@@ -2,6 +2,7 @@
 
 mod attacks;
 mod bypass;
+mod changing;
 mod demo;
 mod detach;
 mod differential;

@@ -67,6 +67,9 @@ impl Exchange {
     }
 
     fn take(&mut self, message: Inbound, out: &mut BytesMut) -> Flow {
+        if let Some(latest) = self.granted.latest() {
+            self.granted = latest;
+        }
         // What PostgreSQL would ignore is neither judged nor put on record.
         if self.skipping && !matches!(message, Inbound::Sync | Inbound::Flush | Inbound::Terminate) {
             return Flow::Continue;

@@ -11,7 +11,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use bytes::{BufMut, BytesMut};
 use lanyard_adapters::store::Who;
 use lanyard_adapters::warehouse::postgres::Login;
-use lanyard_engine::identity::{Parties, Principal, RoleName, SessionId, ShortId};
+use lanyard_engine::identity::{Parties, RoleName, SessionId, ShortId};
 use lanyard_engine::record::{
     Attempt, Disposition, Objects, Outcome, RulingId, SessionFacts, SessionPart, StatementPart, Status,
 };
@@ -97,8 +97,7 @@ async fn try_login(
 ) -> Result<Parts, Refusal> {
     let (minor, unknown_options) = (startup.minor, startup.unknown_options.clone());
     let (governor, wish) = read_wish(startup, shared)?;
-    let id = SessionId::from_u128(uuid::Uuid::new_v4().as_u128());
-    let mut facts = facts(&wish, id, peer, &governor);
+    let mut facts = facts(&wish, peer, &governor);
 
     let mut out = BytesMut::with_capacity(1024);
     if minor > NEWEST_MINOR || !unknown_options.is_empty() {
@@ -109,11 +108,11 @@ async fn try_login(
     let authentication = proof.inspect_err(|refusal| record_login(shared, &facts, Some(refusal)))?;
     facts.authentication = authentication;
 
-    let opened = open(&wish, &mut facts, id, &governor, shared).await;
-    let opened = opened.inspect_err(|refusal| record_login(shared, &facts, Some(refusal)))?;
+    let entered = enter(&wish, &mut facts, &governor, shared).await;
+    let Entered { id, opened, key } =
+        entered.inspect_err(|refusal| record_login(shared, &facts, Some(refusal)))?;
     record_login(shared, &facts, None);
 
-    let key = register(shared, id, &governor, &wish, &opened)?;
     let mut out = BytesMut::with_capacity(1024);
     greet(&mut out, &wish, &opened, &governor, key.0);
     if client.write_all(&out).await.is_err() || client.flush().await.is_err() {
@@ -145,12 +144,12 @@ async fn try_login(
     })
 }
 
-fn facts(wish: &Wish, id: SessionId, peer: SocketAddr, governor: &Governor) -> SessionFacts {
+fn facts(wish: &Wish, peer: SocketAddr, governor: &Governor) -> SessionFacts {
     let owner = wish.principal.agent().and_then(|agent| {
         governor.with(|snapshot, _| snapshot.identities.agents.get(agent).map(|a| a.owner.to_string()))
     });
     SessionFacts {
-        session: id.to_string(),
+        session: String::new(),
         role: String::new(),
         mode: wish.principal.mode(),
         agent: wish.principal.agent().map(ToString::to_string),
@@ -324,6 +323,45 @@ fn unknown(what: &str, id: &str) -> Refusal {
 
 type Key = ((i32, [u8; 4]), watch::Receiver<Option<Ending>>);
 
+/// A session that others can find.
+struct Entered {
+    id: SessionId,
+    opened: Opened,
+    key: Key,
+}
+
+/// How often a login begins again when its access changes under it.
+const ENTER_TRIES: usize = 3;
+
+/// Opens the backend and enters the session among the live ones; again from the start, as another session, when the access
+/// changed meanwhile.
+async fn enter(
+    wish: &Wish,
+    facts: &mut SessionFacts,
+    governor: &Arc<Governor>,
+    shared: &Shared,
+) -> Result<Entered, Refusal> {
+    for _ in 0..ENTER_TRIES {
+        let id = SessionId::from_u128(uuid::Uuid::new_v4().as_u128());
+        facts.session = id.to_string();
+        let mut opened = open(wish, facts, id, governor, shared).await?;
+        let key = register(shared, id, governor, wish, &opened)?;
+        // A snapshot that came between compiling the entitlement and entering the session did not find it.
+        match current(governor, wish, &opened).await {
+            Ok(Some(granted)) => {
+                opened.granted = granted;
+                return Ok(Entered { id, opened, key });
+            }
+            Ok(None) => shared.registry.remove(id, key.0),
+            Err(refusal) => {
+                shared.registry.remove(id, key.0);
+                return Err(refusal);
+            }
+        }
+    }
+    Err(Refusal::new(Code::ShuttingDown, "your access changed while you logged in").hint("connect again"))
+}
+
 /// Makes the cancel key the client holds (4 bytes, as protocol 3.0 has it) and enters the session.
 fn register(
     shared: &Shared,
@@ -348,25 +386,25 @@ fn register(
             end,
         };
         if shared.registry.add(id, key, live) {
-            // A snapshot that came between compiling the entitlement and entering the session did not find it.
-            if is_current(governor, &wish.principal, opened) {
-                return Ok((key, ended));
-            }
-            shared.registry.remove(id, key);
-            return Err(Refusal::new(Code::ShuttingDown, "your access changed while you logged in")
-                .hint("connect again"));
+            return Ok((key, ended));
         }
     }
     Err(Refusal::new(Code::Internal, "no cancel key could be made"))
 }
 
-fn is_current(governor: &Governor, principal: &Principal, opened: &Opened) -> bool {
-    let given = &opened.granted;
-    governor.with(|snapshot, _| snapshot.version) == given.snapshot
-        || governor.entitlement(principal).is_some_and(|now| {
-            now.fingerprint == given.entitlement.fingerprint
-                && now.session_attributes == given.entitlement.session_attributes
-        })
+/// What the principal is granted now, where that is what the session was opened for.
+async fn current(
+    governor: &Governor,
+    wish: &Wish,
+    opened: &Opened,
+) -> Result<Option<Arc<vend::Granted>>, Refusal> {
+    if !governor.has_key(&wish.principal) {
+        return Err(Refusal::new(Code::ShuttingDown, "your key was taken away while you logged in"));
+    }
+    let now = governor.granted(&wish.principal).await?;
+    let (now_is, was) = (&now.entitlement, &opened.granted.entitlement);
+    let same = now_is.fingerprint == was.fingerprint && now_is.session_attributes == was.session_attributes;
+    Ok(same.then_some(now))
 }
 
 /// AuthenticationOk to ReadyForQuery. Parameters are the warehouse's, but for those that are the principal's.

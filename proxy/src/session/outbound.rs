@@ -231,7 +231,16 @@ impl Exchange {
         Ok(())
     }
 
+    /// Errors that tables changed behind our back explain.
+    fn doubt(&self, body: &[u8]) {
+        let known = matches!(messages::sqlstate(body).as_str(), "42P01" | "42703" | "0A000");
+        if known || messages::changing(body, &self.granted.entitlement).is_some() {
+            self.granted.doubt();
+        }
+    }
+
     fn error(&mut self, body: &[u8], out: &mut BytesMut) {
+        self.doubt(body);
         match self.pending.front_mut() {
             Some(Pending::Refused { in_query, refusal, ruling, text, answered }) if !*answered => {
                 *answered = true;

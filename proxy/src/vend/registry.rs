@@ -85,6 +85,13 @@ impl Registry {
         self.sessions.iter().filter(|live| live.database == database).map(|live| live.fingerprint).collect()
     }
 
+    /// Whose the live sessions of a database are.
+    #[must_use]
+    pub fn principals(&self, database: &str) -> HashSet<Principal> {
+        let here = self.sessions.iter().filter(|live| live.database == database);
+        here.map(|live| live.principal.clone()).collect()
+    }
+
     /// How many sessions live.
     #[must_use]
     pub fn len(&self) -> usize {
