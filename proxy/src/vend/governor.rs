@@ -65,12 +65,14 @@ impl Governor {
             credentials: governance.credentials.clone(),
             granted: DashMap::new(),
         };
+        let state = Arc::new(state);
+        warm(&state);
         Ok(Self {
             name: name.to_owned(),
             warehouse,
             database: database.to_owned(),
             search_path,
-            state: RwLock::new(Arc::new(state)),
+            state: RwLock::new(state),
         })
     }
 
@@ -115,7 +117,9 @@ impl Governor {
         let new = snapshot(old.snapshot.version + 1, governance, catalog)?;
         let state =
             State { snapshot: new, credentials: governance.credentials.clone(), granted: DashMap::new() };
-        *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
+        let state = Arc::new(state);
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&state);
+        warm(&state);
         Ok(true)
     }
 
@@ -186,6 +190,12 @@ impl Governor {
         state.granted.insert(principal.clone(), Arc::clone(&granted));
         Ok(granted)
     }
+}
+
+/// Works ahead of the logins under a new snapshot, beside them: what is narrowed must not wait for it.
+fn warm(state: &Arc<State>) {
+    let state = Arc::clone(state);
+    drop(tokio::task::spawn_blocking(move || policy::warm(&state.snapshot)));
 }
 
 /// Seconds since 1970; with a clock before that every approval with an end has ended.
