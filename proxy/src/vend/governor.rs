@@ -77,13 +77,15 @@ impl Governor {
             credentials: governance.credentials.clone(),
             granted: DashMap::new(),
         };
+        let state = Arc::new(state);
+        warm(&state);
         Ok(Self {
             name: name.to_owned(),
             warehouse,
             database: database.to_owned(),
             search_path,
             doubts,
-            state: RwLock::new(Arc::new(state)),
+            state: RwLock::new(state),
             migrating: AtomicBool::new(migrating),
             owed: Mutex::default(),
         })
@@ -138,8 +140,10 @@ impl Governor {
         }
         let state =
             State { snapshot: new, credentials: governance.credentials.clone(), granted: DashMap::new() };
-        *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
+        let state = Arc::new(state);
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&state);
         self.owe(&old);
+        warm(&state);
         Ok(true)
     }
 
@@ -279,6 +283,12 @@ impl Governor {
         // Of two that came at once all sessions hold the same, so that what comes after it reaches them all.
         Ok(Arc::clone(&state.granted.entry(principal.clone()).or_insert(granted)))
     }
+}
+
+/// Works ahead of the logins under a new snapshot, beside them: what is narrowed must not wait for it.
+fn warm(state: &Arc<State>) {
+    let state = Arc::clone(state);
+    drop(tokio::task::spawn_blocking(move || policy::warm(&state.snapshot)));
 }
 
 /// Seconds since 1970; with a clock before that every approval with an end has ended.
