@@ -127,7 +127,10 @@ impl Exchange {
     fn parsed_again(&mut self, kind: u8, name: &str, body: &[u8], out: &mut BytesMut) -> Result<(), Refusal> {
         match kind {
             b'1' | b'N' => {}
-            b'E' => drop(self.statements.remove(name)),
+            b'E' => {
+                self.doubt(body);
+                self.statements.remove(name);
+            }
             b'S' => self.parameter(body, out)?,
             b'Z' => drop(self.pending.pop_front()),
             _ => return Err(out_of_step()),
