@@ -142,12 +142,12 @@ if [ "$purpose" = test ]; then fetch_servers; fi
 # The drivers the whole-system tests speak through.
 if [ "$purpose" = test ]; then
     venv=${CARGO_TARGET_DIR:-target}/venv
-    drivers_work() { "$venv/bin/python" -c 'import asyncpg, pg8000, psycopg, psycopg2, sqlalchemy' >/dev/null 2>&1; }
+    drivers_work() { "$venv/bin/python" -c 'import alembic, asyncpg, pg8000, psycopg, psycopg2, sqlalchemy' >/dev/null 2>&1; }
     if ! drivers_work; then
-        say "making $venv with psycopg, psycopg2, SQLAlchemy, asyncpg and pg8000"
+        say "making $venv with psycopg, psycopg2, SQLAlchemy, asyncpg, pg8000 and Alembic"
         python3 -m venv --clear "$venv"
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-            'psycopg[binary]' psycopg2-binary sqlalchemy asyncpg pg8000 </dev/null
+            'psycopg[binary]' psycopg2-binary sqlalchemy asyncpg pg8000 alembic </dev/null
         if ! drivers_work; then
             say "the drivers were installed into $venv and cannot be imported"
             exit 1

@@ -60,7 +60,7 @@ pub(super) struct World {
 impl World {
     pub(super) fn new() -> Self {
         let search_path = vec!["public".to_owned()];
-        let prepared = Prepared { bundle: String::new(), views: HashMap::new() };
+        let prepared = Prepared { bundle: String::new(), views: HashMap::new(), whole: true };
         Self {
             granted: Granted::new(
                 1,
@@ -68,6 +68,7 @@ impl World {
                 Arc::new(prepared),
                 search_path.clone(),
                 DATABASE.to_owned(),
+                Arc::default(),
             ),
             search_path,
             analytic: analytic(),
