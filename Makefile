@@ -1,7 +1,7 @@
 # Every target first installs what is missing (scripts/setup.sh; nothing happens when all is there).
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long bench bench-entitlement compat
+.PHONY: help demo test test-long bench bench-enforcement bench-entitlement compat
 
 # rustup's folder is not in the PATH of every shell.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -27,6 +27,11 @@ test-long: ## the tests that take too long for every change; COUNT=100000 INPUTS
 	@scripts/setup.sh test
 	cargo build --workspace --bins --tests --features lanyard-tests/long
 	LANYARD_CASES=100000 cargo test --workspace --features lanyard-tests/long
+
+bench-enforcement: ## what secured views cost in the database; writes docs/cost-of-enforcement.md
+	@scripts/setup.sh bench
+	cargo build --release --package lanyard --package lanyard-benches
+	cargo run --release --quiet --package lanyard-benches -- enforcement $(BENCH_FLAGS)
 
 # SOURCES: a folder with psycopg/ and node-postgres/, where Debian's source packages are not to be had.
 compat: ## other projects' test suites, direct and through Lanyard; writes docs/compatibility.md

@@ -92,6 +92,9 @@ pub struct Column {
     pub category: char,
     /// `attnotnull`.
     pub not_null: bool,
+    /// Has it a collation, and a deterministic one (`pg_collation.collisdeterministic`): are equal strings equal bytes?
+    #[serde(default)]
+    pub deterministic: bool,
     /// Tags of this column, its own only.
     pub tags: BTreeSet<TagPath>,
 }
@@ -296,6 +299,7 @@ mod tests {
             type_sql: (*type_sql).into(),
             category: 'S',
             not_null: false,
+            deterministic: false,
             tags: BTreeSet::new(),
         });
         let relation = Relation {

@@ -99,6 +99,8 @@ pub struct ViewColumn {
     pub base_number: i16,
     /// May it be written through the view? Masked columns may not.
     pub writable: bool,
+    /// Does `LIKE 'abc%'` on it imply `^@ 'abc'`? For text as it is in the table, under a deterministic collation.
+    pub by_prefix: bool,
 }
 
 /// The immutable, content-addressed view that carries one (table, policy shape).

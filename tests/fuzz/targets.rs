@@ -148,6 +148,7 @@ fn entitlement() -> Entitlement {
             type_sql: type_sql.into(),
             base_number: 1,
             writable: write,
+            by_prefix: type_sql == "text",
         };
         let access = Access {
             relation: RelationName::new(schema, name),

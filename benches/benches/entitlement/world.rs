@@ -176,6 +176,7 @@ fn column(table: usize, number: usize) -> Column {
         type_sql: type_sql.to_owned(),
         category,
         not_null: false,
+        deterministic: false,
         tags,
     }
 }

@@ -67,10 +67,17 @@ pub(crate) fn build(
                 type_sql: s.column.type_sql.clone(),
                 base_number: s.column.number,
                 writable: !s.masked,
+                by_prefix: !s.masked && s.column.deterministic && is_text(&s.column.type_sql),
             })
             .collect(),
         keys,
     }
+}
+
+/// The types for which LIKE and `^@` are the same type's operators. Not `character(n)`, whose trailing blanks LIKE sees.
+fn is_text(type_sql: &str) -> bool {
+    matches!(type_sql, "text" | "character varying")
+        || type_sql.starts_with("character varying(") && !type_sql.ends_with("[]")
 }
 
 /// Fields with their length in front, so that no two lists of fields look alike.

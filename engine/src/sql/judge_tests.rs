@@ -14,6 +14,7 @@ use crate::released::RawSql;
 
 mod extras;
 mod hidden_names;
+mod prefix;
 
 fn access(schema: &str, name: &str, view: &str, write: bool, shaped: bool) -> Access {
     let mut operations = BTreeSet::from([Operation::Read]);
@@ -40,6 +41,7 @@ fn access(schema: &str, name: &str, view: &str, write: bool, shaped: bool) -> Ac
                 type_sql: "public.mood".into(),
                 base_number: 1,
                 writable: true,
+                by_prefix: false,
             }],
             keys: BTreeSet::new(),
         },

@@ -15,6 +15,7 @@ mod named;
 mod parse;
 pub mod paths;
 mod plan;
+mod prefix;
 mod question;
 mod reference;
 mod resolve;

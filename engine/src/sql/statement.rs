@@ -143,7 +143,7 @@ impl<'t, 'c> Walk<'t, 'c> {
         inner
     }
 
-    fn is_cte(&self, name: &str, mut scope: usize) -> bool {
+    pub(super) fn is_cte(&self, name: &str, mut scope: usize) -> bool {
         while let Some(here) = self.scopes.get(scope).filter(|_| scope != 0) {
             if here.name == name {
                 return true;
@@ -475,6 +475,7 @@ impl<'t, 'c> Walk<'t, 'c> {
                 self.push(node, depth, scope);
             }
         }
+        self.prefixes(select, scope)?;
         self.coercions.select(select);
         for target in select.target_list().iter() {
             self.coercions.target(target);

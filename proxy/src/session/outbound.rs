@@ -344,7 +344,8 @@ impl Exchange {
             "standard_conforming_strings" if value != "on" => {
                 Err(Refusal::new(Code::Protocol, "the warehouse turned standard_conforming_strings off"))
             }
-            "client_encoding" if value != "UTF8" => {
+            // PostgreSQL keeps this other name of UTF8 as a client has written it.
+            "client_encoding" if !matches!(&*value, "UTF8" | "UNICODE") => {
                 Err(Refusal::new(Code::Protocol, "the warehouse changed client_encoding"))
             }
             "session_authorization" | "is_superuser" | "application_name" => Ok(()),

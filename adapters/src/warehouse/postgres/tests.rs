@@ -131,6 +131,7 @@ fn access(
                     name: (*name).into(),
                     base_number: *number,
                     writable: *writable,
+                    by_prefix: false,
                 })
                 .collect(),
             keys: BTreeSet::from(["table:public.customer_orders".to_owned()]),

@@ -79,6 +79,7 @@ fn column(number: i16, spec: &str) -> Column {
         type_sql: type_sql.to_owned(),
         category,
         not_null: false,
+        deterministic: false,
         tags: parts.map(|t| TagPath(t.to_owned())).collect(),
     }
 }
