@@ -13,6 +13,7 @@ use crate::refusal::{Code, Refusal};
 use crate::released::RawSql;
 
 mod hidden_names;
+mod permits;
 
 fn access(schema: &str, name: &str, view: &str, write: bool, shaped: bool) -> Access {
     let mut operations = BTreeSet::from([Operation::Read]);
@@ -30,6 +31,7 @@ fn access(schema: &str, name: &str, view: &str, write: bool, shaped: bool) -> Ac
         rows: RowRule::All,
         columns,
         granted_by: vec!["grant".into()],
+        undone_by: BTreeMap::new(),
         view: SecuredView {
             name: view.into(),
             select_sql: String::new(),
@@ -61,6 +63,7 @@ fn entitlement() -> Entitlement {
     Entitlement {
         relations,
         extras: Extras::default(),
+        shadow: BTreeMap::new(),
         fingerprint: Fingerprint([0; 16]),
         session_attributes: BTreeMap::new(),
     }

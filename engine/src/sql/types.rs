@@ -1,5 +1,5 @@
-//! Which types a statement may name: PostgreSQL's own by allow-list, the types of visible columns, and visible relations'
-//! rows.
+//! Which types a statement may name: PostgreSQL's own by allow-list, the types of visible columns, those a permit opens, and
+//! visible relations' rows.
 //!
 //! A type's name tells that a relation is there, and its row type lists the columns; so what is hidden and what is missing
 //! get the same 42704. What is not PostgreSQL's own is spliced qualified. Called by the walk, through `reference`.
@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 
 use pg_raw_parse::{Node, nodes};
 
+use crate::catalog::RelationName;
 use crate::entitlement::{Access, Operation};
 use crate::names::SECURED_SCHEMA;
 use crate::refusal::{Code, Refusal};
@@ -92,9 +93,10 @@ fn visible<'a>(context: &Context<'a>, schema: &str, name: &str) -> Option<Meanin
         return access.operations.contains(&Operation::Read).then_some(Meaning::Row(access));
     }
     let mut columns = context.entitlement.iter().flat_map(|access| &access.view.columns);
-    columns
-        .any(|column| user_type(&column.type_sql).is_some_and(|(s, n)| s == schema && n == name))
-        .then(|| Meaning::Of { schema: schema.to_owned(), name: name.to_owned() })
+    let mut of_column =
+        || columns.any(|column| user_type(&column.type_sql).is_some_and(|(s, n)| s == schema && n == name));
+    let opened = context.entitlement.extras.has_type(&RelationName::new(schema, name));
+    (opened || of_column()).then(|| Meaning::Of { schema: schema.to_owned(), name: name.to_owned() })
 }
 
 /// Has a visible column a type that is not PostgreSQL's own?

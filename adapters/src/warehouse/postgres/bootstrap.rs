@@ -21,6 +21,7 @@ const OBJECTS: &[&str] = &[
     include_str!("masks/ciphers.sql"),
     include_str!("masks/values.sql"),
     include_str!("masks/keys.sql"),
+    include_str!("masks/undo.sql"),
     include_str!("masks/generalise.sql"),
     include_str!("rights.sql"),
 ];
@@ -63,10 +64,10 @@ pub fn bootstrap_sql(options: &BootstrapOptions) -> String {
     for schema in &options.grant {
         let schema = escape_identifier(schema);
         let owner = names::OWNER_ROLE;
-        // The owner hands sequences on to bundles that may insert, so it needs the grant option.
+        // The owner hands on the schema to bundles that may call something in it, and sequences to those that may insert.
         writeln!(
             sql,
-            "GRANT USAGE ON SCHEMA {schema} TO {owner};\n\
+            "GRANT USAGE ON SCHEMA {schema} TO {owner} WITH GRANT OPTION;\n\
              GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {owner};\n\
              GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {owner} WITH GRANT OPTION;"
         )

@@ -10,6 +10,7 @@ use lanyard_engine::catalog::{Catalog, Column, ForeignKey, Keys, Relation, Relat
 use lanyard_engine::names;
 
 use super::error::WarehouseError;
+use super::objects;
 
 const DOING: &str = "reading the catalog";
 
@@ -107,8 +108,11 @@ pub(super) async fn read(client: &mut Client) -> Result<Catalog, WarehouseError>
             relation.keys.foreign.push(key);
         }
     }
+    let relations = relations.into_values().map(|r| (r.name.clone(), r)).collect();
+    let mut catalog = Catalog { relations, ..Catalog::default() };
+    objects::read(&tx, &ours, &mut catalog).await.map_err(failed)?;
     tx.commit().await.map_err(failed)?;
-    Ok(Catalog { relations: relations.into_values().map(|r| (r.name.clone(), r)).collect() })
+    Ok(catalog)
 }
 
 fn relation(row: &tokio_postgres::Row) -> Result<Relation, tokio_postgres::Error> {

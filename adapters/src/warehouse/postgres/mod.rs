@@ -12,11 +12,13 @@ mod doctor;
 mod endpoint;
 mod error;
 mod exposure;
+mod extras;
 mod garbage;
 mod generalise;
 mod harden;
 mod identify;
 mod keys;
+mod objects;
 mod roles;
 mod stream;
 #[cfg(test)]

@@ -15,6 +15,7 @@ use lanyard_engine::names;
 use super::bundles::{Rights, UpsertHole, announce, announced_alike, bundle_name, grant};
 use super::copies;
 use super::error::{WarehouseError, short};
+use super::extras;
 
 const DOING: &str = "preparing an entitlement";
 /// One preparer at a time in a database; any number will do as long as every node uses it ("lanyard" in ASCII).
@@ -76,6 +77,7 @@ pub(super) async fn prepare(
         announce(&tx, &bundle, &accesses, &states).await?;
     }
     copies::prepare(&tx, &bundle, &accesses).await?;
+    extras::grant(&tx, &bundle, &entitlement.extras).await?;
     tx.commit().await.map_err(failed)?;
     Ok(Prepared { bundle, views })
 }
