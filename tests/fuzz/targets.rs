@@ -157,6 +157,7 @@ fn entitlement() -> Entitlement {
             rows: RowRule::All,
             columns: BTreeMap::from([("id".to_owned(), ColumnRule::Clear)]),
             granted_by: vec!["grant".into()],
+            undone_by: BTreeMap::new(),
             view: SecuredView {
                 name: view.into(),
                 select_sql: String::new(),
@@ -170,6 +171,7 @@ fn entitlement() -> Entitlement {
     Entitlement {
         relations,
         extras: Extras::default(),
+        shadow: BTreeMap::new(),
         fingerprint: Fingerprint([0; 16]),
         session_attributes: BTreeMap::new(),
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::entitlement::{Entitlement, Operation};
 use crate::limits;
-use crate::record::{Disposition, ObjectUse, Objects};
+use crate::record::{Disposition, ObjectUse, Objects, UNMASK};
 use crate::refusal::{Code, Refusal};
 use crate::released::{Enforced, RawSql};
 
@@ -210,7 +210,7 @@ fn leaves_nothing(plan: &Plan) -> bool {
 /// The words of the completeness notice (wire.md, "To an agent").
 pub(super) fn completeness(objects: &[ObjectUse]) -> Option<Arc<str>> {
     let mut said: Vec<String> = Vec::new();
-    for object in objects {
+    for object in objects.iter().filter(|object| object.operation != UNMASK) {
         for policy in &object.filters {
             said.push(format!("rows of {} limited by policy {policy}", object.relation));
         }
@@ -223,7 +223,7 @@ pub(super) fn completeness(objects: &[ObjectUse]) -> Option<Arc<str>> {
 }
 
 pub(super) fn disposition(objects: &[ObjectUse]) -> Disposition {
-    if objects.iter().any(|o| !o.masks.is_empty()) {
+    if objects.iter().any(|o| !o.masks.is_empty() && o.operation != UNMASK) {
         Disposition::Masked
     } else if objects.iter().any(|o| !o.filters.is_empty()) {
         Disposition::Filtered

@@ -14,6 +14,7 @@ use crate::released::RawSql;
 
 mod extras;
 mod hidden_names;
+mod permits;
 mod prefix;
 
 fn access(schema: &str, name: &str, view: &str, write: bool, shaped: bool) -> Access {
@@ -32,6 +33,7 @@ fn access(schema: &str, name: &str, view: &str, write: bool, shaped: bool) -> Ac
         rows: RowRule::All,
         columns,
         granted_by: vec!["grant".into()],
+        undone_by: BTreeMap::new(),
         view: SecuredView {
             name: view.into(),
             select_sql: String::new(),
@@ -64,6 +66,7 @@ fn entitlement() -> Entitlement {
     Entitlement {
         relations,
         extras: Extras::default(),
+        shadow: BTreeMap::new(),
         fingerprint: Fingerprint([0; 16]),
         session_attributes: BTreeMap::new(),
     }

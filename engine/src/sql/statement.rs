@@ -6,6 +6,7 @@ use pg_raw_parse::{Node, nodes};
 
 use crate::entitlement::{Access, Operation};
 use crate::limits;
+use crate::record::ObjectUse;
 use crate::refusal::{Code, Refusal};
 
 use super::coercion::Coercions;
@@ -156,7 +157,12 @@ impl<'t, 'c> Walk<'t, 'c> {
     /// Puts a use of a relation on record.
     pub(super) fn note_use(&mut self, access: &Access, operation: Operation) {
         self.plan.shaped |= access.is_shaped();
-        let used = access.used(operation);
+        let shadow = self.context.entitlement.shadow.get(&access.relation).cloned();
+        self.note(ObjectUse { shadow: shadow.unwrap_or_default(), ..access.used(operation) });
+    }
+
+    /// Puts it on record, once.
+    pub(super) fn note(&mut self, used: ObjectUse) {
         if !self.plan.objects.contains(&used) {
             self.plan.objects.push(used);
         }

@@ -78,7 +78,7 @@ impl Governor {
             granted: DashMap::new(),
         };
         let state = Arc::new(state);
-        warm(&state);
+        warm(&state, Vec::new());
         Ok(Self {
             name: name.to_owned(),
             warehouse,
@@ -143,7 +143,7 @@ impl Governor {
         let state = Arc::new(state);
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&state);
         self.owe(&old);
-        warm(&state);
+        warm(&state, old.granted.iter().map(|granted| granted.key().clone()).collect());
         Ok(true)
     }
 
@@ -286,9 +286,9 @@ impl Governor {
 }
 
 /// Works ahead of the logins under a new snapshot, beside them: what is narrowed must not wait for it.
-fn warm(state: &Arc<State>) {
+fn warm(state: &Arc<State>, recent: Vec<Principal>) {
     let state = Arc::clone(state);
-    drop(tokio::task::spawn_blocking(move || policy::warm(&state.snapshot)));
+    drop(tokio::task::spawn_blocking(move || policy::warm(&state.snapshot, recent)));
 }
 
 /// Seconds since 1970; with a clock before that every approval with an end has ended.

@@ -119,6 +119,7 @@ fn access(
         rows: RowRule::All,
         columns: BTreeMap::new(),
         granted_by: vec!["test".into()],
+        undone_by: BTreeMap::new(),
         view: SecuredView {
             name: format!("v_{}", Fingerprint(hash)),
             // As the engine spells it.
@@ -154,6 +155,7 @@ fn entitlement(seed: &str, accesses: Vec<Access>) -> Entitlement {
     Entitlement {
         relations,
         extras: Extras::default(),
+        shadow: BTreeMap::new(),
         fingerprint: Fingerprint(hash),
         session_attributes: attributes(&["US-EAST"]),
     }
