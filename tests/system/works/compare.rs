@@ -18,6 +18,11 @@ impl Answer {
         matches!(self, Self::Rows { .. })
     }
 
+    /// At least one row came.
+    pub(crate) fn has_rows(&self) -> bool {
+        matches!(self, Self::Rows { rows, .. } if !rows.is_empty())
+    }
+
     /// The same rows, or the same SQLSTATE.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         match (self, other) {
