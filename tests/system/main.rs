@@ -2,7 +2,9 @@
 
 mod attacks;
 mod bypass;
+mod changing;
 mod demo;
+mod detach;
 mod differential;
 mod drift;
 mod drivers;

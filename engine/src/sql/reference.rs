@@ -83,6 +83,8 @@ impl<'t> Walk<'t, '_> {
             let granted = self.granted_function(schema, name);
             let Some(owner) = granted else { return Err(forbidden_function(&names.join(".")).at(at)) };
             self.coercions.granted(name);
+            // What it does to the session is its own affair.
+            self.plan.keeps = true;
             return self.call_in(owner, name, at, names.len());
         }
         match name {
@@ -90,6 +92,7 @@ impl<'t> Walk<'t, '_> {
             "current_setting" => current_setting(call)?,
             _ => {}
         }
+        self.plan.keeps |= functions::leaves_something(name);
         if call.funcformat == COERCE_SQL_SYNTAX && stand_in.is_none() {
             return Ok(());
         }

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use bytes::BytesMut;
 use lanyard_adapters::ledger::Shard;
 use lanyard_engine::record::{
     Attempt, Disposition, Objects, Outcome, RulingId, SessionPart, StatementPart, Status,
@@ -20,6 +21,7 @@ use lanyard_engine::sql::paths::{Paths, Schemas};
 use crate::observe::{Direction, Metrics};
 use crate::vend::Granted;
 use crate::wire::inbound::Inbound;
+use crate::wire::outgoing::{Outgoing, write};
 
 use super::copy::CopyIn;
 
@@ -37,6 +39,8 @@ pub(super) struct Statement {
     pub(super) number: u64,
     /// The search path it was judged under.
     pub(super) path: Schemas,
+    /// The types of its parameters as the Parse had them: their number, then their OIDs. Absent where SQL prepared it.
+    pub(super) types: Option<Box<[u8]>>,
 }
 
 /// A portal that a Bind made.
@@ -88,6 +92,10 @@ pub(super) enum Pending {
     Describe,
     Close,
     Sync,
+    /// A Parse of ours with its Sync, of a statement that went with a backend: the client hears nothing of it.
+    Again {
+        name: String,
+    },
     /// A refusal in place of an answer.
     Refused {
         in_query: bool,
@@ -97,6 +105,9 @@ pub(super) enum Pending {
         answered: bool,
     },
 }
+
+/// Most prepared statements that a session may have and let its backend go.
+const PARSED_AGAIN_MAX: usize = 100;
 
 /// The state of the session's transaction, as ReadyForQuery says it.
 pub(super) const IDLE: u8 = b'I';
@@ -134,6 +145,8 @@ pub(super) struct Exchange {
     pub(super) copy: Option<CopyIn>,
     /// Bytes of a CopyData message of the client's that have not come yet.
     pub(super) copy_passing: usize,
+    /// Does the backend hold something of the session's own beyond statements: a setting, a cursor, a place in a sequence?
+    pub(super) kept: bool,
     /// Outcomes to put on record once what the client waits for is on its way.
     ended: Vec<(Run, Status, Duration)>,
     count: u64,
@@ -192,6 +205,7 @@ impl Exchange {
             path_changes: 0,
             copy: None,
             copy_passing: 0,
+            kept: false,
             ended: Vec::new(),
             count: 0,
             rulings: Rulings { random, counter: 0 },
@@ -201,6 +215,44 @@ impl Exchange {
     /// Nothing is under way and no transaction is open.
     pub(super) fn is_quiet(&self) -> bool {
         self.pending.is_empty() && self.transaction == IDLE
+    }
+
+    /// Would nothing be missed if the backend were closed now and another opened later?
+    pub(super) fn may_detach(&self) -> bool {
+        self.is_quiet()
+            && !self.kept
+            && self.held.is_none()
+            && self.copy.is_none()
+            && self.passing == 0
+            && self.portals.is_empty()
+            && self.statements.len() <= PARSED_AGAIN_MAX
+            && self.statements.values().all(|statement| statement.types.is_some())
+    }
+
+    /// There is a new backend: what was prepared is prepared there, under the same names.
+    pub(super) fn parse_again(&mut self, out: &mut BytesMut) {
+        for (name, statement) in &self.statements {
+            let Some(types) = &statement.types else { continue };
+            let text = statement.judged.enforced.for_parse();
+            write(out, Outgoing::Parse { name: &statement.upstream, stamp: &self.stamp, text, types });
+            write(out, Outgoing::Sync);
+            self.pending.push_back(Pending::Again { name: name.clone() });
+        }
+    }
+
+    /// There is a new backend: what it says differently of its parameters is passed on.
+    ///
+    /// # Errors
+    /// A setting that enforcement needs is not what it must be.
+    pub(super) fn told_anew(
+        &mut self,
+        changed: &[(String, String)],
+        out: &mut BytesMut,
+    ) -> Result<(), Refusal> {
+        for (name, value) in changed {
+            self.parameter(format!("{name}\0{value}\0").as_bytes(), out)?;
+        }
+        Ok(())
     }
 
     /// The next number of the session's own count, which orders statements, portals and runs.
@@ -362,6 +414,7 @@ impl Exchange {
             | Pending::Describe
             | Pending::Close
             | Pending::Sync
+            | Pending::Again { .. }
             | Pending::Refused { .. } => None,
         }
     }

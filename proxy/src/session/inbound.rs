@@ -67,6 +67,9 @@ impl Exchange {
     }
 
     fn take(&mut self, message: Inbound, out: &mut BytesMut) -> Flow {
+        if let Some(latest) = self.granted.latest() {
+            self.granted = latest;
+        }
         // What PostgreSQL would ignore is neither judged nor put on record.
         if self.skipping && !matches!(message, Inbound::Sync | Inbound::Flush | Inbound::Terminate) {
             return Flow::Continue;
@@ -159,7 +162,8 @@ impl Exchange {
                 );
                 let part = self.part(&text, &judged);
                 let path = self.path_ahead();
-                let statement = Arc::new(Statement { upstream, text, judged, part, number, path });
+                let types = Some(types.into());
+                let statement = Arc::new(Statement { upstream, text, judged, part, number, path, types });
                 self.statements.insert(name.clone(), Arc::clone(&statement));
                 self.pending.push_back(Pending::Parse { name, statement });
             }

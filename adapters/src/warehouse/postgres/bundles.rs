@@ -75,7 +75,7 @@ pub(super) async fn grant(
     let failed = |e| WarehouseError::from_client(e, "granting to a bundle");
     let mut sql = String::new();
     let mut inserts: Vec<u32> = Vec::new();
-    for (access, state) in accesses.iter().zip(states) {
+    for (access, state) in accesses.iter().zip(states).filter(|(_, state)| state.view.is_some()) {
         let rights = Rights::of(access, hole);
         let columns: Vec<String> =
             access.view.columns.iter().filter(|c| c.writable).map(|c| escape_identifier(&c.name)).collect();
