@@ -8,6 +8,7 @@ mod compare;
 mod regression;
 mod report;
 mod script;
+mod tools;
 
 /// A person who is granted what each test's policy says; no tags.
 const GOVERNANCE: [(&str, &str); 2] = [

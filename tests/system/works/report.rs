@@ -24,8 +24,14 @@ fn refused(tally: &Tally) -> usize {
     tally.refused.values().map(|(count, _)| count).sum()
 }
 
-/// Prints the tallies, and leaves tables and every refused statement in the folder.
+/// Prints the tallies, and leaves their table in the folder for the document.
 pub(crate) fn tell(part: &str, tallies: &[Tally]) -> Outcome {
+    let table = table(part, tallies)?;
+    leave(part, &table)
+}
+
+/// Prints the tallies, leaves every statement that is not alike in the folder, and gives their table.
+pub(crate) fn table(part: &str, tallies: &[Tally]) -> Outcome<String> {
     let mut table = String::from(
         "| | succeed directly | not compared | compared | alike | refused | other rows | share | fail alike | fail otherwise |\n|---|---|---|---|---|---|---|---|---|---|\n",
     );
@@ -61,10 +67,8 @@ pub(crate) fn tell(part: &str, tallies: &[Tally]) -> Outcome {
             writeln!(list, "DIFF {different}")?;
         }
     }
-    let folder = folder()?;
-    std::fs::write(folder.join(part).with_extension("md"), table + "\n" + &reasons(tallies))?;
-    std::fs::write(folder.join(part).with_extension("txt"), list)?;
-    assemble()
+    std::fs::write(folder()?.join(part).with_extension("txt"), list)?;
+    Ok(table + "\n" + &reasons(tallies))
 }
 
 /// Leaves a part that is not a table of tallies.

@@ -22,6 +22,16 @@ fn granted_functions_and_types_go_out_under_their_schema() {
         ("SELECT '1'::place", &["app"], "SELECT '1'::\"app\".\"place\""),
         ("SELECT NULL::app.place", &["public"], "SELECT NULL::\"app\".\"place\""),
         ("SELECT tsquery('a & b')", &["public"], "SELECT pg_catalog.\"tsquery\"('a & b')"),
+        (
+            "SELECT (information_schema._pg_expandarray(ARRAY[4, 5])).n",
+            &["public"],
+            "SELECT (information_schema._pg_expandarray(ARRAY[4, 5])).n",
+        ),
+        (
+            "SELECT t.ids::regtype[] FROM (SELECT NULL::oid[] AS ids) t",
+            &["public"],
+            "SELECT lanyard_catalog._regtypes(t.ids)::regtype[] FROM (SELECT NULL::oid[] AS ids) t",
+        ),
         ("SELECT jsonb('{}')", &["public"], "SELECT pg_catalog.\"jsonb\"('{}')"),
     ] {
         let path: Vec<&str> = path.to_vec();
@@ -48,6 +58,13 @@ fn what_is_not_granted_stays_refused() {
         // Types that name objects, as functions.
         ("SELECT _regclass('{payroll}')", "42501"),
         ("SELECT regrole(10)", "42501"),
+        ("SELECT '{23}'::regtype[]", "42501"),
+        ("SELECT ARRAY[23]::regtype[]", "42501"),
+        ("SELECT t.ids::regclass[] FROM (SELECT NULL::oid[] AS ids) t", "42501"),
+        ("SELECT t.ids::regrole[] FROM (SELECT NULL::oid[] AS ids) t", "42501"),
+        ("SELECT _pg_expandarray(ARRAY[1])", "42501"),
+        ("SELECT public._pg_expandarray(ARRAY[1])", "42501"),
+        ("SELECT information_schema._pg_truetypid(a, t) FROM pg_attribute a, pg_type t", "42501"),
         ("SELECT _text('{a}')", "42501"),
         // A cast takes one argument.
         ("SELECT tsquery('a', 'b')", "42501"),
