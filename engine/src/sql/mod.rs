@@ -8,6 +8,7 @@ mod coercion;
 mod copy;
 mod edit;
 mod functions;
+mod grammar;
 mod judge;
 #[cfg(test)]
 pub(crate) mod judge_tests;

@@ -81,6 +81,9 @@ impl<'t> Walk<'t, '_> {
         let built_in = stand_in.is_some()
             || functions::is_allowed(name)
             || (call.args().len() == 1 && super::types::casts_as_a_function(name));
+        if schema == Some("information_schema") && name == EXPAND_ARRAY {
+            return Ok(());
+        }
         if !built_in || schema.is_some_and(|s| s != "pg_catalog") {
             return self.opened_function(schema, name, at, names.len());
         }
@@ -228,7 +231,16 @@ impl<'t> Walk<'t, '_> {
             ))
         };
         if naming.array {
-            return refused("an array");
+            // pgcli reads the types of functions' arguments like this.
+            return match cast.arg() {
+                Node::ColumnRef(column) if naming.type_name == "regtype" && column.fields().len() <= 2 => {
+                    self.column(column)?;
+                    let at = offset(column.location)?;
+                    let end = self.name_end(at, column.fields().len())?;
+                    self.through(cast, at..end, "_regtypes")
+                }
+                _ => refused("an array"),
+            };
         }
         match cast.arg() {
             Node::A_Const(constant) => match constant.val() {
@@ -429,6 +441,9 @@ fn names_safely(call: &nodes::FuncCall) -> bool {
         name == "pg_typeof" || (named && virtual_catalog::function(name).is_some())
     })
 }
+
+/// Numbers the elements of an array it is given, and looks at nothing else: JDBC asks for keys with it.
+const EXPAND_ARRAY: &str = "_pg_expandarray";
 
 fn forbidden_function(name: &str) -> Refusal {
     Refusal::new(

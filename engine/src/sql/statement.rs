@@ -11,6 +11,7 @@ use crate::refusal::{Code, Refusal};
 
 use super::coercion::Coercions;
 use super::edit::Edit;
+use super::grammar::{is_table_command, no_defaults, spread_unnest};
 use super::judge::{Context, not_spliced};
 use super::plan::{Change, Plan};
 use super::reference::{literal_text, names_objects};
@@ -261,6 +262,7 @@ impl<'t, 'c> Walk<'t, 'c> {
                     self.push(column, depth, scope);
                 }
                 if let Some(conflict) = insert.on_conflict_clause() {
+                    no_defaults(conflict.target_list().iter().map(nodes::ResTarget::val))?;
                     self.on_conflict(conflict, depth, scope);
                 }
                 self.returning(insert.returning_clause(), depth, scope);
@@ -268,6 +270,7 @@ impl<'t, 'c> Walk<'t, 'c> {
             Node::UpdateStmt(update) => {
                 let scope = self.with(update.with_clause(), depth, scope);
                 self.write(update.relation())?;
+                no_defaults(update.target_list().iter().map(nodes::ResTarget::val))?;
                 for target in update.target_list().iter() {
                     self.push(target.into(), depth, scope);
                 }
@@ -292,6 +295,11 @@ impl<'t, 'c> Walk<'t, 'c> {
                 self.push(merge.source_relation(), depth, scope);
                 self.push(merge.join_condition(), depth, scope);
                 for when in merge.merge_when_clauses().iter() {
+                    // What an INSERT lists stands in `values`.
+                    no_defaults(when.target_list().iter().map(|target| match target {
+                        Node::ResTarget(target) => target.val(),
+                        other => other,
+                    }))?;
                     self.push(when.condition(), depth, scope);
                     for node in when.target_list().iter().chain(when.values().iter()) {
                         self.push(node, depth, scope);
@@ -563,35 +571,6 @@ pub(super) fn offset(location: i32) -> Result<usize, Refusal> {
 
 fn too_large(what: &str, limit: usize) -> Refusal {
     Refusal::new(Code::TooLarge, format!("the statement has more than {limit} {what}"))
-}
-
-/// `FROM unnest(a, b)`, several arrays side by side: the grammar's own reading of the bare name, always pg_catalog's
-/// function, and lost when the name is qualified. The conditions are those of PostgreSQL's transformRangeFunction: where
-/// one fails, the name would be looked up like any other, and is spliced like any other.
-fn spread_unnest(entry: Node<'_>) -> Option<&nodes::FuncCall> {
-    let Node::NodeList(pair) = entry else { return None };
-    let mut parts = pair.iter();
-    let (Some(Node::FuncCall(call)), None | Some(Node::None)) = (parts.next(), parts.next()) else {
-        return None;
-    };
-    let mut names = call.funcname().iter();
-    let bare = names.next().and_then(Node::as_str) == Some("unnest") && names.next().is_none();
-    let plain = call.agg_order().is_empty()
-        && matches!(call.agg_filter(), Node::None)
-        && call.over().is_none()
-        && !(call.agg_star || call.agg_distinct || call.func_variadic);
-    (bare && plain && call.args().len() > 1).then_some(call)
-}
-
-/// `TABLE t` is a SELECT whose star has no place in the text.
-fn is_table_command(select: &nodes::SelectStmt) -> bool {
-    let mut targets = select.target_list().iter();
-    match (targets.next().map(nodes::ResTarget::val), targets.next()) {
-        (Some(Node::ColumnRef(column)), None) => {
-            column.location < 0 && matches!(column.fields().first(), Some(Node::A_Star(_)))
-        }
-        _ => false,
-    }
 }
 
 /// The text of a constant argument, also of a bare word as SET takes it.

@@ -144,6 +144,8 @@ RETURN CASE WHEN $1 = '-' THEN 0::regclass ELSE lanyard_catalog.regclass(lanyard
 -- For casts of a column or parameter: NULL for what the session does not see.
 CREATE FUNCTION lanyard_catalog._regtype(id oid) RETURNS regtype LANGUAGE sql STABLE
 RETURN CASE WHEN $1 < 16384 OR $1 IN (SELECT t FROM lanyard_catalog._types() t) THEN $1::regtype END;
+CREATE FUNCTION lanyard_catalog._regtypes(ids oid[]) RETURNS regtype[] LANGUAGE sql STABLE STRICT
+RETURN ARRAY(SELECT lanyard_catalog._regtype(t.id) FROM unnest($1) WITH ORDINALITY AS t (id, place) ORDER BY t.place);
 CREATE FUNCTION lanyard_catalog._regnamespace(id oid) RETURNS regnamespace LANGUAGE sql STABLE
 RETURN CASE WHEN $1 < 16384 OR $1 IN (SELECT s FROM lanyard_catalog._schemas() s) THEN $1::regnamespace END;
 CREATE FUNCTION lanyard_catalog._regproc(id oid) RETURNS regproc LANGUAGE sql STABLE
