@@ -78,6 +78,7 @@ pub(crate) async fn vend(governed: &Governed, user: &str, number: u32) -> Outcom
         expires: SystemTime::now() + Duration::from_secs(600),
         connections: 20,
         attributes: entitlement.session_attributes.clone(),
+        workspace: None,
     };
     let login = warehouse.vend(&lease).await?;
     let name = |access: &lanyard_engine::entitlement::Access| {

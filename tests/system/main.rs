@@ -19,3 +19,4 @@ mod scenario;
 mod starting;
 mod support;
 mod wire;
+mod workspace;

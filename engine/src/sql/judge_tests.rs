@@ -13,6 +13,7 @@ use crate::refusal::{Code, Refusal};
 use crate::released::RawSql;
 
 mod hidden_names;
+mod own;
 
 fn access(schema: &str, name: &str, view: &str, write: bool, shaped: bool) -> Access {
     let mut operations = BTreeSet::from([Operation::Read]);
@@ -71,7 +72,13 @@ pub(super) fn run(sql: &str) -> Result<Judged, Refusal> {
     let path = ["public".to_owned()];
     judge(
         RawSql::new(sql),
-        &Context { entitlement: &entitlement, search_path: &path, paths: None, database: "shop" },
+        &Context {
+            entitlement: &entitlement,
+            search_path: &path,
+            paths: None,
+            workspace: None,
+            database: "shop",
+        },
     )
 }
 

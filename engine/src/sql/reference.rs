@@ -35,7 +35,8 @@ impl<'t> Walk<'t, '_> {
             [schema, table, ..] => (*schema, *table),
             _ => return Err(not_spliced().at(at)),
         };
-        resolve::relation(&self.context, None, Some(schema), table).map_err(|refusal| refusal.at(at))?;
+        resolve::relation(&self.context, self.names.temps(), None, Some(schema), table)
+            .map_err(|refusal| refusal.at(at))?;
         let kept = self.name_end(at, dropped)?;
         let next = scan::skip_space(self.text.as_bytes(), kept)
             .filter(|dot| self.text.as_bytes().get(*dot) == Some(&b'.'))
@@ -74,17 +75,20 @@ impl<'t> Walk<'t, '_> {
         };
         let stand_in = virtual_catalog::function(name);
         // A stand-in is ours and may be called, whatever the function it stands for does.
-        if schema.is_some_and(|s| s != "pg_catalog") || !(stand_in.is_some() || functions::is_allowed(name)) {
+        let allowed = stand_in.is_some() || functions::is_allowed(name) || self.sets_own_sequence(name, call);
+        if schema.is_some_and(|s| s != "pg_catalog") || !allowed {
             return Err(forbidden_function(&names.join(".")).at(at));
         }
         match name {
             "set_config" => set_config(call)?,
             "current_setting" => current_setting(call)?,
+            "nextval" | "currval" | "setval" => self.sequence(call)?,
             _ => {}
         }
         if call.funcformat == COERCE_SQL_SYNTAX && stand_in.is_none() {
             return Ok(());
         }
+        self.own.reads_catalogs |= stand_in.is_some();
         let real = stand_in.unwrap_or("pg_catalog");
         if schema == Some(real) {
             return Ok(());
@@ -258,19 +262,28 @@ impl<'t> Walk<'t, '_> {
         })?;
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         let target = match parts.as_slice() {
-            [name] => resolve::relation(&self.context, None, None, name),
-            [schema, name] => resolve::relation(&self.context, None, Some(schema), name),
+            [name] => resolve::relation(&self.context, self.names.temps(), None, None, name),
+            [schema, name] => resolve::relation(&self.context, self.names.temps(), None, Some(schema), name),
             _ => {
                 return Err(Refusal::new(Code::Unsupported, "a regclass literal has one or two parts").at(at));
             }
         };
-        let Target::Governed(access) = target.map_err(|refusal| refusal.at(at))? else {
-            return Ok(());
+        let text = match target.map_err(|refusal| refusal.at(at))? {
+            Target::Virtual(_) => return Ok(()),
+            Target::Governed(access) => access.oid.to_string(),
+            Target::Own(schema) => {
+                let name = parts.last().copied().unwrap_or_default();
+                format!("{}.{}", quote(schema), quote(name))
+            }
         };
+        self.literal(at, text)
+    }
+
+    /// The literal at this byte becomes this text.
+    pub(super) fn literal(&mut self, at: usize, text: String) -> Verdict {
         let end = scan::string_end(self.text, at).ok_or_else(|| not_spliced().at(at))?;
-        let oid = access.oid.to_string();
-        self.plan.edits.push(Edit::new(at..end, format!("'{oid}'")));
-        self.plan.changes.push(Change::Literal { at, text: oid });
+        self.plan.edits.push(Edit::new(at..end, format!("'{}'", text.replace('\'', "''"))));
+        self.plan.changes.push(Change::Literal { at, text });
         Ok(())
     }
 }
@@ -419,7 +432,7 @@ pub(super) fn literal_text(constant: &nodes::A_Const) -> Option<&str> {
 }
 
 /// Splits `schema."Table"` as regclassin does: dots separate, quotes keep case, the rest is folded.
-fn split_name(text: &str) -> Option<Vec<String>> {
+pub(super) fn split_name(text: &str) -> Option<Vec<String>> {
     let mut parts = vec![String::new()];
     let mut quoted = false;
     let mut chars = text.trim().chars().peekable();

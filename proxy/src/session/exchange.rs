@@ -15,7 +15,7 @@ use lanyard_engine::refusal::{Code, Refusal};
 use lanyard_engine::released::{Enforced, Ledger as _, LedgerFull, RawSql, Released};
 use lanyard_engine::sql;
 use lanyard_engine::sql::Judged;
-use lanyard_engine::sql::paths::{Paths, Schemas};
+use lanyard_engine::sql::paths::Paths;
 
 use crate::observe::{Direction, Metrics};
 use crate::vend::Granted;
@@ -33,8 +33,8 @@ pub(super) struct Statement {
     pub(super) judged: Arc<Judged>,
     /// When it was made, in the session's own count.
     pub(super) number: u64,
-    /// The search path it was judged under.
-    pub(super) path: Schemas,
+    /// What bare names meant when it was judged.
+    pub(super) path: Paths,
 }
 
 /// A portal that a Bind made.

@@ -173,6 +173,7 @@ fn lease(bundle: &str) -> Result<Lease, Box<dyn Error>> {
         expires: SystemTime::now() + Duration::from_secs(600),
         connections: 2,
         attributes: attributes(&["US-EAST"]),
+        workspace: None,
     })
 }
 
