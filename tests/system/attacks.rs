@@ -16,8 +16,8 @@ use lanyard_tests::{Frame, Governed, GovernedOptions, Outcome, Raw};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
-/// The principals under attack: one reads, the other may write `app.notes` as well.
-pub(crate) const PRINCIPALS: [&str; 2] = ["eu_analyst", "eu_writer"];
+/// The principals under attack: one reads, one may write `app.notes` as well, one has a workspace.
+pub(crate) const PRINCIPALS: [&str; 3] = ["eu_analyst", "eu_writer", "eu_worker"];
 
 /// Values that nobody may see in any answer, whatever the entry says; not looked for where the attack itself says them.
 const SECRETS: [&str; 14] = [

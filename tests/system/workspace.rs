@@ -6,10 +6,13 @@ use std::sync::{Arc, Weak};
 
 use lanyard::demo::governance;
 use lanyard::demo::setting::SettingOptions;
+use lanyard_tests::raw::{PROTOCOL_3_0, Raw};
 use lanyard_tests::wait::until;
 use lanyard_tests::{Governed, GovernedOptions, Outcome};
 use tokio::sync::Mutex;
 use tokio_postgres::{Client, SimpleQueryMessage};
+
+use crate::wire::{Dice, message, told};
 
 const POLICIES: &str = "
 policy own_work
@@ -272,5 +275,131 @@ async fn a_killed_proxy_leaves_nothing_that_was_to_be_dropped() -> Outcome {
                   WHERE c.relname IN ('left_over', 'brief')";
     let left: Vec<String> = dba.query(tables, &[]).await?.iter().map(|row| row.get(0)).collect();
     assert_eq!(left, ["workspace_0_1.left_over"]);
+    Ok(())
+}
+
+/// Steps of random scripts. `a` is there for good as well, with one row.
+const STEPS: [&str; 27] = [
+    "CREATE TEMP TABLE a (word text)",
+    "CREATE TEMP TABLE a AS SELECT 'temporary'::text AS word",
+    "CREATE TEMP TABLE b (word text)",
+    "CREATE TEMP TABLE b AS SELECT 'b'::text AS word",
+    "CREATE TEMP TABLE b (word text) ON COMMIT DROP",
+    "CREATE TEMP TABLE IF NOT EXISTS c (word text)",
+    "SELECT 'into'::text AS word INTO TEMP a",
+    "DROP TABLE pg_temp.a",
+    "DROP TABLE b",
+    "DROP TABLE IF EXISTS b, c",
+    "ALTER TABLE b RENAME TO c",
+    "ALTER TABLE c RENAME TO b",
+    "INSERT INTO b VALUES ('more')",
+    "INSERT INTO a SELECT word FROM a",
+    "TRUNCATE c",
+    "DISCARD TEMP",
+    "BEGIN",
+    "BEGIN",
+    "COMMIT",
+    "ROLLBACK",
+    "ROLLBACK AND CHAIN",
+    "SAVEPOINT s",
+    "SAVEPOINT t",
+    "ROLLBACK TO s",
+    "ROLLBACK TO t",
+    "RELEASE s",
+    "SELECT 1/0",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn temporary_names_follow_transactions_as_postgresql_has_it() -> Outcome {
+    let governed = governed().await?;
+    let cluster = governed.cluster();
+    let kept = "CREATE TABLE a AS SELECT 'kept'::text AS word";
+    governed
+        .dba()
+        .await?
+        .batch_execute(&format!("CREATE SCHEMA direct; SET search_path = direct; {kept}"))
+        .await?;
+    assert_eq!(say(&governed.connect("taylor").await?, kept).await, "");
+    let mut dice = Dice(0x7e4b_0de1_5eed);
+    for round in 0..60 {
+        let mut proxied = governed.raw_session("taylor").await?;
+        let mut direct = Raw::connect(cluster.port()).await?;
+        let parameters = [("user", cluster.superuser()), ("database", "shop"), ("search_path", "direct")];
+        direct.startup(PROTOCOL_3_0, &parameters).await?;
+        direct.authenticate(cluster.password()).await?;
+        direct.read_until(b'Z').await?;
+        let mut script = vec![format!("round {round}")];
+        for _ in 0..10 {
+            let (text, bytes, readies) = message(&mut dice, &STEPS);
+            script.push(text);
+            let expected = told(&mut direct, &bytes, readies).await?;
+            assert_eq!(told(&mut proxied, &bytes, readies).await?, expected, "{script:#?}");
+            let last = expected.last().map(String::as_str);
+            if last == Some("Z E") {
+                continue;
+            }
+            for name in ["a", "b", "c"] {
+                // In a transaction a failure would end it.
+                let ask = format!("SELECT word FROM {name}");
+                let asked: &[&str] = if last == Some("Z T") {
+                    &["SAVEPOINT guard", &ask, "ROLLBACK TO guard", "RELEASE guard"]
+                } else {
+                    &[&ask]
+                };
+                for sql in asked {
+                    let bytes = lanyard_tests::raw::frame(b'Q', format!("{sql}\0").as_bytes());
+                    let expected = told(&mut direct, &bytes, 1).await?;
+                    assert_eq!(told(&mut proxied, &bytes, 1).await?, expected, "{sql} after {script:#?}");
+                }
+            }
+        }
+        // What a round changed in the table that stays is taken back.
+        for raw in [&mut proxied, &mut direct] {
+            let bytes = lanyard_tests::raw::frame(
+                b'Q',
+                b"ROLLBACK; DISCARD TEMP; DELETE FROM a; INSERT INTO a VALUES ('kept')\0",
+            );
+            told(raw, &bytes, 1).await?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn drivers_make_and_drop_their_tables() -> Outcome {
+    let governed = shared().await?;
+    for driver in ["psycopg", "psycopg2"] {
+        let script = include_str!("../drivers/workspace_.py");
+        let printed = governed.python_with("taylor", script, &[driver]).await?;
+        assert_eq!(printed.success()?.trim(), "done");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pgbench_and_psql_work_in_a_workspace() -> Outcome {
+    let governed = governed().await?;
+    for arguments in [
+        ["-i", "-s", "1", "--foreign-keys", "--quiet"].as_slice(),
+        &["-i", "-s", "1", "--partitions=2", "-I", "dtGvpf", "--quiet"],
+        &["-t", "50", "-c", "2", "-n"],
+        &["-t", "50", "-c", "2", "-n", "-M", "prepared"],
+        &["-t", "20", "-c", "1", "-N", "-n", "-M", "extended"],
+    ] {
+        let mut command = tokio::process::Command::new("pgbench");
+        command.args(arguments);
+        let printed = governed.run("taylor", command, "").await?;
+        let told = printed.success().map_err(|e| format!("pgbench {arguments:?}: {e}"))?;
+        assert!(arguments[0] == "-i" || told.contains("failed transactions: 0"), "{told}");
+    }
+    let script = "\\d pgbench_accounts\n\\dt\nCREATE TEMP TABLE brief (a serial);\n\\d brief\n\\di\n\\ds\n\\dn\n\\dT+\n\\dp pgbench_accounts\n\
+                  \\copy brief FROM STDIN\n7\n\\.\nSELECT a FROM brief;\nSELECT count(*) FROM pgbench_accounts;\n";
+    let out = governed.psql("taylor", script).await?.success()?;
+    for wanted in
+        ["pgbench_accounts_pkey", "workspace_0_1|pgbench_tellers", "COPY 1\n7\n100000\n", "brief_a_seq"]
+    {
+        assert!(out.contains(wanted), "{wanted:?} in {out}");
+    }
+    assert!(!out.contains("payroll") && !out.contains("lanyard"), "{out}");
     Ok(())
 }

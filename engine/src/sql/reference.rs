@@ -151,6 +151,11 @@ impl<'t> Walk<'t, '_> {
             Node::A_Const(constant) => match constant.val() {
                 None => Ok(()),
                 Some(pg_raw_parse::ConstValue::String(text)) if naming.type_name == "regclass" => {
+                    if self.may_be_own_oid(text) {
+                        let at = offset(constant.location)?;
+                        let end = scan::string_end(self.text, at).ok_or_else(|| not_spliced().at(at))?;
+                        return self.through(cast, at..end, "regclass");
+                    }
                     self.regclass(constant, text)
                 }
                 Some(pg_raw_parse::ConstValue::String(_)) => match naming.of_text {
@@ -241,6 +246,14 @@ impl<'t> Walk<'t, '_> {
         self.plan.edits.push(Edit::new(range.end..range.end, ")"));
         self.plan.changes.push(Change::Through { at, function, argument, becomes });
         Ok(())
+    }
+
+    /// An OID that may be of a relation of the session's own, which only the warehouse knows.
+    fn may_be_own_oid(&self, text: &str) -> bool {
+        self.context.workspace.is_some()
+            && !text.is_empty()
+            && text.bytes().all(|b| b.is_ascii_digit())
+            && text.parse::<u32>().is_ok_and(|oid| oid >= FIRST_NORMAL_OID)
     }
 
     /// `'orders'::regclass` -> `'16401'::regclass`: the name is resolved here, the OID is the one the catalog shows.

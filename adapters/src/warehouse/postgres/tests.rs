@@ -11,6 +11,7 @@ mod roles;
 mod rows;
 mod server;
 mod views;
+mod workspace;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;

@@ -138,7 +138,7 @@ BEGIN
     END IF;
     IF EXISTS (
       SELECT FROM pg_type t
-      WHERE t.typnamespace = 'pg_catalog'::regnamespace AND t.typname ~ '^_?reg'
+      WHERE t.typnamespace = 'pg_catalog'::regnamespace AND t.typname ~ '^_?(reg|aclitem$)'
         AND (t.oid IN (SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = made.relid AND a.attnum > 0)
           OR t.oid = (SELECT b.typbasetype FROM pg_type b WHERE b.oid = made.objid AND made.classid = 'pg_type'::regclass)))
     THEN

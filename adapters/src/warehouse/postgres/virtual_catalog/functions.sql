@@ -434,9 +434,9 @@ CREATE FUNCTION lanyard_catalog.pg_get_statisticsobjdef(id oid) RETURNS text LAN
 CREATE FUNCTION lanyard_catalog.pg_get_statisticsobjdef_columns(id oid) RETURNS text LANGUAGE sql STABLE STRICT RETURN NULL::text;
 CREATE FUNCTION lanyard_catalog.pg_get_statisticsobjdef_expressions(id oid) RETURNS text[] LANGUAGE sql STABLE STRICT RETURN NULL::text[];
 CREATE FUNCTION lanyard_catalog.pg_get_serial_sequence(name text, attname text) RETURNS text LANGUAGE plpgsql STABLE STRICT AS $$
-DECLARE found pg_catalog.oid := lanyard_catalog._resolve($1);
+DECLARE found pg_catalog.oid := lanyard_catalog._lookup($1);
 BEGIN
-    IF NOT lanyard_catalog._is_own(found) THEN
+    IF found IS NULL OR NOT lanyard_catalog._is_own(found) THEN
         RETURN NULL;
     END IF;
     RETURN pg_catalog.pg_get_serial_sequence(found::pg_catalog.regclass::pg_catalog.text, $2);
