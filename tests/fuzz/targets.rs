@@ -233,7 +233,13 @@ fn what_the_judge_releases_names_nothing_but_what_is_secured() {
     ];
     let entitlement = entitlement();
     let path = ["app".to_owned(), "public".to_owned(), "lab".to_owned()];
-    let context = Context { entitlement: &entitlement, search_path: &path, paths: None, database: "shop" };
+    let context = Context {
+        entitlement: &entitlement,
+        search_path: &path,
+        paths: None,
+        workspace: None,
+        database: "shop",
+    };
     let mut views: BTreeSet<String> = entitlement.iter().map(|access| access.view.name.clone()).collect();
     // COPY FROM fills the view beside, which reads nothing.
     let filled = entitlement

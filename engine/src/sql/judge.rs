@@ -32,6 +32,8 @@ pub struct Context<'a> {
     pub search_path: &'a [String],
     /// What the session did to the path; absent where nothing.
     pub paths: Option<&'a Paths>,
+    /// The schema of the session's own, where policy allows one.
+    pub workspace: Option<&'a str>,
     /// The database's name in the warehouse, for three-part names.
     pub database: &'a str,
 }
@@ -117,7 +119,7 @@ fn judge_text(text: &str, context: &Context<'_>) -> Result<Judged, Refusal> {
     let plain = Paths::default();
     let paths = context.paths.unwrap_or(&plain);
     let ahead = search_path::ahead(&tree, context, paths)?;
-    let mut walk = Walk::new(text, *context);
+    let mut walk = Walk::new(text, *context, paths.clone());
     for (index, statement) in tree.iter().enumerate() {
         walk.look_in(ahead.get(index).unwrap_or(paths.current()).as_deref());
         walk.statement(statement)?;
@@ -159,6 +161,7 @@ fn numbers_are_data(plan: &Plan, statements: usize) -> bool {
         | Change::Literal { .. }
         | Change::CopyQuery { .. }
         | Change::Name { .. }
+        | Change::Domain { .. }
         | Change::Statement { .. } => false,
     });
     statements == 1

@@ -14,6 +14,7 @@ use crate::released::RawSql;
 
 mod extras;
 mod hidden_names;
+mod own;
 mod permits;
 mod prefix;
 
@@ -77,7 +78,13 @@ pub(super) fn run(sql: &str) -> Result<Judged, Refusal> {
     let path = ["public".to_owned()];
     judge(
         RawSql::new(sql),
-        &Context { entitlement: &entitlement, search_path: &path, paths: None, database: "shop" },
+        &Context {
+            entitlement: &entitlement,
+            search_path: &path,
+            paths: None,
+            workspace: None,
+            database: "shop",
+        },
     )
 }
 

@@ -13,6 +13,7 @@ mod judge;
 #[cfg(test)]
 pub(crate) mod judge_tests;
 mod named;
+mod own;
 mod parse;
 pub mod paths;
 mod plan;
@@ -26,6 +27,7 @@ mod settings;
 mod stamp;
 mod statement;
 pub mod template;
+mod temps;
 mod types;
 mod utility;
 mod verify;

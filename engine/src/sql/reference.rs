@@ -38,7 +38,8 @@ impl<'t> Walk<'t, '_> {
             [schema, table, ..] => (*schema, *table),
             _ => return Err(not_spliced().at(at)),
         };
-        resolve::relation(&self.context, None, Some(schema), table).map_err(|refusal| refusal.at(at))?;
+        resolve::relation(&self.context, self.names.temps(), None, Some(schema), table)
+            .map_err(|refusal| refusal.at(at))?;
         let kept = self.name_end(at, dropped)?;
         let next = scan::skip_space(self.text.as_bytes(), kept)
             .filter(|dot| self.text.as_bytes().get(*dot) == Some(&b'.'))
@@ -80,6 +81,7 @@ impl<'t> Walk<'t, '_> {
         // is a cast.
         let built_in = stand_in.is_some()
             || functions::is_allowed(name)
+            || self.sets_own_sequence(name, call)
             || (call.args().len() == 1 && super::types::casts_as_a_function(name));
         if schema == Some("information_schema") && name == EXPAND_ARRAY {
             return Ok(());
@@ -90,6 +92,7 @@ impl<'t> Walk<'t, '_> {
         match name {
             "set_config" => set_config(call)?,
             "current_setting" => current_setting(call)?,
+            "nextval" | "currval" | "setval" => self.sequence(call)?,
             _ => {}
         }
         self.plan.keeps |= functions::leaves_something(name);
@@ -100,6 +103,7 @@ impl<'t> Walk<'t, '_> {
         if schema.is_none() && stand_in.is_none() && self.is_overloaded(name) {
             return Ok(());
         }
+        self.own.reads_catalogs |= stand_in.is_some();
         let real = stand_in.unwrap_or("pg_catalog");
         if schema == Some(real) {
             return Ok(());
@@ -246,6 +250,11 @@ impl<'t> Walk<'t, '_> {
             Node::A_Const(constant) => match constant.val() {
                 None => Ok(()),
                 Some(pg_raw_parse::ConstValue::String(text)) if naming.type_name == "regclass" => {
+                    if self.may_be_own_oid(text) {
+                        let at = offset(constant.location)?;
+                        let end = scan::string_end(self.text, at).ok_or_else(|| not_spliced().at(at))?;
+                        return self.through(cast, at..end, "regclass");
+                    }
                     self.regclass(constant, text)
                 }
                 Some(pg_raw_parse::ConstValue::String(_)) => match naming.of_text {
@@ -338,6 +347,14 @@ impl<'t> Walk<'t, '_> {
         Ok(())
     }
 
+    /// An OID that may be of a relation of the session's own, which only the warehouse knows.
+    fn may_be_own_oid(&self, text: &str) -> bool {
+        self.context.workspace.is_some()
+            && !text.is_empty()
+            && text.bytes().all(|b| b.is_ascii_digit())
+            && text.parse::<u32>().is_ok_and(|oid| oid >= FIRST_NORMAL_OID)
+    }
+
     /// `'orders'::regclass` -> `'16401'::regclass`: the name is resolved here, the OID is the one the catalog shows.
     fn regclass(&mut self, literal: &nodes::A_Const, text: &str) -> Verdict {
         let at = offset(literal.location)?;
@@ -357,19 +374,28 @@ impl<'t> Walk<'t, '_> {
         })?;
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         let target = match parts.as_slice() {
-            [name] => resolve::relation(&self.context, None, None, name),
-            [schema, name] => resolve::relation(&self.context, None, Some(schema), name),
+            [name] => resolve::relation(&self.context, self.names.temps(), None, None, name),
+            [schema, name] => resolve::relation(&self.context, self.names.temps(), None, Some(schema), name),
             _ => {
                 return Err(Refusal::new(Code::Unsupported, "a regclass literal has one or two parts").at(at));
             }
         };
-        let Target::Governed(access) = target.map_err(|refusal| refusal.at(at))? else {
-            return Ok(());
+        let text = match target.map_err(|refusal| refusal.at(at))? {
+            Target::Virtual(_) => return Ok(()),
+            Target::Governed(access) => access.oid.to_string(),
+            Target::Own(schema) => {
+                let name = parts.last().copied().unwrap_or_default();
+                format!("{}.{}", quote(schema), quote(name))
+            }
         };
+        self.literal(at, text)
+    }
+
+    /// The literal at this byte becomes this text.
+    pub(super) fn literal(&mut self, at: usize, text: String) -> Verdict {
         let end = scan::string_end(self.text, at).ok_or_else(|| not_spliced().at(at))?;
-        let oid = access.oid.to_string();
-        self.plan.edits.push(Edit::new(at..end, format!("'{oid}'")));
-        self.plan.changes.push(Change::Literal { at, text: oid });
+        self.plan.edits.push(Edit::new(at..end, format!("'{}'", text.replace('\'', "''"))));
+        self.plan.changes.push(Change::Literal { at, text });
         Ok(())
     }
 }
@@ -521,7 +547,7 @@ pub(super) fn literal_text(constant: &nodes::A_Const) -> Option<&str> {
 }
 
 /// Splits `schema."Table"` as regclassin does: dots separate, quotes keep case, the rest is folded.
-fn split_name(text: &str) -> Option<Vec<String>> {
+pub(super) fn split_name(text: &str) -> Option<Vec<String>> {
     let mut parts = vec![String::new()];
     let mut quoted = false;
     let mut chars = text.trim().chars().peekable();

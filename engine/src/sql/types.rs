@@ -16,8 +16,9 @@ use crate::refusal::{Code, Refusal};
 
 use super::edit::Edit;
 use super::judge::Context;
+use super::paths::Temps;
 use super::plan::Change;
-use super::resolve::quote;
+use super::resolve::{self, quote};
 use super::statement::{Verdict, Walk, offset};
 
 /// Scalar types of `pg_catalog` in PostgreSQL 15 to 18 and their arrays, under their catalog names; neither row types of
@@ -37,6 +38,8 @@ enum Meaning<'a> {
     Of { schema: String, name: String },
     /// The row of this relation: that of its secured view, with the columns that exist for this principal and no other.
     Row(&'a Access),
+    /// A type of the session's own, if it is there at all.
+    Own(&'a str),
 }
 
 impl Walk<'_, '_> {
@@ -56,10 +59,14 @@ impl Walk<'_, '_> {
         if !name.typmods().iter().all(plain) {
             return Err(Refusal::new(Code::Syntax, "type modifiers must be simple constants or identifiers"));
         }
-        let (schema, name_of) = match meaning(&self.context, &parts).ok_or_else(|| unknown(&parts))? {
+        let (schema, name_of) = match meaning(&self.context, self.names.temps(), &parts)
+            .ok_or_else(|| unknown(&parts))?
+        {
             Meaning::BuiltIn => return Ok(()),
             Meaning::Of { schema, name } => (schema, name),
+            Meaning::Own(schema) => (schema.to_owned(), parts.last().copied().unwrap_or_default().to_owned()),
             Meaning::Row(access) => {
+                self.own.reads_governed = true;
                 self.note_use(access, Operation::Read);
                 (SECURED_SCHEMA.to_owned(), access.view.name.clone())
             }
@@ -77,13 +84,20 @@ fn unknown(parts: &[&str]) -> Refusal {
         .hint("PostgreSQL's own types, those of columns you see, and rows of relations you see can be named")
 }
 
-fn meaning<'a>(context: &Context<'a>, parts: &[&str]) -> Option<Meaning<'a>> {
+fn meaning<'a>(context: &Context<'a>, temps: &Temps, parts: &[&str]) -> Option<Meaning<'a>> {
     match parts {
         [name] if BUILT_IN.contains(name) => Some(Meaning::BuiltIn),
-        [name] => context.search_path.iter().find_map(|schema| visible(context, schema, name)),
+        [name] => {
+            let visible = || context.search_path.iter().find_map(|schema| visible(context, schema, name));
+            let own = || resolve::own(context, temps, name).map(Meaning::Own);
+            if temps.holds(name) { own() } else { visible().or_else(own) }
+        }
         ["pg_catalog", name] => BUILT_IN.contains(name).then_some(Meaning::BuiltIn),
         ["information_schema", name] => INFORMATION_TYPES.contains(name).then_some(Meaning::BuiltIn),
-        [schema, name] => visible(context, schema, name),
+        [schema, name] => match resolve::own_schema(context, schema) {
+            Some(own) => Some(Meaning::Own(own)),
+            None => visible(context, schema, name),
+        },
         _ => None,
     }
 }

@@ -108,7 +108,7 @@ impl Exchange {
             b'E' => self.error(&body, out),
             b'N' => {
                 let about = self.about();
-                messages::relay(out, kind, &body, about.as_ref(), &self.granted.entitlement);
+                messages::relay(out, kind, &body, about.as_ref(), &self.granted);
             }
             b'S' => self.parameter(&body, out)?,
             // LISTEN is refused, so nothing can be signalled to this session but by the warehouse's own doing.
@@ -260,11 +260,11 @@ impl Exchange {
                     self.copy = None;
                 }
                 let about = self.about();
-                messages::relay(out, b'E', body, about.as_ref(), &self.granted.entitlement);
+                messages::relay(out, b'E', body, about.as_ref(), &self.granted);
             }
             _ => {
                 let about = self.about();
-                messages::relay(out, b'E', body, about.as_ref(), &self.granted.entitlement);
+                messages::relay(out, b'E', body, about.as_ref(), &self.granted);
                 let state = messages::sqlstate(body);
                 if let Some(run) = self.current_run() {
                     run.failed = Some(state);

@@ -18,6 +18,7 @@ use super::virtual_catalog;
 /// Run in this order.
 const OBJECTS: &[&str] = &[
     include_str!("bootstrap.sql"),
+    include_str!("workspace.sql"),
     include_str!("masks/ciphers.sql"),
     include_str!("masks/values.sql"),
     include_str!("masks/keys.sql"),

@@ -11,6 +11,7 @@ mod roles;
 mod rows;
 mod server;
 mod views;
+mod workspace;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -177,6 +178,7 @@ fn lease(bundle: &str) -> Result<Lease, Box<dyn Error>> {
         expires: SystemTime::now() + Duration::from_secs(600),
         connections: 2,
         attributes: attributes(&["US-EAST"]),
+        workspace: None,
     })
 }
 

@@ -8,7 +8,13 @@ fn granted(sql: &str, path: &[&str]) -> Result<String, Refusal> {
         BTreeSet::from([RelationName::new("app", "score"), RelationName::new("Odd \"one", "f")]);
     entitlement.extras.types = BTreeSet::from([RelationName::new("app", "place")]);
     let path: Vec<String> = path.iter().map(|s| (*s).to_owned()).collect();
-    let context = Context { entitlement: &entitlement, search_path: &path, paths: None, database: "shop" };
+    let context = Context {
+        entitlement: &entitlement,
+        search_path: &path,
+        paths: None,
+        database: "shop",
+        workspace: None,
+    };
     judge(RawSql::new(sql), &context).map(|judged| judged.enforced.for_record().to_owned())
 }
 

@@ -42,7 +42,13 @@ fn run_with(extras: Extras, sql: &str) -> Result<Judged, Refusal> {
     }
     let entitlement = Entitlement { extras, ..entitlement };
     let path = ["public".to_owned()];
-    let context = Context { entitlement: &entitlement, search_path: &path, paths: None, database: "shop" };
+    let context = Context {
+        entitlement: &entitlement,
+        search_path: &path,
+        paths: None,
+        database: "shop",
+        workspace: None,
+    };
     judge(RawSql::new(sql), &context)
 }
 
