@@ -200,7 +200,8 @@ fn leaves_nothing(plan: &Plan) -> bool {
         | Effect::Deallocate(_)
         | Effect::DeallocateAll
         | Effect::CopyIn => false,
-        Effect::Path(_) | Effect::Move(..) | Effect::Show => true,
+        Effect::Path(step) => !step.moves_names(),
+        Effect::Move(..) | Effect::Show => true,
     };
     // What is written may take the next number of a sequence, which lastval() remembers.
     let writes = plan.objects.iter().any(|object| object.operation != Operation::Read.word());
