@@ -22,8 +22,9 @@ const REFUSALS: [&str; 12] = [
 /// What is wrong with the answers to one attack, if anything.
 fn verdict(attack: &Attack, login: &str, how: &str, frames: &[lanyard_tests::Frame]) -> Vec<String> {
     let mut wrong = Vec::new();
-    let mut add =
-        |what: String| wrong.push(format!("{login}: {} {} ({how}): {what}: {}", attack.id, attack.class, attack.sql));
+    let mut add = |what: String| {
+        wrong.push(format!("{login}: {} {} ({how}): {what}: {}", attack.id, attack.class, attack.sql))
+    };
     if let Some(what) = leak(attack, frames) {
         add(format!("{} leaks: {what}", attack.kind));
     }

@@ -2,7 +2,9 @@
 
 mod attacks;
 mod bypass;
+mod changing;
 mod demo;
+mod detach;
 mod differential;
 mod drift;
 mod drivers;
@@ -19,4 +21,5 @@ mod scenario;
 mod starting;
 mod support;
 mod wire;
+mod works;
 mod workspace;

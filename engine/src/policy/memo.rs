@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use super::held::Held;
 use super::holders::whos;
 use super::judge::{Ruling, Session};
 use super::predicate::compile::Read;
@@ -91,21 +92,25 @@ impl<'a> Session<'a> {
     }
 
     /// Where rulings on a relation are kept, and under which key; nowhere when the key would not say everything.
-    fn memo(&self, number: u32) -> Option<(&Memo, Key)> {
+    fn memo<'s>(&'s self, number: u32) -> Option<(&'s Memo, Key)> {
         let facts = self.resolved.facts(self.snapshot, number)?;
         let (of_user, of_agent) = (&self.of_user, &self.of_agent);
         // An approval is one person's.
         if of_user.is_approved(number) || of_agent.is_approved(number) {
             return None;
         }
+        let scoped = |held: &'s Held, is_there: bool| match is_there {
+            true => held.scoped(number),
+            false => Some(&[][..]),
+        };
         let lists = [
             of_user.grants(number),
             of_agent.grants(number),
             facts.guardrails.as_slice(),
             facts.open_rows.as_slice(),
             facts.open_masks.as_slice(),
-            of_user.scoped(number),
-            of_agent.scoped(number),
+            scoped(of_user, self.user.is_some())?,
+            scoped(of_agent, self.agent.is_some())?,
         ];
         let mut key = Vec::with_capacity(lists.iter().map(|l| l.len()).sum::<usize>() + 1);
         // Of equal phrases an agent alone, a user alone and both are not alike, nor are the ways in which they combine.

@@ -7,6 +7,7 @@ mod check;
 mod diff;
 mod encrypting;
 mod explain;
+mod facts;
 mod generalisation;
 mod held;
 mod holders;
@@ -23,6 +24,7 @@ mod resolved;
 mod rows;
 mod shape;
 mod sqltext;
+mod targets;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -49,6 +51,7 @@ use crate::limits;
 use holders::Holders;
 use index::Index;
 use model::Place;
+use targets::Targets;
 use text::diagnostic::Problem;
 
 /// One file of policy text.
@@ -72,6 +75,7 @@ struct Inner {
     files: Vec<(String, String)>,
     index: Index,
     holders: Holders,
+    targets: Targets,
 }
 
 impl PolicySet {
@@ -102,7 +106,9 @@ impl PolicySet {
                 break;
             }
         }
-        let inner = Inner { index: Index::of(&policies), holders: Holders::of(&policies), policies, files };
+        let (index, holders, targets) =
+            (Index::of(&policies), Holders::of(&policies), Targets::of(&policies));
+        let inner = Inner { index, holders, targets, policies, files };
         findings.extend(inner.duplicates());
         findings.truncate(limits::POLICY_DIAGNOSTICS_MAX);
         if findings.is_empty() { Ok(Self { inner: Arc::new(inner) }) } else { Err(findings) }
@@ -123,6 +129,10 @@ impl PolicySet {
 
     pub(crate) fn holders(&self) -> &Holders {
         &self.inner.holders
+    }
+
+    pub(crate) fn targets(&self) -> &Targets {
+        &self.inner.targets
     }
 
     pub(crate) fn report(&self, severity: Severity, place: Place, problem: Problem) -> Diagnostic {
@@ -165,6 +175,12 @@ impl Inner {
 /// Builds what [`entitle`] looks things up in, so that the first login does not wait for it.
 pub fn prepare(snapshot: &crate::snapshot::Snapshot) {
     drop(SnapshotIndex::of(snapshot));
+}
+
+/// Works out what policies come to on every table, so that no login does; linear in the catalog and in what its policies match.
+/// Nothing depends on it but time: what it has not reached yet is worked out by whoever needs it first.
+pub fn warm(snapshot: &crate::snapshot::Snapshot) {
+    SnapshotIndex::of(snapshot).warm(snapshot);
 }
 
 /// A policy as canonical text: `parse(print(p)) == p`.

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use pg_raw_parse::{Node, nodes};
 
+use crate::catalog::RelationName;
 use crate::names::CATALOG_SCHEMA;
 use crate::refusal::{Code, Refusal};
 
@@ -74,10 +75,19 @@ impl<'t> Walk<'t, '_> {
             _ => return Err(forbidden_function(&names.join(".")).at(at)),
         };
         let stand_in = virtual_catalog::function(name);
-        // A stand-in is ours and may be called, whatever the function it stands for does.
-        let allowed = stand_in.is_some() || functions::is_allowed(name) || self.sets_own_sequence(name, call);
-        if schema.is_some_and(|s| s != "pg_catalog") || !allowed {
-            return Err(forbidden_function(&names.join(".")).at(at));
+        // A stand-in is ours and may be called, whatever the function it stands for does. A type's name around one argument
+        // is a cast.
+        let known = stand_in.is_some()
+            || functions::is_allowed(name)
+            || self.sets_own_sequence(name, call)
+            || (call.args().len() == 1 && super::types::casts_as_a_function(name));
+        if schema.is_some_and(|s| s != "pg_catalog") || !known {
+            let granted = self.granted_function(schema, name);
+            let Some(owner) = granted else { return Err(forbidden_function(&names.join(".")).at(at)) };
+            self.coercions.granted(name);
+            // What it does to the session is its own affair.
+            self.plan.keeps = true;
+            return self.call_in(owner, name, at, names.len());
         }
         match name {
             "set_config" => set_config(call)?,
@@ -85,6 +95,7 @@ impl<'t> Walk<'t, '_> {
             "nextval" | "currval" | "setval" => self.sequence(call)?,
             _ => {}
         }
+        self.plan.keeps |= functions::leaves_something(name) || name == "setval";
         if call.funcformat == COERCE_SQL_SYNTAX && stand_in.is_none() {
             return Ok(());
         }
@@ -93,10 +104,28 @@ impl<'t> Walk<'t, '_> {
         if schema == Some(real) {
             return Ok(());
         }
-        let end = self.name_end(at, names.len())?;
-        self.plan.edits.push(Edit::new(at..end, format!("{real}.{}", quote(name))));
-        self.plan.changes.push(Change::Function { at, schema: real.to_owned(), name: name.to_owned() });
+        self.call_in(real.to_owned(), name, at, names.len())
+    }
+
+    /// Names the function's schema in the text.
+    fn call_in(&mut self, schema: String, name: &str, at: usize, parts: usize) -> Verdict {
+        let end = self.name_end(at, parts)?;
+        let ours = schema == "pg_catalog" || schema == CATALOG_SCHEMA;
+        let shown = if ours { schema.clone() } else { quote(&schema) };
+        self.plan.edits.push(Edit::new(at..end, format!("{shown}.{}", quote(name))));
+        self.plan.changes.push(Change::Function { at, schema, name: name.to_owned() });
         Ok(())
+    }
+
+    /// The schema of a function that policy lets this principal call; a bare name is looked up along the path. What
+    /// pg_catalog has under the name goes first.
+    fn granted_function(&self, schema: Option<&str>, name: &str) -> Option<String> {
+        let granted = &self.context.entitlement.extras.functions;
+        let mut schemas: Box<dyn Iterator<Item = &str>> = match schema {
+            Some(schema) => Box::new(std::iter::once(schema)),
+            None => Box::new(self.context.search_path.iter().map(String::as_str)),
+        };
+        schemas.find(|schema| granted.contains(&RelationName::new(schema, name))).map(str::to_owned)
     }
 
     /// An operator by a name PostgreSQL itself has, qualified with pg_catalog or not at all. Others come with the types of an

@@ -58,6 +58,7 @@ pub(super) fn check(old: &Tree, spliced: &str, plan: &Plan) -> Result<(), Refusa
             }
         }
     }
+    let mut met: HashSet<usize> = HashSet::new();
     let (mut old_print, mut new_print) = (String::new(), String::new());
     for (index, (before, after)) in old.iter().zip(new.iter()).enumerate() {
         print(&mut new_print, after)?;
@@ -68,7 +69,8 @@ pub(super) fn check(old: &Tree, spliced: &str, plan: &Plan) -> Result<(), Refusa
                 let mut lockstep = Lockstep {
                     old: Tokens::read(&old_print),
                     new: Tokens::read(&new_print),
-                    changes: &mut changes,
+                    changes: &changes,
+                    met: &mut met,
                     named: named.remove(&index),
                     domain: domains.remove(&index),
                 };
@@ -80,7 +82,8 @@ pub(super) fn check(old: &Tree, spliced: &str, plan: &Plan) -> Result<(), Refusa
         }
     }
     // Every planned change must have been found.
-    if changes.is_empty() && named.is_empty() && domains.is_empty() { Ok(()) } else { Err(not_spliced()) }
+    let all = met.len() == changes.len() && named.is_empty() && domains.is_empty();
+    if all { Ok(()) } else { Err(not_spliced()) }
 }
 
 fn print(into: &mut String, statement: &nodes::RawStmt) -> Result<(), Refusal> {
@@ -206,7 +209,9 @@ fn word_end(bytes: &[u8], from: usize) -> usize {
 struct Lockstep<'t, 'm, 'p> {
     old: Tokens<'t>,
     new: Tokens<'t>,
-    changes: &'m mut HashMap<usize, &'p Change>,
+    changes: &'m HashMap<usize, &'p Change>,
+    /// Places whose change was found. A source of several columns (`SET (a, b) = (SELECT …)`) is printed with each of them.
+    met: &'m mut HashSet<usize>,
     /// The name of a prepared statement is planned to change and has not been met yet.
     named: bool,
     /// The same of the name of a domain.
@@ -268,7 +273,7 @@ impl Lockstep<'_, '_, '_> {
             }
             _ => return Some((i, j)),
         };
-        self.changes.remove(&place);
+        self.met.insert(place);
         Some(next)
     }
 

@@ -13,6 +13,7 @@ use lanyard_engine::names;
 use super::bundles::bundle_name;
 use super::copies;
 use super::error::WarehouseError;
+use super::migration;
 use super::views::ADVISORY_LOCK;
 
 const DOING: &str = "collecting garbage";
@@ -96,6 +97,14 @@ const HELD: &str = "
                       AND d.classid = 'pg_class'::regclass
                       AND d.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
     JOIN pg_class c ON c.oid = d.objid
+    WHERE r.rolname = $1::name
+    UNION ALL
+    SELECT format('REVOKE ALL ON SCHEMA %I FROM %I;', n.nspname, r.rolname)
+    FROM pg_roles r
+    JOIN pg_shdepend d ON d.refclassid = 'pg_authid'::regclass AND d.refobjid = r.oid AND d.deptype = 'a'
+                      AND d.classid = 'pg_namespace'::regclass
+                      AND d.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+    JOIN pg_namespace n ON n.oid = d.objid
     WHERE r.rolname = $1::name";
 
 async fn drop_bundle(tx: Transaction<'_>, bundle: &str) -> Result<(), WarehouseError> {
@@ -112,13 +121,8 @@ async fn drop_bundle(tx: Transaction<'_>, bundle: &str) -> Result<(), WarehouseE
 
 async fn drop_view(tx: Transaction<'_>, view: &str) -> Result<(), WarehouseError> {
     let failed = |e| WarehouseError::from_client(e, DOING);
-    let view = view.replace('"', "\"\"");
-    let schema = names::SECURED_SCHEMA;
     // Functions of the view's name belong to it where COPY fills it.
-    let sql = format!(
-        "DROP VIEW {schema}.\"{view}\";
-         DROP FUNCTION IF EXISTS {schema}.\"{view}\"(), {schema}.\"{view}_default\"(int2, anyelement)"
-    );
+    let sql = migration::drop_sql(view);
     tx.batch_execute(&sql).await.map_err(failed)?;
     tx.commit().await.map_err(failed)
 }

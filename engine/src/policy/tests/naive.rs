@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::naive_parts::*;
 use crate::approval::{Approval, Approved, Grantee};
 use crate::catalog::{Column, Relation};
-use crate::entitlement::Operation;
+use crate::entitlement::{Extras, Leftovers, Operation};
 use crate::identity::{Attributes, Combination, Principal};
 use crate::policy::model::*;
 use crate::policy::predicate::{Attribute, Expr, Holder, Literal, Named};
@@ -58,21 +58,49 @@ struct Wanted<'a> {
     cells: bool,
 }
 
+/// What somebody may call beyond the lists, in words; `None` when there is no session.
+pub(super) fn extras(snapshot: &Snapshot, principal: &Principal) -> Option<BTreeSet<String>> {
+    let naive = Naive::of(snapshot, principal);
+    if !naive.may_have_its_purpose() {
+        return None;
+    }
+    Some(match (naive.user, naive.agent) {
+        (Some(user), Some(agent)) => {
+            let narrow = principal.agent().map(|id| snapshot.identities.agents[id].combination)
+                == Some(Combination::Intersection);
+            let (mut mine, its) = (naive.permitted(user), naive.permitted(agent));
+            if narrow {
+                // To keep what is left is more than to have it dropped.
+                if mine.contains("workspace kept") && !its.contains("workspace kept") {
+                    mine.insert("workspace dropped".to_owned());
+                }
+                let its_own = its.contains("workspace kept").then(|| "workspace dropped".to_owned());
+                let its: BTreeSet<String> = its.into_iter().chain(its_own).collect();
+                mine.retain(|one| its.contains(one));
+            }
+            mine
+        }
+        (Some(one), None) | (None, Some(one)) => naive.permitted(one),
+        (None, None) => BTreeSet::new(),
+    })
+}
+
+/// The engine's extras in the same words.
+pub(super) fn told(extras: &Extras) -> BTreeSet<String> {
+    let workspace = extras.workspace.map(|left| match left {
+        Leftovers::Dropped => "workspace dropped".to_owned(),
+        Leftovers::Kept => "workspace kept".to_owned(),
+    });
+    let functions = extras.functions.iter().map(|f| format!("function {}.{}", f.schema, f.name));
+    let types = extras.types.iter().map(|t| format!("type {}.{}", t.schema, t.name));
+    let extensions = extras.extensions.iter().map(|e| format!("extension {e}"));
+    workspace.into_iter().chain(functions).chain(types).chain(extensions).collect()
+}
+
 /// The verdict on one table; `None` when it is refused.
 pub(super) fn verdict(snapshot: &Snapshot, principal: &Principal, relation: &Relation) -> Option<Verdict> {
-    let purpose = principal.purpose.as_ref().map(|p| p.as_str());
-    let user = principal.user().map(|id| {
-        let user = &snapshot.identities.users[id];
-        let (groups, attributes) = (&user.groups, &user.attributes);
-        Being { is_user: true, id: user.id.as_str(), groups, attributes, purpose }
-    });
-    let agent = principal.agent().map(|id| {
-        let agent = &snapshot.identities.agents[id];
-        let (groups, attributes) = (&agent.groups, &agent.attributes);
-        Being { is_user: false, id: agent.id.as_str(), groups, attributes, purpose }
-    });
     let combination = principal.agent().map(|id| snapshot.identities.agents[id].combination);
-    let naive = Naive { snapshot, user, agent, purpose };
+    let naive = Naive::of(snapshot, principal);
     if naive.is_new(relation) || !naive.may_have_its_purpose() || relation.row_security {
         return None;
     }
@@ -136,6 +164,49 @@ impl Being<'_> {
 }
 
 impl<'a> Naive<'a> {
+    fn of(snapshot: &'a Snapshot, principal: &'a Principal) -> Self {
+        let purpose = principal.purpose.as_ref().map(|p| p.as_str());
+        let user = principal.user().map(|id| {
+            let user = &snapshot.identities.users[id];
+            let (groups, attributes) = (&user.groups, &user.attributes);
+            Being { is_user: true, id: user.id.as_str(), groups, attributes, purpose }
+        });
+        let agent = principal.agent().map(|id| {
+            let agent = &snapshot.identities.agents[id];
+            let (groups, attributes) = (&agent.groups, &agent.attributes);
+            Being { is_user: false, id: agent.id.as_str(), groups, attributes, purpose }
+        });
+        Self { snapshot, user, agent, purpose }
+    }
+
+    /// §3: what permits give to one of them; the greater of two workspaces.
+    fn permitted(&self, being: Being<'a>) -> BTreeSet<String> {
+        let mut all = BTreeSet::new();
+        for policy in self.active() {
+            let Rule::Permit(permit) = &policy.rule else {
+                continue;
+            };
+            if !self.looks_at(policy, being).iter().all(|one| one.is(&permit.to)) {
+                continue;
+            }
+            match &permit.what {
+                Permitted::Workspace(Leftovers::Dropped) => drop(all.insert("workspace dropped".to_owned())),
+                Permitted::Workspace(Leftovers::Kept) => drop(all.insert("workspace kept".to_owned())),
+                Permitted::Functions(list) => {
+                    all.extend(list.iter().map(|f| format!("function {}.{}", f.schema, f.name)));
+                }
+                Permitted::Types(list) => {
+                    all.extend(list.iter().map(|t| format!("type {}.{}", t.schema, t.name)));
+                }
+                Permitted::Extensions(list) => all.extend(list.iter().map(|e| format!("extension {e}"))),
+            }
+        }
+        if all.contains("workspace kept") {
+            all.remove("workspace dropped");
+        }
+        all
+    }
+
     fn active(&self) -> impl Iterator<Item = &'a Policy> + use<'a> {
         self.snapshot.policies.iter().filter(|p| p.state == State::Active)
     }
@@ -257,7 +328,7 @@ impl<'a> Naive<'a> {
             if rows.missing == Missing::Skip && every().any(|shown| needs_a_missing_tag(shown, relation)) {
                 continue;
             }
-            if !every().all(|shown| shown_compiles(shown, relation)) {
+            if !every().all(|shown| shown_compiles(shown, relation, &self.snapshot.catalog)) {
                 return None;
             }
             for being in watched.into_iter().filter(|being| being.in_scope(&rows.scope)) {
@@ -293,7 +364,14 @@ impl<'a> Naive<'a> {
                 if values.iter().any(|v| reads(v, column)) { Lets::Some } else { Lets::None }
             }
             RowsShown::Window(_) | RowsShown::Share(_) => Lets::Some,
-            RowsShown::Through(_) => panic!("not made by the generator"),
+            // TRUE or FALSE of a row of another table: it limits whatever it says, and what cannot hold there shows nothing.
+            RowsShown::Through(way) => {
+                let parent = parent(way, relation, &self.snapshot.catalog).expect("it compiles");
+                match self.lets_through(&way.shown, being, parent) {
+                    Lets::All | Lets::Some => Lets::Some,
+                    Lets::None => Lets::None,
+                }
+            }
         }
     }
 
@@ -309,6 +387,10 @@ impl<'a> Naive<'a> {
             }
             Expr::And(terms) | Expr::Or(terms) => terms.iter().any(|t| self.lacks_a_value(t, relation)),
             Expr::Not(one) => self.lacks_a_value(one, relation),
+            // What is inside speaks of the other table's columns.
+            Expr::Lookup { table, condition: Some(condition), .. } => {
+                self.lacks_a_value(condition, &self.snapshot.catalog.relations[table])
+            }
             _ => false,
         }
     }
@@ -367,7 +449,8 @@ impl<'a> Naive<'a> {
                 continue;
             };
             for (n, being) in self.looks_at(policy, subject).into_iter().enumerate() {
-                let wanted = being.in_scope(&rule.scope).then(|| branch(rule, being, column)).flatten();
+                let wanted =
+                    being.in_scope(&rule.scope).then(|| branch(rule, being, relation, column)).flatten();
                 let wanted = wanted.map(|(mask, cells)| Wanted { policy: &policy.name, mask, cells });
                 if policy.watches == Watches::Actor || n > 0 || rule.strength == Strength::Floor {
                     floors.extend(wanted);
@@ -386,11 +469,11 @@ impl<'a> Naive<'a> {
 }
 
 /// The first branch that applies.
-fn branch(rule: &MaskRule, being: Being<'_>, column: &Column) -> Option<(Mask, bool)> {
+fn branch(rule: &MaskRule, being: Being<'_>, relation: &Relation, column: &Column) -> Option<(Mask, bool)> {
     let branch = rule.branches.iter().find(|b| being.is(&b.who)).map(|b| &b.masking);
     match branch.unwrap_or(&rule.otherwise) {
         Masking::Clear => None,
-        Masking::With { mask, cells } => Some((fit(mask, column), cells.is_some())),
+        Masking::With { mask, cells } => Some((fit(mask, relation, column), cells.is_some())),
     }
 }
 

@@ -311,7 +311,7 @@ fn table_match(one: &TableMatch) -> String {
     }
 }
 
-fn columns(columns: &Columns) -> String {
+pub(crate) fn columns(columns: &Columns) -> String {
     let any: Vec<String> = columns.any.iter().map(column_match).collect();
     let of = match &columns.of {
         Some(of) => format!(" of {}", tables(of)),
