@@ -195,7 +195,8 @@ fn leaves_nothing(plan: &Plan) -> bool {
     ];
     let passing = |effect: &Effect| match effect {
         Effect::Path(Step::Set { local, to }) => *local || to.is_none(),
-        Effect::Prepare(..)
+        Effect::Path(Step::Made { .. } | Step::Gone(_) | Step::AllGone)
+        | Effect::Prepare(..)
         | Effect::Execute(_)
         | Effect::Deallocate(_)
         | Effect::DeallocateAll

@@ -95,7 +95,7 @@ impl<'t> Walk<'t, '_> {
             "nextval" | "currval" | "setval" => self.sequence(call)?,
             _ => {}
         }
-        self.plan.keeps |= functions::leaves_something(name);
+        self.plan.keeps |= functions::leaves_something(name) || name == "setval";
         if call.funcformat == COERCE_SQL_SYNTAX && stand_in.is_none() {
             return Ok(());
         }
@@ -137,7 +137,7 @@ impl<'t> Walk<'t, '_> {
                 self.coercions.granted(name);
                 // What it does to the session is its own affair.
                 self.plan.keeps = true;
-                self.send_to(found, name, at, parts)
+                if schema == Some(found) { Ok(()) } else { self.send_to(found, name, at, parts) }
             }
             None => {
                 let dot = schema.map_or_else(String::new, |schema| format!("{schema}."));

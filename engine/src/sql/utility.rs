@@ -57,7 +57,7 @@ impl<'t> Walk<'t, '_> {
                     self.plan.effects.push((self.index, Effect::DeallocateAll));
                     self.plan.effects.push((self.index, Effect::Path(Step::Set { local: false, to: None })));
                 }
-                if matches!(discard.target, DISCARD_ALL | DISCARD_TEMP) {
+                if self.context.workspace.is_some() && matches!(discard.target, DISCARD_ALL | DISCARD_TEMP) {
                     self.plan.effects.push((self.index, Effect::Path(Step::AllGone)));
                 }
                 return Ok("DISCARD");

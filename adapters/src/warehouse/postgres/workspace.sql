@@ -104,7 +104,6 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $after_ddl$
 DECLARE
   made record;
-  ours text[];
 BEGIN
   IF session_user !~ '^LANYARD_VENDED_' THEN
     RETURN;
@@ -115,17 +114,13 @@ BEGIN
     LEFT JOIN pg_type t ON c.classid = 'pg_type'::regclass AND t.oid = c.objid
     LEFT JOIN pg_class k ON k.oid = CASE c.classid WHEN 'pg_class'::regclass THEN c.objid ELSE t.typrelid END
   LOOP
-    ours := ARRAY['lanyard', 'lanyard_catalog', 'lanyard_information_schema'];
-    IF made.schema_name IS DISTINCT FROM 'pg_temp' THEN
-      ours := ours || 'lanyard_secured'::text;
-    END IF;
     IF EXISTS (
       SELECT FROM pg_depend d
       LEFT JOIN pg_class c ON d.refclassid = 'pg_class'::regclass AND c.oid = d.refobjid
       LEFT JOIN pg_type t ON d.refclassid = 'pg_type'::regclass AND t.oid = d.refobjid
       LEFT JOIN pg_proc p ON d.refclassid = 'pg_proc'::regclass AND p.oid = d.refobjid
       JOIN pg_namespace n ON n.oid IN (c.relnamespace, t.typnamespace, p.pronamespace)
-      WHERE n.nspname = ANY (ours)
+      WHERE n.nspname IN ('lanyard', 'lanyard_catalog', 'lanyard_information_schema', 'lanyard_secured')
         AND (d.classid = made.classid AND d.objid = made.objid
           OR d.classid = 'pg_class'::regclass AND d.objid = made.relid
           OR d.classid = 'pg_rewrite'::regclass AND d.objid IN (SELECT r.oid FROM pg_rewrite r WHERE r.ev_class = made.relid)
@@ -133,7 +128,7 @@ BEGIN
           OR d.classid = 'pg_constraint'::regclass
             AND d.objid IN (SELECT x.oid FROM pg_constraint x WHERE x.conrelid = made.relid OR x.contypid = made.objid)))
     THEN
-      RAISE EXCEPTION 'what is kept in a workspace cannot refer to governed relations or system catalogs'
+      RAISE EXCEPTION 'what is made cannot refer to governed relations or system catalogs'
         USING ERRCODE = '0A000', HINT = 'copy the rows with CREATE TABLE ... AS, column by column';
     END IF;
     IF EXISTS (
