@@ -5,6 +5,7 @@
 
 mod analytic;
 mod compare;
+mod privileges;
 mod regression;
 mod report;
 mod script;

@@ -9,7 +9,7 @@ from langchain_community.utilities import SQLDatabase
 
 print("version\tlangchain-community " + importlib.metadata.version("langchain-community"))
 for schema in ("public", "retail"):
-    database = SQLDatabase.from_uri("postgresql+psycopg://", schema=schema, sample_rows_in_table_info=3, view_support=True)
+    database = SQLDatabase.from_uri("postgresql+psycopg2://", schema=schema, sample_rows_in_table_info=3, view_support=True)
     for table in database.get_usable_table_names():
         print(f"table\t{schema}.{table}")
         info = database.get_table_info([table])

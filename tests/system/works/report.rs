@@ -71,6 +71,11 @@ pub(crate) fn table(part: &str, tallies: &[Tally]) -> Outcome<String> {
     Ok(table + "\n" + &reasons(tallies))
 }
 
+/// Leaves what a program printed, to look at.
+pub(crate) fn keep(name: &str, printed: &str) -> Outcome {
+    Ok(std::fs::write(folder()?.join(name).with_extension("out"), printed)?)
+}
+
 /// Leaves a part that is not a table of tallies.
 pub(crate) fn leave(part: &str, text: &str) -> Outcome {
     std::fs::write(folder()?.join(part).with_extension("md"), text)?;

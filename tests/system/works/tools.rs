@@ -215,6 +215,7 @@ async fn tools_list_what_policy_shows_and_nothing_else() -> Outcome {
         let mut command = Command::new(&tool.command[0]);
         command.args(&tool.command[1..]);
         let printed = governed.run("tester", command, "").await?;
+        report::keep(tool.name, &printed.out)?;
         let found = read(&printed.out);
         let mut faults = faults(&found, &expected);
         if printed.code != Some(0) {
