@@ -104,7 +104,7 @@ impl World {
             };
             (name, relation)
         });
-        Catalog { relations: relations.collect() }
+        Catalog { relations: relations.collect(), ..Catalog::default() }
     }
 
     /// Fifty that match the principal, and the rest for others, among them many on the principal's own tables.

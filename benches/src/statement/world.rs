@@ -66,6 +66,7 @@ impl World {
                 1,
                 entitlement(),
                 Arc::new(prepared),
+                None,
                 search_path.clone(),
                 DATABASE.to_owned(),
                 Arc::default(),

@@ -153,6 +153,20 @@ pub(crate) fn fingerprint(
         digest.field(extension.as_bytes());
     }
     digest.field(b"");
+    // An extension that gained something is another one: the bundle may need rights for it.
+    for one in &extras.members {
+        for list in [&one.functions, &one.types, &one.operators] {
+            for name in list {
+                digest.field(name.schema.as_bytes());
+                digest.field(name.name.as_bytes());
+            }
+            digest.field(b"");
+        }
+    }
+    for key in extras.unmask.keys() {
+        digest.field(key.as_bytes());
+    }
+    digest.field(b"");
     for access in relations.values().flat_map(BTreeMap::values) {
         digest.field(access.relation.schema.as_bytes());
         digest.field(access.relation.name.as_bytes());

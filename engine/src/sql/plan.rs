@@ -26,6 +26,8 @@ pub(super) enum Change {
     CopyQuery { at: usize, query: String },
     /// The whole statement of this index becomes this constant.
     Statement { index: usize, text: String },
+    /// The domain that the statement of this index makes is called `schema.name`.
+    Domain { index: usize, schema: String, name: String },
     /// The prepared statement that the statement of this index names is called [`super::named::PLACEHOLDER`].
     Name { index: usize },
 }

@@ -86,7 +86,8 @@ impl<'t, 'c> Walk<'t, 'c> {
         if schema.is_none() && self.is_cte(name, scope) {
             return None;
         }
-        let Ok(Target::Governed(access)) = resolve::relation(&self.context, catalog, schema, name) else {
+        let target = resolve::relation(&self.context, self.names.temps(), catalog, schema, name);
+        let Ok(Target::Governed(access)) = target else {
             return None;
         };
         let goes_by = match relation.alias() {

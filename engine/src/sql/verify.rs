@@ -30,10 +30,16 @@ pub(super) fn check(old: &Tree, spliced: &str, plan: &Plan) -> Result<(), Refusa
     let mut changes: HashMap<usize, &Change> = HashMap::new();
     let mut constants: HashMap<usize, &str> = HashMap::new();
     let mut named: HashSet<usize> = HashSet::new();
+    let mut domains: HashMap<usize, (&str, &str)> = HashMap::new();
     for change in &plan.changes {
         match change {
             Change::Statement { index, text } => {
                 constants.insert(*index, text);
+            }
+            Change::Domain { index, schema, name } => {
+                if domains.insert(*index, (schema, name)).is_some() {
+                    return Err(not_spliced());
+                }
             }
             Change::Name { index } => {
                 if !named.insert(*index) {
@@ -66,13 +72,18 @@ pub(super) fn check(old: &Tree, spliced: &str, plan: &Plan) -> Result<(), Refusa
                     changes: &changes,
                     met: &mut met,
                     named: named.remove(&index),
+                    domain: domains.remove(&index),
                 };
-                lockstep.run().filter(|()| !lockstep.named).ok_or_else(not_spliced)?;
+                lockstep
+                    .run()
+                    .filter(|()| !lockstep.named && lockstep.domain.is_none())
+                    .ok_or_else(not_spliced)?;
             }
         }
     }
     // Every planned change must have been found.
-    if met.len() == changes.len() && named.is_empty() { Ok(()) } else { Err(not_spliced()) }
+    let all_met = met.len() == changes.len() && named.is_empty() && domains.is_empty();
+    if all_met { Ok(()) } else { Err(not_spliced()) }
 }
 
 fn print(statement: &nodes::RawStmt) -> Result<Printed, Refusal> {
@@ -99,6 +110,8 @@ struct Lockstep<'m, 'p> {
     met: &'m mut HashSet<usize>,
     /// The name of a prepared statement is planned to change and has not been met yet.
     named: bool,
+    /// The same of the name of a domain.
+    domain: Option<(&'p str, &'p str)>,
 }
 
 impl Lockstep<'_, '_> {
@@ -132,6 +145,11 @@ impl Lockstep<'_, '_> {
         if self.named && matches!(kind, b"PrepareStmt" | b"ExecuteStmt" | b"DeallocateStmt") {
             self.named = false;
             return self.name(i, j);
+        }
+        if kind == b"CreateDomainStmt"
+            && let Some((schema, name)) = self.domain.take()
+        {
+            return self.domain(i, j, schema, name);
         }
         let place = if kind == b"CopyStmt" {
             // Its relation's place: CopyStmt { relation Some ( RangeVar {
@@ -231,6 +249,22 @@ impl Lockstep<'_, '_> {
             Token::Word(_) | Token::Mark(_) => None,
         });
         (same == Some(true)).then_some((args, j))
+    }
+
+    /// The old name's last part must be the new one's.
+    fn domain(&self, i: usize, j: usize, schema: &str, name: &str) -> Option<(usize, usize)> {
+        let j = self.expect(
+            j,
+            &format!(
+                "domainname: [String {{ sval: Some({schema:?}), .. }}, String {{ sval: Some({name:?}), .. }}], "
+            ),
+        )?;
+        let next = self.skip_to(i, "type_name")?;
+        let last = self.old.items.get(i..next)?.iter().rev().find_map(|token| match token {
+            Token::Text(text) => Some(*text == format!("{name:?}").as_bytes()),
+            Token::Word(_) | Token::Mark(_) => None,
+        });
+        (last == Some(true)).then_some((next, j))
     }
 
     fn column(&self, i: usize, j: usize, dropped: usize) -> Option<(usize, usize)> {

@@ -13,9 +13,10 @@ use lanyard_adapters::warehouse::postgres::Prepared;
 use lanyard_engine::entitlement::Entitlement;
 use lanyard_engine::refusal::Refusal;
 use lanyard_engine::released::RawSql;
-use lanyard_engine::sql::paths::{Paths, Step};
+use lanyard_engine::sql::paths::Paths;
 use lanyard_engine::sql::template::{Pattern, Template};
 use lanyard_engine::sql::{Context, Effect, Judged, judge};
+use lanyard_engine::workspace::Workspace;
 use tokio::sync::Notify;
 
 pub use governor::{Governor, GovernorError};
@@ -44,6 +45,8 @@ pub struct Granted {
     pub entitlement: Entitlement,
     /// The views and the bundle.
     pub prepared: Arc<Prepared>,
+    /// The schema of the session's own, where policy allows one.
+    pub workspace: Option<Workspace>,
     search_path: Vec<String>,
     database: String,
     /// Under the default search path.
@@ -74,6 +77,7 @@ impl Granted {
         snapshot: u64,
         entitlement: Entitlement,
         prepared: Arc<Prepared>,
+        workspace: Option<Workspace>,
         search_path: Vec<String>,
         database: String,
         doubts: Arc<Notify>,
@@ -82,6 +86,7 @@ impl Granted {
             snapshot,
             entitlement,
             prepared,
+            workspace,
             search_path,
             database,
             rulings: Rulings::default(),
@@ -127,6 +132,10 @@ impl Granted {
             Some(paths) => paths.current().as_ref(),
         };
         match path {
+            // Temporary relations are this session's alone.
+            _ if paths.is_some_and(|paths| !paths.temps().is_empty()) => {
+                self.judge_with(&Rulings::default(), raw, paths)
+            }
             // Now as by default, but the end of a transaction may change that within a message: nothing is remembered.
             None => self.judge_with(&Rulings::default(), raw, paths),
             Some(path) => {
@@ -168,14 +177,14 @@ impl Granted {
             entitlement: &self.entitlement,
             search_path: &self.search_path,
             paths,
+            workspace: self.workspace.as_ref().map(Workspace::schema),
             database: &self.database,
         };
         let judged = Arc::new(judge(raw, &context)?);
         // Where a message moves the path, or ends a transaction that did, later statements of it find what the whole state of
         // the session makes of that.
         let of_path = |(_, effect): &(usize, Effect)| match effect {
-            Effect::Path(Step::Set { .. }) => true,
-            Effect::Path(_) => paths.is_some(),
+            Effect::Path(step) => step.moves_names() || paths.is_some(),
             Effect::Prepare(..)
             | Effect::Execute(_)
             | Effect::Deallocate(_)

@@ -11,6 +11,7 @@ use lanyard_engine::names;
 
 use super::error::WarehouseError;
 use super::migration;
+use super::objects;
 
 const DOING: &str = "reading the catalog";
 
@@ -119,8 +120,10 @@ pub(super) async fn read(client: &mut Client) -> Result<Reading, WarehouseError>
             relation.keys.foreign.push(key);
         }
     }
+    let relations = relations.into_values().map(|r| (r.name.clone(), r)).collect();
+    let mut catalog = Catalog { relations, ..Catalog::default() };
+    objects::read(&tx, &ours, &mut catalog).await.map_err(failed)?;
     tx.commit().await.map_err(failed)?;
-    let catalog = Catalog { relations: relations.into_values().map(|r| (r.name.clone(), r)).collect() };
     Ok(Reading { catalog, migrating })
 }
 

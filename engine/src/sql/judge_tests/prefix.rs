@@ -17,8 +17,13 @@ fn run_filtered(sql: &str, search_path: &[&str]) -> Result<Judged, Refusal> {
     let entitlement =
         Entitlement { relations: BTreeMap::from([("public".to_owned(), tables)]), ..entitlement() };
     let search_path: Vec<String> = search_path.iter().map(|schema| (*schema).to_owned()).collect();
-    let context =
-        Context { entitlement: &entitlement, search_path: &search_path, paths: None, database: "shop" };
+    let context = Context {
+        entitlement: &entitlement,
+        search_path: &search_path,
+        paths: None,
+        database: "shop",
+        workspace: None,
+    };
     judge(RawSql::new(sql), &context)
 }
 
