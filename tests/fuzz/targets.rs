@@ -149,6 +149,7 @@ fn entitlement() -> Entitlement {
             type_sql: type_sql.into(),
             base_number: 1,
             writable: write,
+            by_prefix: type_sql == "text",
         };
         let access = Access {
             relation: RelationName::new(schema, name),
@@ -157,6 +158,7 @@ fn entitlement() -> Entitlement {
             rows: RowRule::All,
             columns: BTreeMap::from([("id".to_owned(), ColumnRule::Clear)]),
             granted_by: vec!["grant".into()],
+            undone_by: BTreeMap::new(),
             view: SecuredView {
                 name: view.into(),
                 select_sql: String::new(),
@@ -170,6 +172,7 @@ fn entitlement() -> Entitlement {
     Entitlement {
         relations,
         extras: Extras::default(),
+        shadow: BTreeMap::new(),
         fingerprint: Fingerprint([0; 16]),
         session_attributes: BTreeMap::new(),
     }

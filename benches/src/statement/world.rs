@@ -104,6 +104,7 @@ fn access(number: usize, name: &str, columns: &[&str]) -> Access {
         type_sql: "text".to_owned(),
         base_number,
         writable: false,
+        by_prefix: true,
     });
     Access {
         relation: RelationName::new("public", name),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::entitlement::{Entitlement, Operation};
 use crate::limits;
-use crate::record::{Disposition, ObjectUse, Objects};
+use crate::record::{Disposition, ObjectUse, Objects, UNMASK};
 use crate::refusal::{Code, Refusal};
 use crate::released::{Enforced, RawSql};
 
@@ -153,7 +153,9 @@ pub(super) fn not_spliced() -> Refusal {
 /// arguments that were looked at may hold them.
 fn numbers_are_data(plan: &Plan, statements: usize) -> bool {
     let spliced_names = plan.changes.iter().all(|change| match change {
-        Change::Relation { .. } | Change::Function { .. } | Change::Column { .. } => true,
+        Change::Relation { .. } | Change::Function { .. } | Change::Column { .. } | Change::Prefix { .. } => {
+            true
+        }
         Change::Through { .. }
         | Change::Type { .. }
         | Change::Literal { .. }
@@ -199,7 +201,8 @@ fn leaves_nothing(plan: &Plan) -> bool {
         | Effect::Deallocate(_)
         | Effect::DeallocateAll
         | Effect::CopyIn => false,
-        Effect::Path(_) | Effect::Move(..) | Effect::Show => true,
+        Effect::Path(step) => !step.moves_names(),
+        Effect::Move(..) | Effect::Show => true,
     };
     // What is written may take the next number of a sequence, which lastval() remembers.
     let writes = plan.objects.iter().any(|object| object.operation != Operation::Read.word());
@@ -212,7 +215,7 @@ fn leaves_nothing(plan: &Plan) -> bool {
 /// The words of the completeness notice (wire.md, "To an agent").
 pub(super) fn completeness(objects: &[ObjectUse]) -> Option<Arc<str>> {
     let mut said: Vec<String> = Vec::new();
-    for object in objects {
+    for object in objects.iter().filter(|object| object.operation != UNMASK) {
         for policy in &object.filters {
             said.push(format!("rows of {} limited by policy {policy}", object.relation));
         }
@@ -225,7 +228,7 @@ pub(super) fn completeness(objects: &[ObjectUse]) -> Option<Arc<str>> {
 }
 
 pub(super) fn disposition(objects: &[ObjectUse]) -> Disposition {
-    if objects.iter().any(|o| !o.masks.is_empty()) {
+    if objects.iter().any(|o| !o.masks.is_empty() && o.operation != UNMASK) {
         Disposition::Masked
     } else if objects.iter().any(|o| !o.filters.is_empty()) {
         Disposition::Filtered

@@ -15,6 +15,8 @@ use crate::released::RawSql;
 mod extras;
 mod hidden_names;
 mod own;
+mod permits;
+mod prefix;
 
 fn access(schema: &str, name: &str, view: &str, write: bool, shaped: bool) -> Access {
     let mut operations = BTreeSet::from([Operation::Read]);
@@ -32,6 +34,7 @@ fn access(schema: &str, name: &str, view: &str, write: bool, shaped: bool) -> Ac
         rows: RowRule::All,
         columns,
         granted_by: vec!["grant".into()],
+        undone_by: BTreeMap::new(),
         view: SecuredView {
             name: view.into(),
             select_sql: String::new(),
@@ -41,6 +44,7 @@ fn access(schema: &str, name: &str, view: &str, write: bool, shaped: bool) -> Ac
                 type_sql: "public.mood".into(),
                 base_number: 1,
                 writable: true,
+                by_prefix: false,
             }],
             keys: BTreeSet::new(),
         },
@@ -63,6 +67,7 @@ fn entitlement() -> Entitlement {
     Entitlement {
         relations,
         extras: Extras::default(),
+        shadow: BTreeMap::new(),
         fingerprint: Fingerprint([0; 16]),
         session_attributes: BTreeMap::new(),
     }

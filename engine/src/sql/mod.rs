@@ -8,6 +8,7 @@ mod coercion;
 mod copy;
 mod edit;
 mod functions;
+mod grammar;
 mod judge;
 #[cfg(test)]
 pub(crate) mod judge_tests;
@@ -16,6 +17,7 @@ mod own;
 mod parse;
 pub mod paths;
 mod plan;
+mod prefix;
 mod question;
 mod reference;
 mod resolve;

@@ -128,6 +128,7 @@ impl<'t> Walk<'t, '_> {
             operation,
             filters: Vec::new(),
             masks: Vec::new(),
+            shadow: Vec::new(),
         };
         if !self.plan.objects.contains(&used) {
             self.plan.objects.push(used);

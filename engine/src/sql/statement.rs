@@ -6,10 +6,12 @@ use pg_raw_parse::{Node, nodes};
 
 use crate::entitlement::{Access, Operation};
 use crate::limits;
+use crate::record::ObjectUse;
 use crate::refusal::{Code, Refusal};
 
 use super::coercion::Coercions;
 use super::edit::Edit;
+use super::grammar::{is_table_command, no_defaults, spread_unnest};
 use super::judge::{Context, Effect, not_spliced};
 use super::own::OwnWork;
 use super::paths::Paths;
@@ -158,7 +160,7 @@ impl<'t, 'c> Walk<'t, 'c> {
         inner
     }
 
-    fn is_cte(&self, name: &str, mut scope: usize) -> bool {
+    pub(super) fn is_cte(&self, name: &str, mut scope: usize) -> bool {
         while let Some(here) = self.scopes.get(scope).filter(|_| scope != 0) {
             if here.name == name {
                 return true;
@@ -171,7 +173,12 @@ impl<'t, 'c> Walk<'t, 'c> {
     /// Puts a use of a relation on record.
     pub(super) fn note_use(&mut self, access: &Access, operation: Operation) {
         self.plan.shaped |= access.is_shaped();
-        let used = access.used(operation);
+        let shadow = self.context.entitlement.shadow.get(&access.relation).cloned();
+        self.note(ObjectUse { shadow: shadow.unwrap_or_default(), ..access.used(operation) });
+    }
+
+    /// Puts it on record, once.
+    pub(super) fn note(&mut self, used: ObjectUse) {
         if !self.plan.objects.contains(&used) {
             self.plan.objects.push(used);
         }
@@ -282,6 +289,7 @@ impl<'t, 'c> Walk<'t, 'c> {
                     self.push(column, depth, scope);
                 }
                 if let Some(conflict) = insert.on_conflict_clause() {
+                    no_defaults(conflict.target_list().iter().map(nodes::ResTarget::val))?;
                     self.on_conflict(conflict, depth, scope);
                 }
                 self.returning(insert.returning_clause(), depth, scope);
@@ -289,6 +297,7 @@ impl<'t, 'c> Walk<'t, 'c> {
             Node::UpdateStmt(update) => {
                 let scope = self.with(update.with_clause(), depth, scope);
                 self.write(update.relation())?;
+                no_defaults(update.target_list().iter().map(nodes::ResTarget::val))?;
                 for target in update.target_list().iter() {
                     self.push(target.into(), depth, scope);
                 }
@@ -313,6 +322,11 @@ impl<'t, 'c> Walk<'t, 'c> {
                 self.push(merge.source_relation(), depth, scope);
                 self.push(merge.join_condition(), depth, scope);
                 for when in merge.merge_when_clauses().iter() {
+                    // What an INSERT lists stands in `values`.
+                    no_defaults(when.target_list().iter().map(|target| match target {
+                        Node::ResTarget(target) => target.val(),
+                        other => other,
+                    }))?;
                     self.push(when.condition(), depth, scope);
                     for node in when.target_list().iter().chain(when.values().iter()) {
                         self.push(node, depth, scope);
@@ -506,6 +520,7 @@ impl<'t, 'c> Walk<'t, 'c> {
                 self.push(node, depth, scope);
             }
         }
+        self.prefixes(select, scope)?;
         self.coercions.select(select);
         for target in select.target_list().iter() {
             self.coercions.target(target);
@@ -587,35 +602,6 @@ pub(super) fn offset(location: i32) -> Result<usize, Refusal> {
 
 fn too_large(what: &str, limit: usize) -> Refusal {
     Refusal::new(Code::TooLarge, format!("the statement has more than {limit} {what}"))
-}
-
-/// `FROM unnest(a, b)`, several arrays side by side: the grammar's own reading of the bare name, always pg_catalog's
-/// function, and lost when the name is qualified. The conditions are those of PostgreSQL's transformRangeFunction: where
-/// one fails, the name would be looked up like any other, and is spliced like any other.
-fn spread_unnest(entry: Node<'_>) -> Option<&nodes::FuncCall> {
-    let Node::NodeList(pair) = entry else { return None };
-    let mut parts = pair.iter();
-    let (Some(Node::FuncCall(call)), None | Some(Node::None)) = (parts.next(), parts.next()) else {
-        return None;
-    };
-    let mut names = call.funcname().iter();
-    let bare = names.next().and_then(Node::as_str) == Some("unnest") && names.next().is_none();
-    let plain = call.agg_order().is_empty()
-        && matches!(call.agg_filter(), Node::None)
-        && call.over().is_none()
-        && !(call.agg_star || call.agg_distinct || call.func_variadic);
-    (bare && plain && call.args().len() > 1).then_some(call)
-}
-
-/// `TABLE t` is a SELECT whose star has no place in the text.
-fn is_table_command(select: &nodes::SelectStmt) -> bool {
-    let mut targets = select.target_list().iter();
-    match (targets.next().map(nodes::ResTarget::val), targets.next()) {
-        (Some(Node::ColumnRef(column)), None) => {
-            column.location < 0 && matches!(column.fields().first(), Some(Node::A_Star(_)))
-        }
-        _ => false,
-    }
 }
 
 /// The text of a constant argument, also of a bare word as SET takes it.

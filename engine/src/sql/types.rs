@@ -1,5 +1,5 @@
-//! Which types a statement may name: PostgreSQL's own by allow-list, the types of visible columns, and visible relations'
-//! rows.
+//! Which types a statement may name: PostgreSQL's own by allow-list, the types of visible columns, those a permit opens, and
+//! visible relations' rows.
 //!
 //! A type's name tells that a relation is there, and its row type lists the columns; so what is hidden and what is missing
 //! get the same 42704. What is not PostgreSQL's own is spliced qualified. Called by the walk, through `reference`.
@@ -107,10 +107,10 @@ fn visible<'a>(context: &Context<'a>, schema: &str, name: &str) -> Option<Meanin
         return access.operations.contains(&Operation::Read).then_some(Meaning::Row(access));
     }
     let mut columns = context.entitlement.iter().flat_map(|access| &access.view.columns);
-    let granted = context.entitlement.extras.types.contains(&RelationName::new(schema, name));
-    (granted
-        || columns.any(|column| user_type(&column.type_sql).is_some_and(|(s, n)| s == schema && n == name)))
-    .then(|| Meaning::Of { schema: schema.to_owned(), name: name.to_owned() })
+    let mut of_column =
+        || columns.any(|column| user_type(&column.type_sql).is_some_and(|(s, n)| s == schema && n == name));
+    let opened = context.entitlement.extras.has_type(&RelationName::new(schema, name));
+    (opened || of_column()).then(|| Meaning::Of { schema: schema.to_owned(), name: name.to_owned() })
 }
 
 /// May the type's name stand before one argument in parentheses, as `tsquery('a & b')`? PostgreSQL reads that as a cast where
@@ -122,8 +122,7 @@ pub(super) fn casts_as_a_function(name: &str) -> bool {
 /// Has a visible column a type that is not PostgreSQL's own?
 pub(super) fn has_user_types(context: &Context<'_>) -> bool {
     let mut columns = context.entitlement.iter().flat_map(|access| &access.view.columns);
-    !context.entitlement.extras.types.is_empty()
-        || columns.any(|column| user_type(&column.type_sql).is_some())
+    columns.any(|column| user_type(&column.type_sql).is_some())
 }
 
 /// Schemas of the types and functions, other than PostgreSQL's own, that a principal may name: those of columns it sees, and
@@ -132,8 +131,11 @@ pub(super) fn has_user_types(context: &Context<'_>) -> bool {
 pub fn schemas_beyond(entitlement: &Entitlement) -> BTreeSet<String> {
     let columns = entitlement.iter().flat_map(|access| &access.view.columns);
     let of_columns = columns.filter_map(|column| Some(user_type(&column.type_sql)?.0));
-    let extras = entitlement.extras.types.iter().chain(&entitlement.extras.functions);
-    of_columns.chain(extras.map(|name| name.schema.clone())).collect()
+    let extras = &entitlement.extras;
+    let members =
+        extras.members.iter().flat_map(|one| one.functions.iter().chain(&one.types).chain(&one.operators));
+    let named = extras.types.iter().chain(&extras.functions).chain(members);
+    of_columns.chain(named.map(|name| name.schema.clone())).collect()
 }
 
 /// Schema and name in what `format_type` prints under an empty search path; `None` for PostgreSQL's own types.

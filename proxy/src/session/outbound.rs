@@ -127,7 +127,10 @@ impl Exchange {
     fn parsed_again(&mut self, kind: u8, name: &str, body: &[u8], out: &mut BytesMut) -> Result<(), Refusal> {
         match kind {
             b'1' | b'N' => {}
-            b'E' => drop(self.statements.remove(name)),
+            b'E' => {
+                self.doubt(body);
+                self.statements.remove(name);
+            }
             b'S' => self.parameter(body, out)?,
             b'Z' => drop(self.pending.pop_front()),
             _ => return Err(out_of_step()),
@@ -341,7 +344,8 @@ impl Exchange {
             "standard_conforming_strings" if value != "on" => {
                 Err(Refusal::new(Code::Protocol, "the warehouse turned standard_conforming_strings off"))
             }
-            "client_encoding" if value != "UTF8" => {
+            // PostgreSQL keeps this other name of UTF8 as a client has written it.
+            "client_encoding" if !matches!(&*value, "UTF8" | "UNICODE") => {
                 Err(Refusal::new(Code::Protocol, "the warehouse changed client_encoding"))
             }
             "session_authorization" | "is_superuser" | "application_name" => Ok(()),

@@ -79,7 +79,7 @@ impl Governor {
             granted: DashMap::new(),
         };
         let state = Arc::new(state);
-        warm(&state);
+        warm(&state, Vec::new());
         Ok(Self {
             name: name.to_owned(),
             warehouse,
@@ -144,7 +144,7 @@ impl Governor {
         let state = Arc::new(state);
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&state);
         self.owe(&old);
-        warm(&state);
+        warm(&state, old.granted.iter().map(|granted| granted.key().clone()).collect());
         Ok(true)
     }
 
@@ -292,6 +292,12 @@ impl Governor {
     }
 }
 
+/// Works ahead of the logins under a new snapshot, beside them: what is narrowed must not wait for it.
+fn warm(state: &Arc<State>, recent: Vec<Principal>) {
+    let state = Arc::clone(state);
+    drop(tokio::task::spawn_blocking(move || policy::warm(&state.snapshot, recent)));
+}
+
 /// The schema of a principal's own. Who is not registered has none to be told apart by.
 fn workspace(snapshot: &Snapshot, principal: &Principal, leftovers: Leftovers) -> Result<Workspace, Refusal> {
     let unknown = || Refusal::new(Code::NoIdentity, "the session's agent or user is not known");
@@ -301,12 +307,6 @@ fn workspace(snapshot: &Snapshot, principal: &Principal, leftovers: Leftovers) -
     let users = &snapshot.identities.users;
     let user = principal.user().map(|id| users.get(id).map(|u| u.short).ok_or_else(unknown)).transpose()?;
     Ok(Workspace::of(agent, user, principal.purpose.as_ref(), leftovers))
-}
-
-/// Works ahead of the logins under a new snapshot, beside them: what is narrowed must not wait for it.
-fn warm(state: &Arc<State>) {
-    let state = Arc::clone(state);
-    drop(tokio::task::spawn_blocking(move || policy::warm(&state.snapshot)));
 }
 
 /// Seconds since 1970; with a clock before that every approval with an end has ended.

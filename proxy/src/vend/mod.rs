@@ -29,6 +29,10 @@ const CACHED_TEXT_BYTES_MAX: usize = 16 << 10;
 /// Most bytes of remembered texts for one principal; over it the memory starts afresh.
 const CACHE_BYTES_MAX: usize = 4 << 20;
 
+/// A text at least so long that only its numbers make new comes again as it is more often than not: a report, not a look-up by key.
+/// So it is remembered by its bytes too, in bytes.
+const REPEATED_TEXT_BYTES_MIN: usize = 256;
+
 /// Most search paths of its own that a principal's rulings are remembered for.
 const PATHS_MAX: usize = 8;
 
@@ -162,7 +166,12 @@ impl Granted {
             && let Some(template) = rulings.templates.get(pattern.key())
             && let Some(judged) = template.apply(pattern, raw)
         {
-            return Ok(Arc::new(judged));
+            let judged = Arc::new(judged);
+            drop(template);
+            if text.len() >= REPEATED_TEXT_BYTES_MIN {
+                rulings.remember_text(raw, &judged);
+            }
+            return Ok(judged);
         }
         let context = Context {
             entitlement: &self.entitlement,
@@ -200,16 +209,26 @@ impl Granted {
 
 impl Rulings {
     fn remember(&self, raw: RawSql<'_>, pattern: Option<&Pattern>, judged: &Arc<Judged>) {
-        let text = raw.for_record();
-        let grown = text.len() + judged.enforced.for_record().len();
+        match pattern.and_then(|pattern| Some((pattern, Template::of(pattern, raw, judged)?))) {
+            Some((pattern, template)) => {
+                self.make_room(raw, judged);
+                drop(self.templates.insert(pattern.key().into(), template));
+            }
+            None => self.remember_text(raw, judged),
+        }
+    }
+
+    fn remember_text(&self, raw: RawSql<'_>, judged: &Arc<Judged>) {
+        self.make_room(raw, judged);
+        drop(self.texts.insert(raw.for_record().into(), Arc::clone(judged)));
+    }
+
+    fn make_room(&self, raw: RawSql<'_>, judged: &Judged) {
+        let grown = raw.for_record().len() + judged.enforced.for_record().len();
         if self.bytes.fetch_add(grown, Ordering::Relaxed) + grown > CACHE_BYTES_MAX {
             self.texts.clear();
             self.templates.clear();
             self.bytes.store(grown, Ordering::Relaxed);
-        }
-        match pattern.and_then(|pattern| Some((pattern, Template::of(pattern, raw, judged)?))) {
-            Some((pattern, template)) => drop(self.templates.insert(pattern.key().into(), template)),
-            None => drop(self.texts.insert(text.into(), Arc::clone(judged))),
         }
     }
 }

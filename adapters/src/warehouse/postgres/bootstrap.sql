@@ -286,5 +286,6 @@ BEGIN
   END IF;
   DELETE FROM lanyard.bundle_column c WHERE c.bundle = drop_bundle.name;
   DELETE FROM lanyard.bundle_relation r WHERE r.bundle = drop_bundle.name;
+  DELETE FROM lanyard.bundle_unmask u WHERE u.bundle = drop_bundle.name;
 END
 $drop_bundle$;

@@ -12,12 +12,14 @@ mod doctor;
 mod endpoint;
 mod error;
 mod exposure;
+mod extras;
 mod garbage;
 mod generalise;
 mod harden;
 mod identify;
 mod keys;
 mod migration;
+mod objects;
 mod roles;
 mod stream;
 #[cfg(test)]

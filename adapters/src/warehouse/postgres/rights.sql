@@ -49,6 +49,8 @@ GRANT EXECUTE ON FUNCTION
   lanyard.end_lease(text),
   lanyard.leftovers(text)
 TO lanyard_vendor;
+-- For the functions that sessions with the right to undo masks may call.
+GRANT EXECUTE ON FUNCTION lanyard.unmask(text), lanyard.detokenize(text), lanyard.detokenize(uuid) TO lanyard_owner;
 GRANT EXECUTE ON FUNCTION
   lanyard.create_bundle(text),
   lanyard.drop_bundle(text),

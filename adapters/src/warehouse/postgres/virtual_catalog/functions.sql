@@ -180,6 +180,8 @@ RETURN CASE WHEN $1 = '-' THEN 0::regclass ELSE lanyard_catalog.regclass(lanyard
 -- For casts of a column or parameter: NULL for what the session does not see.
 CREATE FUNCTION lanyard_catalog._regtype(id oid) RETURNS regtype LANGUAGE sql STABLE
 RETURN CASE WHEN $1 < 16384 OR $1 IN (SELECT t FROM lanyard_catalog._types() t) THEN $1::regtype END;
+CREATE FUNCTION lanyard_catalog._regtypes(ids oid[]) RETURNS regtype[] LANGUAGE sql STABLE STRICT
+RETURN ARRAY(SELECT lanyard_catalog._regtype(t.id) FROM unnest($1) WITH ORDINALITY AS t (id, place) ORDER BY t.place);
 CREATE FUNCTION lanyard_catalog._regnamespace(id oid) RETURNS regnamespace LANGUAGE sql STABLE
 RETURN CASE WHEN $1 < 16384 OR $1 IN (SELECT s FROM lanyard_catalog._schemas() s) THEN $1::regnamespace END;
 CREATE FUNCTION lanyard_catalog._regproc(id oid) RETURNS regproc LANGUAGE sql STABLE
@@ -519,7 +521,8 @@ RETURN lanyard_catalog.pg_index_column_has_property(lanyard_catalog._resolve($1)
 CREATE FUNCTION lanyard_catalog.pg_relation_is_updatable(relid oid, triggers boolean) RETURNS integer LANGUAGE sql STABLE
 RETURN CASE WHEN $1 < 16384 THEN 0 WHEN lanyard_catalog._writes_relation($1) THEN 28 ELSE 0 END;
 CREATE FUNCTION lanyard_catalog.pg_column_is_updatable(relid oid, attnum smallint, triggers boolean) RETURNS boolean LANGUAGE sql STABLE
-RETURN CASE WHEN $1 < 16384 OR $2 <= 0 THEN false ELSE lanyard_catalog._writes_relation($1) END;
+RETURN CASE WHEN $1 < 16384 OR $2 <= 0 THEN false
+    ELSE lanyard_catalog._writes_relation($1) AND coalesce(lanyard_catalog._writes_columns($1, $2, 'UPDATE', true), false) END;
 -- information_schema's definitions call these two with regclass, which PostgreSQL's own would match better than oid.
 CREATE FUNCTION lanyard_catalog.pg_relation_is_updatable(relid regclass, triggers boolean) RETURNS integer LANGUAGE sql STABLE STRICT
 RETURN lanyard_catalog.pg_relation_is_updatable($1::oid, $2);

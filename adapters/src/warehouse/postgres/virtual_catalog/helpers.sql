@@ -179,6 +179,19 @@ SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN EXISTS (SELECT FROM lanyard_catalog._relation r WHERE r.relid = $1 AND r.readable);
 END $$;
+-- What the bundle really holds on the secured view's columns: masked ones take no values. 0 stands for all columns, and
+-- "every" for what a right on the whole table needs.
+CREATE FUNCTION lanyard_catalog._writes_columns(relid oid, attnum smallint, kind text, every boolean) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (
+        SELECT CASE WHEN $4 THEN bool_and(held) ELSE bool_or(held) END
+        FROM (
+            SELECT has_column_privilege(SESSION_USER, r.view, c.name::text, $3) AS held
+            FROM lanyard.bundle_relation r JOIN lanyard.bundle_column c ON c.bundle = r.bundle AND c.relid = r.relid
+            WHERE r.bundle = (SELECT l.bundle FROM lanyard.lease l WHERE l.role = SESSION_USER)
+              AND r.relid = $1 AND $2 IN (0, c.attnum)) x);
+END $$;
 CREATE FUNCTION lanyard_catalog._sees_column(relid oid, attnum integer) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

@@ -19,20 +19,40 @@ BEGIN
     RETURN answer;
 END $$;
 
+-- What the session holds on a relation (0), or on a column of it; NULL where there is none that it sees. INSERT and UPDATE
+-- of a whole relation need every column, "any" needs one.
+CREATE FUNCTION lanyard_catalog._held(relid oid, attnum smallint, "any" boolean) RETURNS text[] LANGUAGE plpgsql STABLE STRICT
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    writes boolean := lanyard_catalog._writes_relation($1);
+BEGIN
+    IF NOT lanyard_catalog._sees_relation($1) THEN
+        RETURN NULL;
+    END IF;
+    RETURN CASE WHEN lanyard_catalog._reads_relation($1) THEN '{SELECT}'::text[] ELSE '{}' END
+        || CASE WHEN writes AND $2 = 0 AND NOT $3 THEN '{DELETE}'::text[] ELSE '{}' END
+        || CASE WHEN writes AND lanyard_catalog._writes_columns($1, $2, 'INSERT', NOT $3) THEN '{INSERT}'::text[] ELSE '{}' END
+        || CASE WHEN writes AND lanyard_catalog._writes_columns($1, $2, 'UPDATE', NOT $3) THEN '{UPDATE}'::text[] ELSE '{}' END;
+END $$;
+
 -- NULL for what the session does not see, as for a missing relation.
 CREATE FUNCTION lanyard_catalog._relation_privilege(relid oid, list text) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
 SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    held text[];
 BEGIN
     IF $1 < 16384 OR lanyard_catalog._is_own($1) THEN
         RETURN has_table_privilege($1, $2);
     END IF;
-    IF lanyard_catalog._sees_relation($1) THEN
-        held := CASE WHEN lanyard_catalog._reads_relation($1) THEN '{SELECT}'::text[] ELSE '{}' END
-            || CASE WHEN lanyard_catalog._writes_relation($1) THEN '{INSERT,UPDATE,DELETE}'::text[] ELSE '{}' END;
+    RETURN lanyard_catalog._allowed(
+        $2, '{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER,MAINTAIN,RULE}', lanyard_catalog._held($1, 0::smallint, false));
+END $$;
+
+CREATE FUNCTION lanyard_catalog._any_column_privilege(relid oid, list text) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF $1 < 16384 OR EXISTS (SELECT FROM pg_class c WHERE c.oid = $1 AND c.relnamespace = pg_my_temp_schema()) THEN
+        RETURN has_any_column_privilege($1, $2);
     END IF;
-    RETURN lanyard_catalog._allowed($2, '{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER,MAINTAIN,RULE}', held);
+    RETURN lanyard_catalog._allowed($2, '{SELECT,INSERT,UPDATE,REFERENCES}', lanyard_catalog._held($1, 0::smallint, true));
 END $$;
 
 CREATE FUNCTION lanyard_catalog._column_privilege(relid oid, attnum smallint, list text) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
@@ -42,7 +62,7 @@ BEGIN
         RETURN has_column_privilege($1, $2, $3);
     END IF;
     IF lanyard_catalog._sees_column($1, $2) THEN
-        RETURN lanyard_catalog._relation_privilege($1, $3);
+        RETURN lanyard_catalog._allowed($3, '{SELECT,INSERT,UPDATE,REFERENCES}', lanyard_catalog._held($1, $2, false));
     END IF;
     RETURN NULL;
 END $$;
@@ -94,17 +114,17 @@ CREATE FUNCTION lanyard_catalog.has_table_privilege(role oid, object text, list 
 RETURN lanyard_catalog._me($1) AND lanyard_catalog._relation_privilege(lanyard_catalog._resolve($2), $3);
 
 CREATE FUNCTION lanyard_catalog.has_any_column_privilege(object oid, list text) RETURNS boolean LANGUAGE sql STABLE STRICT
-RETURN lanyard_catalog._relation_privilege($1, $2);
+RETURN lanyard_catalog._any_column_privilege($1, $2);
 CREATE FUNCTION lanyard_catalog.has_any_column_privilege(object text, list text) RETURNS boolean LANGUAGE sql STABLE STRICT
-RETURN lanyard_catalog._relation_privilege(lanyard_catalog._resolve($1), $2);
+RETURN lanyard_catalog._any_column_privilege(lanyard_catalog._resolve($1), $2);
 CREATE FUNCTION lanyard_catalog.has_any_column_privilege(role name, object oid, list text) RETURNS boolean LANGUAGE sql STABLE STRICT
-RETURN lanyard_catalog._me($1) AND lanyard_catalog._relation_privilege($2, $3);
+RETURN lanyard_catalog._me($1) AND lanyard_catalog._any_column_privilege($2, $3);
 CREATE FUNCTION lanyard_catalog.has_any_column_privilege(role name, object text, list text) RETURNS boolean LANGUAGE sql STABLE STRICT
-RETURN lanyard_catalog._me($1) AND lanyard_catalog._relation_privilege(lanyard_catalog._resolve($2), $3);
+RETURN lanyard_catalog._me($1) AND lanyard_catalog._any_column_privilege(lanyard_catalog._resolve($2), $3);
 CREATE FUNCTION lanyard_catalog.has_any_column_privilege(role oid, object oid, list text) RETURNS boolean LANGUAGE sql STABLE STRICT
-RETURN lanyard_catalog._me($1) AND lanyard_catalog._relation_privilege($2, $3);
+RETURN lanyard_catalog._me($1) AND lanyard_catalog._any_column_privilege($2, $3);
 CREATE FUNCTION lanyard_catalog.has_any_column_privilege(role oid, object text, list text) RETURNS boolean LANGUAGE sql STABLE STRICT
-RETURN lanyard_catalog._me($1) AND lanyard_catalog._relation_privilege(lanyard_catalog._resolve($2), $3);
+RETURN lanyard_catalog._me($1) AND lanyard_catalog._any_column_privilege(lanyard_catalog._resolve($2), $3);
 
 CREATE FUNCTION lanyard_catalog.has_schema_privilege(object oid, list text) RETURNS boolean LANGUAGE sql STABLE STRICT
 RETURN lanyard_catalog._schema_privilege($1, $2);
