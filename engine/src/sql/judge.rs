@@ -153,6 +153,7 @@ fn numbers_are_data(plan: &Plan, statements: usize) -> bool {
     let spliced_names = plan.changes.iter().all(|change| match change {
         Change::Relation { .. } | Change::Function { .. } | Change::Column { .. } => true,
         Change::Through { .. }
+        | Change::Around { .. }
         | Change::Type { .. }
         | Change::Literal { .. }
         | Change::CopyQuery { .. }

@@ -45,6 +45,7 @@ pub(super) fn check(old: &Tree, spliced: &str, plan: &Plan) -> Result<(), Refusa
             | Change::Literal { at, .. }
             | Change::Type { at, .. }
             | Change::Through { at, .. }
+            | Change::Around { at, .. }
             | Change::CopyQuery { at, .. } => {
                 if changes.insert(*at, change).is_some() {
                     return Err(not_spliced());
@@ -66,6 +67,7 @@ pub(super) fn check(old: &Tree, spliced: &str, plan: &Plan) -> Result<(), Refusa
                     changes: &changes,
                     met: &mut met,
                     named: named.remove(&index),
+                    open: Vec::new(),
                 };
                 lockstep.run().filter(|()| !lockstep.named).ok_or_else(not_spliced)?;
             }
@@ -203,6 +205,9 @@ struct Lockstep<'t, 'm, 'p> {
     met: &'m mut HashSet<usize>,
     /// The name of a prepared statement is planned to change and has not been met yet.
     named: bool,
+    /// Calls put around arguments that the walk is inside of: where the old argument ends, the call's print, and from where on
+    /// that has to follow there.
+    open: Vec<(usize, String, usize)>,
 }
 
 impl Lockstep<'_, '_, '_> {
@@ -210,6 +215,9 @@ impl Lockstep<'_, '_, '_> {
     fn run(&mut self) -> Option<()> {
         let (mut i, mut j) = (0, 0);
         while i < self.old.items.len() {
+            while let Some((_, call, rest)) = self.open.pop_if(|(end, ..)| *end == i) {
+                j = self.expect_from(j, &call, rest)?;
+            }
             let opens = self.old.items.get(i) == Some(&Token::Mark(b'{'));
             let name = i.checked_sub(1).and_then(|before| self.old.items.get(before).copied());
             if self.old.items.get(i) != self.new.items.get(j) {
@@ -221,7 +229,7 @@ impl Lockstep<'_, '_, '_> {
                 (i, j) = self.enter(kind, i, j)?;
             }
         }
-        (j == self.new.items.len()).then_some(())
+        (j == self.new.items.len() && self.open.is_empty()).then_some(())
     }
 
     /// Just inside the brace of a struct: applies the change planned for it, if any.
@@ -253,6 +261,7 @@ impl Lockstep<'_, '_, '_> {
             (b"TypeCast", Some(Change::Through { function, argument, becomes, .. })) => {
                 self.through(i, j, function, argument, becomes)?
             }
+            (b"TypeCast", Some(Change::Around { function, .. })) => self.around(i, j, function)?,
             _ => return Some((i, j)),
         };
         self.met.insert(place);
@@ -264,6 +273,14 @@ impl Lockstep<'_, '_, '_> {
         let wanted = Tokens::read(print).items;
         let end = j + wanted.len();
         (self.new.items.get(j..end)? == wanted.as_slice()).then_some(end)
+    }
+
+    /// Demands the rest of these tokens in the new tree.
+    fn expect_from(&self, j: usize, print: &str, from: usize) -> Option<usize> {
+        let wanted = Tokens::read(print).items;
+        let wanted = wanted.get(from..)?;
+        let end = j + wanted.len();
+        (self.new.items.get(j..end)? == wanted).then_some(end)
     }
 
     /// Demands these tokens in the old tree.
@@ -379,6 +396,25 @@ impl Lockstep<'_, '_, '_> {
         let i = self.skip_exact(i, &print(&format!("SELECT {argument}"))?)?;
         let j = self.expect(j, &print(&format!("SELECT {CATALOG_SCHEMA}.{function}({becomes})"))?)?;
         Some((i, j))
+    }
+
+    /// The new argument is a call of the function, with the old argument, followed like everything else, as its only one.
+    fn around(&mut self, i: usize, j: usize, function: &str) -> Option<(usize, usize)> {
+        let print = |text: &str| -> Option<String> {
+            let tree = parse::parse(text).ok()?;
+            let Node::SelectStmt(select) = tree.iter().next()?.stmt() else { return None };
+            Some(format!("{:?}", select.target_list().iter().next()?.val()))
+        };
+        let call = format!("arg: {}", print(&format!("SELECT {CATALOG_SCHEMA}.{function}(NULL)"))?);
+        let hole = print("SELECT NULL")?;
+        let (all, hole) = (Tokens::read(&call).items, Tokens::read(&hole).items);
+        let at = all.windows(hole.len()).position(|part| part == hole.as_slice())?;
+        let end = j + at;
+        (self.new.items.get(j..end)? == all.get(..at)?).then_some(())?;
+        let i = self.skip_exact(i, "arg:")?;
+        let rest = at + hole.len();
+        self.open.push((self.skip_to(i, "type_name")?, call, rest));
+        Some((i, end))
     }
 
     fn name(&self, i: usize, j: usize) -> Option<(usize, usize)> {
