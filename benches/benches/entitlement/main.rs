@@ -82,13 +82,13 @@ fn measure(criterion: &mut Criterion, varied: &'static str, size: Size) -> Line 
             prepare(&fresh);
             fresh
         };
-        b.iter_batched_ref(prepared, |fresh| warm(black_box(fresh)), BatchSize::PerIteration);
+        b.iter_batched_ref(prepared, |fresh| warm(black_box(fresh), []), BatchSize::PerIteration);
     });
     group.bench_function(BenchmarkId::new("first", &id), |b| {
         let prepared = || {
             let fresh = fresh();
             prepare(&fresh);
-            warm(&fresh);
+            warm(&fresh, []);
             fresh
         };
         b.iter_batched_ref(

@@ -66,6 +66,7 @@ impl World {
                 1,
                 entitlement(),
                 Arc::new(prepared),
+                None,
                 search_path.clone(),
                 DATABASE.to_owned(),
                 Arc::default(),
@@ -103,6 +104,7 @@ fn access(number: usize, name: &str, columns: &[&str]) -> Access {
         type_sql: "text".to_owned(),
         base_number,
         writable: false,
+        by_prefix: true,
     });
     Access {
         relation: RelationName::new("public", name),

@@ -1,8 +1,8 @@
 //! What policies come to on one relation, whoever asks: its guardrails, the SQL of its row rules and of every mask on its
 //! columns, and how deeply each names them.
 //!
-//! Worked out once per relation and snapshot, ahead of the first login where `warm` came first. Must never hold anything of a
-//! principal, nor decide whom a policy is for. Called by the judge.
+//! Worked out once per relation and snapshot, by whoever needs it first. Must never hold anything of a principal, nor decide
+//! whom a policy is for. Called by the judge.
 
 use std::sync::{Arc, OnceLock};
 
@@ -105,20 +105,6 @@ impl Facts {
     /// What a row policy comes to here; none when it does not mean the relation.
     pub(crate) fn row(&self, policy: u32) -> Option<&RowFacts> {
         self.rows.binary_search_by_key(&policy, |row| row.policy).ok().and_then(|n| self.rows.get(n))
-    }
-
-    /// Works out every mask on every column. Answers how many there are.
-    pub(crate) fn warm(&self, snapshot: &Snapshot, relation: &Relation) -> usize {
-        let mut made = self.rows.len();
-        for (facts, column) in self.columns.iter().zip(&relation.columns) {
-            for meant in &facts.meant {
-                for place in 0..meant.masks.len() {
-                    meant.fitted(place, snapshot, relation, column);
-                    made += 1;
-                }
-            }
-        }
-        made
     }
 }
 

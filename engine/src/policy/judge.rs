@@ -11,11 +11,13 @@ use std::sync::Arc;
 use super::PolicySet;
 use super::facts::Facts;
 use super::held::{self, Held};
+use super::mask::key;
 use super::matching::{Person, is_table};
 use super::memo::Found;
-use super::model::{PartyKind, Permitted, Policy, Rule, Watches};
+use super::model::{PartyKind, Policy, Rule, Watches};
 use super::predicate::compile::Read;
 use super::resolved::{Resolved, SnapshotIndex};
+use super::shadow;
 use super::shape::{Sight, Worn};
 use super::view::{self, Shown};
 use crate::approval::{Approval, Approved, Grantee};
@@ -42,6 +44,8 @@ pub fn entitle(snapshot: &Snapshot, principal: &Principal) -> Result<Entitlement
     // In order of schema, then name.
     let mut by_schema: Vec<(String, Vec<Named>)> = Vec::new();
     let mut session_attributes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let permits = session.permits();
+    let mut unmask = BTreeMap::new();
     for &number in session.reachable.iter() {
         let ruled = session.ruled(number);
         let Some(access) = &ruled.access else {
@@ -57,6 +61,7 @@ pub fn entitle(snapshot: &Snapshot, principal: &Principal) -> Result<Entitlement
                 session_attributes.insert(key.clone(), values);
             }
         }
+        session.unmask(&permits, access, &mut unmask);
         let RelationName { schema, name } = &access.relation;
         let entry = (name.clone(), Arc::clone(access));
         match by_schema.last_mut() {
@@ -66,9 +71,10 @@ pub fn entitle(snapshot: &Snapshot, principal: &Principal) -> Result<Entitlement
     }
     let relations: BTreeMap<String, BTreeMap<String, Arc<Access>>> =
         by_schema.into_iter().map(|(schema, tables)| (schema, tables.into_iter().collect())).collect();
-    let extras = session.extras();
+    let extras = Extras { unmask, ..session.extras(&permits) };
     Ok(Entitlement {
         fingerprint: view::fingerprint(&relations, &extras),
+        shadow: shadow::changes(snapshot, principal, &relations),
         relations,
         extras,
         session_attributes,
@@ -81,7 +87,7 @@ pub(crate) struct Session<'a> {
     pub(crate) policies: &'a PolicySet,
     pub(crate) user: Option<Person<'a>>,
     pub(crate) agent: Option<Person<'a>>,
-    combination: Combination,
+    pub(crate) combination: Combination,
     /// What it is for; declared, and allowed to subject and actor.
     pub(crate) purpose: Option<&'a PurposeName>,
     pub(crate) resolved: Arc<Resolved>,
@@ -275,7 +281,7 @@ impl<'a> Session<'a> {
         combination << 2 | u64::from(self.user.is_some()) << 1 | u64::from(self.agent.is_some())
     }
 
-    fn held(&self, person: &Person<'a>) -> &Held {
+    pub(crate) fn held(&self, person: &Person<'a>) -> &Held {
         match person.kind {
             PartyKind::Agents => &self.of_agent,
             PartyKind::Users | PartyKind::Everyone => &self.of_user,
@@ -300,46 +306,6 @@ impl<'a> Session<'a> {
             None => &[],
         };
         Ok([of_subject, of_actor])
-    }
-
-    /// What the permits give to a session: the subject's, and where access is an intersection, only what the agent has too.
-    fn extras(&self) -> Extras {
-        let of = |person: &Person<'a>| {
-            let mut extras = Extras::default();
-            let permits = self.held(person).permits();
-            for policy in permits.iter().filter_map(|n| self.policies.get(*n)) {
-                let Rule::Permit(permit) = &policy.rule else {
-                    continue;
-                };
-                if !self.watched(policy, person).all(|p| p.is(&permit.to)) {
-                    continue;
-                }
-                match &permit.what {
-                    Permitted::Workspace(leftovers) => {
-                        extras.workspace = extras.workspace.max(Some(*leftovers))
-                    }
-                    Permitted::Functions(list) => extras.functions.extend(list.iter().cloned()),
-                    Permitted::Types(list) => extras.types.extend(list.iter().cloned()),
-                    Permitted::Extensions(list) => extras.extensions.extend(list.iter().cloned()),
-                }
-            }
-            extras
-        };
-        match (&self.user, &self.agent) {
-            (None, None) => Extras::default(),
-            (Some(one), None) | (None, Some(one)) => of(one),
-            (Some(user), Some(agent)) => {
-                let mut extras = of(user);
-                if self.combination == Combination::Intersection {
-                    let other = of(agent);
-                    extras.workspace = extras.workspace.min(other.workspace);
-                    extras.functions.retain(|f| other.functions.contains(f));
-                    extras.types.retain(|t| other.types.contains(t));
-                    extras.extensions.retain(|e| other.extensions.contains(e));
-                }
-                extras
-            }
-        }
     }
 
     /// Judges one relation.
@@ -367,6 +333,7 @@ impl<'a> Session<'a> {
         };
         let mut reads = rows.reads;
         let mut subject = false;
+        let mut undone_by = BTreeMap::new();
         for (column, known) in relation.columns.iter().zip(&facts.columns) {
             let (rule, applied) = self.column(&sight, column, known);
             if let Some(note) = applied.as_ref().and_then(|a| a.note.clone()) {
@@ -385,6 +352,11 @@ impl<'a> Session<'a> {
                         ..
                     }) => {
                         masks.insert(column.name.clone(), (Arc::clone(&value.sql), whole));
+                        let undo: BTreeSet<String> =
+                            needed.iter().filter(|key| undoes(key)).cloned().collect();
+                        if !undo.is_empty() {
+                            undone_by.insert(column.name.clone(), undo);
+                        }
                         keys.extend(needed);
                         reads.extend(needs);
                         subject |= asks;
@@ -417,6 +389,7 @@ impl<'a> Session<'a> {
             },
             columns,
             granted_by: reach.grants.into_iter().map(str::to_owned).collect(),
+            undone_by,
             view,
         };
         let (as_agent, parts) = (reach.as_agent, rows.parts);
@@ -545,6 +518,11 @@ impl<'a> Session<'a> {
         }
         Ok((of_user, *user, "user"))
     }
+}
+
+/// Does the key belong to a mask that can be turned back?
+fn undoes(key: &str) -> bool {
+    key == key::TOKEN || key.starts_with(key::REVERSIBLE)
 }
 
 fn unique(mut names: Vec<&str>) -> Vec<&str> {

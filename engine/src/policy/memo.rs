@@ -44,7 +44,14 @@ type Key = (Option<PurposeName>, Vec<(u32, u64)>);
 
 /// Rulings on one relation.
 #[derive(Debug, Default)]
-pub(crate) struct Memo(RwLock<HashMap<Key, Vec<Arc<Remembered>>>>);
+pub(crate) struct Memo(RwLock<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    by_key: HashMap<Key, Vec<Arc<Remembered>>>,
+    /// In all its lists.
+    kept: usize,
+}
 
 /// What a session has found out about itself.
 #[derive(Debug, Default)]
@@ -64,17 +71,15 @@ impl<'a> Session<'a> {
         {
             let known = memo.0.read().unwrap_or_else(PoisonError::into_inner);
             let alike = |r: &&Arc<Remembered>| r.asked.iter().all(|a| self.has(&a.name, &a.read) == a.had);
-            if let Some(found) = known.get(&key).and_then(|list| list.iter().find(alike)) {
+            if let Some(found) = known.by_key.get(&key).and_then(|list| list.iter().find(alike)) {
                 return Arc::clone(found);
             }
         }
         let made = Arc::new(self.remembered(number));
         let mut known = memo.0.write().unwrap_or_else(PoisonError::into_inner);
-        if known.len() < RULINGS_MAX {
-            let list = known.entry(key).or_default();
-            if list.len() < RULINGS_MAX {
-                list.push(Arc::clone(&made));
-            }
+        if known.kept < RULINGS_MAX {
+            known.kept += 1;
+            known.by_key.entry(key).or_default().push(Arc::clone(&made));
         }
         made
     }

@@ -11,9 +11,10 @@ use std::sync::{Arc, OnceLock};
 use super::facts::Facts;
 use super::matching::{Person, is_like};
 use super::model::{ColumnMatch, NamePattern, PartyKind, Policy, Rule, State, TableMatch};
+use super::openable;
 use crate::approval::{Approval, Approvals, Grantee};
 use crate::catalog::{Catalog, Relation, RelationName, TagPath};
-use crate::limits;
+use crate::entitlement::Extension;
 use crate::snapshot::Snapshot;
 
 /// The index of a snapshot, built when it is first needed; [`Snapshot`] sees to it that it is never of other parts.
@@ -90,6 +91,10 @@ pub(crate) struct Resolved {
     of_user: HashMap<String, Vec<usize>>,
     of_agent: HashMap<String, Vec<usize>>,
     facts: Vec<OnceLock<Facts>>,
+    /// What permits may open of each extension.
+    extensions: BTreeMap<String, Arc<Extension>>,
+    /// The snapshot with its shadow policies active.
+    what_if: OnceLock<Option<Box<Snapshot>>>,
 }
 
 impl Resolved {
@@ -108,6 +113,8 @@ impl Resolved {
             of_user: HashMap::new(),
             of_agent: HashMap::new(),
             facts: Vec::with_capacity(catalog.relations.len()),
+            extensions: openable::extensions(catalog),
+            what_if: OnceLock::new(),
         };
         for (number, relation) in (0u32..).zip(catalog.relations.values()) {
             resolved.add(number, relation);
@@ -219,20 +226,20 @@ impl Resolved {
         Some(facts.get_or_init(|| Facts::of(snapshot, relation)))
     }
 
-    /// Works out what policies come to on every relation, in order of name, up to [`limits::SNAPSHOT_PIECES_MAX`] pieces of
-    /// SQL; the rest waits for the first who needs it.
-    pub(crate) fn warm(&self, snapshot: &Snapshot) {
-        let mut left = limits::SNAPSHOT_PIECES_MAX;
-        for (number, relation) in (0u32..).zip(snapshot.catalog.relations.values()) {
-            let Some(facts) = self.facts(snapshot, number) else {
-                return;
-            };
-            let made = facts.warm(snapshot, relation) + relation.columns.len();
-            match left.checked_sub(made) {
-                Some(rest) => left = rest,
-                None => return,
-            }
-        }
+    /// What would be if its shadow policies were active; nothing when it has none.
+    pub(crate) fn what_if(&self, snapshot: &Snapshot) -> Option<&Snapshot> {
+        let build = || {
+            let policies = snapshot.policies.with_shadows()?;
+            let mut what_if = snapshot.clone();
+            what_if.policies = policies;
+            Some(Box::new(what_if))
+        };
+        self.what_if.get_or_init(build).as_deref()
+    }
+
+    /// An extension that is there and may be opened.
+    pub(crate) fn extension(&self, name: &str) -> Option<&Arc<Extension>> {
+        self.extensions.get(name)
     }
 
     fn add_approvals(&mut self, approvals: &Approvals) {

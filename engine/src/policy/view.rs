@@ -67,10 +67,17 @@ pub(crate) fn build(
                 type_sql: s.column.type_sql.clone(),
                 base_number: s.column.number,
                 writable: !s.masked,
+                by_prefix: !s.masked && s.column.deterministic && is_text(&s.column.type_sql),
             })
             .collect(),
         keys,
     }
+}
+
+/// The types for which LIKE and `^@` are the same type's operators. Not `character(n)`, whose trailing blanks LIKE sees.
+fn is_text(type_sql: &str) -> bool {
+    matches!(type_sql, "text" | "character varying")
+        || type_sql.starts_with("character varying(") && !type_sql.ends_with("[]")
 }
 
 /// Fields with their length in front, so that no two lists of fields look alike.
@@ -144,6 +151,20 @@ pub(crate) fn fingerprint(
     }
     for extension in &extras.extensions {
         digest.field(extension.as_bytes());
+    }
+    digest.field(b"");
+    // An extension that gained something is another one: the bundle may need rights for it.
+    for one in &extras.members {
+        for list in [&one.functions, &one.types, &one.operators] {
+            for name in list {
+                digest.field(name.schema.as_bytes());
+                digest.field(name.name.as_bytes());
+            }
+            digest.field(b"");
+        }
+    }
+    for key in extras.unmask.keys() {
+        digest.field(key.as_bytes());
     }
     digest.field(b"");
     for access in relations.values().flat_map(BTreeMap::values) {

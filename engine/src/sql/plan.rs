@@ -19,6 +19,8 @@ pub(super) enum Change {
     /// The argument of the cast at this byte, itself judged and perhaps changed, stands inside a call of this function of the
     /// virtual catalog.
     Around { at: usize, function: &'static str },
+    /// The LIKE at this byte stands behind AND and what it implies: the column begins with this prefix. All three as SQL.
+    Prefix { at: usize, column: String, pattern: String, prefix: String },
     /// The type at this byte becomes `schema.name`.
     Type { at: usize, schema: String, name: String },
     /// The literal at this byte becomes this text.
@@ -27,6 +29,8 @@ pub(super) enum Change {
     CopyQuery { at: usize, query: String },
     /// The whole statement of this index becomes this constant.
     Statement { index: usize, text: String },
+    /// The domain that the statement of this index makes is called `schema.name`.
+    Domain { index: usize, schema: String, name: String },
     /// The prepared statement that the statement of this index names is called [`super::named::PLACEHOLDER`].
     Name { index: usize },
 }

@@ -11,6 +11,7 @@ mod roles;
 mod rows;
 mod server;
 mod views;
+mod workspace;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -119,6 +120,7 @@ fn access(
         rows: RowRule::All,
         columns: BTreeMap::new(),
         granted_by: vec!["test".into()],
+        undone_by: BTreeMap::new(),
         view: SecuredView {
             name: format!("v_{}", Fingerprint(hash)),
             // As the engine spells it.
@@ -131,6 +133,7 @@ fn access(
                     name: (*name).into(),
                     base_number: *number,
                     writable: *writable,
+                    by_prefix: false,
                 })
                 .collect(),
             keys: BTreeSet::from(["table:public.customer_orders".to_owned()]),
@@ -153,6 +156,7 @@ fn entitlement(seed: &str, accesses: Vec<Access>) -> Entitlement {
     Entitlement {
         relations,
         extras: Extras::default(),
+        shadow: BTreeMap::new(),
         fingerprint: Fingerprint(hash),
         session_attributes: attributes(&["US-EAST"]),
     }
@@ -174,6 +178,7 @@ fn lease(bundle: &str) -> Result<Lease, Box<dyn Error>> {
         expires: SystemTime::now() + Duration::from_secs(600),
         connections: 2,
         attributes: attributes(&["US-EAST"]),
+        workspace: None,
     })
 }
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::naive_parts::*;
 use crate::approval::{Approval, Approved, Grantee};
 use crate::catalog::{Column, Relation};
-use crate::entitlement::{Extras, Leftovers, Operation};
+use crate::entitlement::Operation;
 use crate::identity::{Attributes, Combination, Principal};
 use crate::policy::model::*;
 use crate::policy::predicate::{Attribute, Expr, Holder, Literal, Named};
@@ -25,10 +25,12 @@ pub(super) struct Verdict {
     pub(super) limits: BTreeSet<String>,
     /// How many of them show nothing at all.
     pub(super) shut: usize,
+    /// Column -> keys that undo what masks it.
+    pub(super) undone_by: BTreeMap<String, BTreeSet<String>>,
 }
 
 #[derive(Clone, Copy)]
-struct Being<'a> {
+pub(super) struct Being<'a> {
     is_user: bool,
     id: &'a str,
     groups: &'a BTreeSet<String>,
@@ -36,10 +38,10 @@ struct Being<'a> {
     purpose: Option<&'a str>,
 }
 
-struct Naive<'a> {
-    snapshot: &'a Snapshot,
-    user: Option<Being<'a>>,
-    agent: Option<Being<'a>>,
+pub(super) struct Naive<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) user: Option<Being<'a>>,
+    pub(super) agent: Option<Being<'a>>,
     purpose: Option<&'a str>,
 }
 
@@ -58,45 +60,6 @@ struct Wanted<'a> {
     cells: bool,
 }
 
-/// What somebody may call beyond the lists, in words; `None` when there is no session.
-pub(super) fn extras(snapshot: &Snapshot, principal: &Principal) -> Option<BTreeSet<String>> {
-    let naive = Naive::of(snapshot, principal);
-    if !naive.may_have_its_purpose() {
-        return None;
-    }
-    Some(match (naive.user, naive.agent) {
-        (Some(user), Some(agent)) => {
-            let narrow = principal.agent().map(|id| snapshot.identities.agents[id].combination)
-                == Some(Combination::Intersection);
-            let (mut mine, its) = (naive.permitted(user), naive.permitted(agent));
-            if narrow {
-                // To keep what is left is more than to have it dropped.
-                if mine.contains("workspace kept") && !its.contains("workspace kept") {
-                    mine.insert("workspace dropped".to_owned());
-                }
-                let its_own = its.contains("workspace kept").then(|| "workspace dropped".to_owned());
-                let its: BTreeSet<String> = its.into_iter().chain(its_own).collect();
-                mine.retain(|one| its.contains(one));
-            }
-            mine
-        }
-        (Some(one), None) | (None, Some(one)) => naive.permitted(one),
-        (None, None) => BTreeSet::new(),
-    })
-}
-
-/// The engine's extras in the same words.
-pub(super) fn told(extras: &Extras) -> BTreeSet<String> {
-    let workspace = extras.workspace.map(|left| match left {
-        Leftovers::Dropped => "workspace dropped".to_owned(),
-        Leftovers::Kept => "workspace kept".to_owned(),
-    });
-    let functions = extras.functions.iter().map(|f| format!("function {}.{}", f.schema, f.name));
-    let types = extras.types.iter().map(|t| format!("type {}.{}", t.schema, t.name));
-    let extensions = extras.extensions.iter().map(|e| format!("extension {e}"));
-    workspace.into_iter().chain(functions).chain(types).chain(extensions).collect()
-}
-
 /// The verdict on one table; `None` when it is refused.
 pub(super) fn verdict(snapshot: &Snapshot, principal: &Principal, relation: &Relation) -> Option<Verdict> {
     let combination = principal.agent().map(|id| snapshot.identities.agents[id].combination);
@@ -106,8 +69,17 @@ pub(super) fn verdict(snapshot: &Snapshot, principal: &Principal, relation: &Rel
     }
     let (mut operations, subject) = naive.access(relation, combination)?;
     let (limits, shut) = naive.rows(relation, subject)?;
-    let columns: BTreeMap<String, (String, String)> =
-        relation.columns.iter().map(|c| (c.name.clone(), naive.column(relation, c, subject))).collect();
+    let mut columns: BTreeMap<String, (String, String)> = BTreeMap::new();
+    let mut undone_by = BTreeMap::new();
+    for column in &relation.columns {
+        let wanted = naive.wanted(relation, column, subject);
+        let rule = wanted.as_ref().map_or_else(|new| new.clone(), |wanted| strictest(wanted));
+        let keys = if is_masked(&rule.0) { keys(&wanted.unwrap_or_default()) } else { BTreeSet::new() };
+        if !keys.is_empty() {
+            undone_by.insert(column.name.clone(), keys);
+        }
+        columns.insert(column.name.clone(), rule);
+    }
     if columns.values().all(|(rule, _)| rule == "denied") {
         return None;
     }
@@ -115,11 +87,11 @@ pub(super) fn verdict(snapshot: &Snapshot, principal: &Principal, relation: &Rel
     if !limits.is_empty() {
         operations.remove(&Operation::Write);
     }
-    (!operations.is_empty()).then_some(Verdict { operations, columns, limits, shut })
+    (!operations.is_empty()).then_some(Verdict { operations, columns, limits, shut, undone_by })
 }
 
 impl Being<'_> {
-    fn is(&self, who: &Who) -> bool {
+    pub(super) fn is(&self, who: &Who) -> bool {
         who.any.iter().any(|party| {
             let kind = match party.kind {
                 PartyKind::Users => self.is_user,
@@ -164,7 +136,7 @@ impl Being<'_> {
 }
 
 impl<'a> Naive<'a> {
-    fn of(snapshot: &'a Snapshot, principal: &'a Principal) -> Self {
+    pub(super) fn of(snapshot: &'a Snapshot, principal: &'a Principal) -> Self {
         let purpose = principal.purpose.as_ref().map(|p| p.as_str());
         let user = principal.user().map(|id| {
             let user = &snapshot.identities.users[id];
@@ -179,40 +151,12 @@ impl<'a> Naive<'a> {
         Self { snapshot, user, agent, purpose }
     }
 
-    /// §3: what permits give to one of them; the greater of two workspaces.
-    fn permitted(&self, being: Being<'a>) -> BTreeSet<String> {
-        let mut all = BTreeSet::new();
-        for policy in self.active() {
-            let Rule::Permit(permit) = &policy.rule else {
-                continue;
-            };
-            if !self.looks_at(policy, being).iter().all(|one| one.is(&permit.to)) {
-                continue;
-            }
-            match &permit.what {
-                Permitted::Workspace(Leftovers::Dropped) => drop(all.insert("workspace dropped".to_owned())),
-                Permitted::Workspace(Leftovers::Kept) => drop(all.insert("workspace kept".to_owned())),
-                Permitted::Functions(list) => {
-                    all.extend(list.iter().map(|f| format!("function {}.{}", f.schema, f.name)));
-                }
-                Permitted::Types(list) => {
-                    all.extend(list.iter().map(|t| format!("type {}.{}", t.schema, t.name)));
-                }
-                Permitted::Extensions(list) => all.extend(list.iter().map(|e| format!("extension {e}"))),
-            }
-        }
-        if all.contains("workspace kept") {
-            all.remove("workspace dropped");
-        }
-        all
-    }
-
-    fn active(&self) -> impl Iterator<Item = &'a Policy> + use<'a> {
+    pub(super) fn active(&self) -> impl Iterator<Item = &'a Policy> + use<'a> {
         self.snapshot.policies.iter().filter(|p| p.state == State::Active)
     }
 
     /// §6: declared, and allowed to subject and actor.
-    fn may_have_its_purpose(&self) -> bool {
+    pub(super) fn may_have_its_purpose(&self) -> bool {
         let Some(mine) = self.purpose else {
             return true;
         };
@@ -304,7 +248,7 @@ impl<'a> Naive<'a> {
     }
 
     /// Those a policy looks at, the subject first.
-    fn looks_at(&self, policy: &Policy, subject: Being<'a>) -> Vec<Being<'a>> {
+    pub(super) fn looks_at(&self, policy: &Policy, subject: Being<'a>) -> Vec<Being<'a>> {
         match policy.watches {
             Watches::Subject => vec![subject],
             Watches::Actor => self.agent.into_iter().collect(),
@@ -434,10 +378,15 @@ impl<'a> Naive<'a> {
         by_policy || by_approval
     }
 
-    /// §5: the rule of one column, and the policy that decided.
-    fn column(&self, relation: &Relation, column: &Column, subject: Being<'a>) -> (String, String) {
+    /// §5: the masks that are to be in force on one column; or the rule of a column that nobody has looked at yet.
+    fn wanted(
+        &self,
+        relation: &Relation,
+        column: &Column,
+        subject: Being<'a>,
+    ) -> Result<Vec<Wanted<'a>>, (String, String)> {
         if column.tags.len() == 1 && column.tags.iter().any(|t| t.0 == "New") {
-            return ("denied".to_owned(), "tag New".to_owned());
+            return Err(("denied".to_owned(), "tag New".to_owned()));
         }
         let mut candidates = Vec::new();
         let mut floors: Vec<Wanted<'_>> = Vec::new();
@@ -464,8 +413,35 @@ impl<'a> Naive<'a> {
         let winner = candidates.into_iter().next();
         let lifted = |spares: bool| spares && self.is_revealed(relation, column, subject);
         let wanted = winner.and_then(|(_, _, spares, wanted)| wanted.filter(|_| !lifted(spares)));
-        strictest(&wanted.into_iter().chain(floors).collect::<Vec<_>>())
+        Ok(wanted.into_iter().chain(floors).collect())
     }
+}
+
+fn is_masked(rule: &str) -> bool {
+    rule != "clear" && rule != "denied"
+}
+
+/// Keys that undo what stands on a column: of every mask down to the strictest one that is in force in every row.
+fn keys(wanted: &[Wanted<'_>]) -> BTreeSet<String> {
+    // Where two cannot be told apart the column is NULL.
+    if strictest(wanted).0 == "null" && !wanted.iter().any(|w| w.mask == Mask::Null) {
+        return BTreeSet::new();
+    }
+    let clash = wanted.iter().enumerate().any(|(n, one)| {
+        let mut others = wanted[n + 1..].iter();
+        others.any(|other| place(&one.mask) == place(&other.mask) && !told_apart(&one.mask, &other.mask))
+    });
+    if clash {
+        return BTreeSet::new();
+    }
+    let whole = wanted.iter().filter(|w| !w.cells).map(|w| place(&w.mask)).min().unwrap_or(usize::MAX);
+    let shown = wanted.iter().filter(|w| place(&w.mask) <= whole);
+    let key = |w: &Wanted<'_>| match &w.mask {
+        Mask::Reversible { key } => Some(format!("reversible:{key}")),
+        Mask::Token => Some("token".to_owned()),
+        _ => None,
+    };
+    shown.filter_map(key).collect()
 }
 
 /// The first branch that applies.

@@ -121,6 +121,7 @@ fn permitted(what: &Permitted) -> String {
             let list: Vec<String> = list.iter().map(|e| identifier(e)).collect();
             format!("extension {}", list.join(", "))
         }
+        Permitted::Unmask(which) => format!("unmask on {}", columns(which)),
     }
 }
 

@@ -39,7 +39,7 @@ END $$;
 CREATE FUNCTION lanyard_catalog._relation_privilege(relid oid, list text) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF $1 < 16384 OR EXISTS (SELECT FROM pg_class c WHERE c.oid = $1 AND c.relnamespace = pg_my_temp_schema()) THEN
+    IF $1 < 16384 OR lanyard_catalog._is_own($1) THEN
         RETURN has_table_privilege($1, $2);
     END IF;
     RETURN lanyard_catalog._allowed(
@@ -58,7 +58,7 @@ END $$;
 CREATE FUNCTION lanyard_catalog._column_privilege(relid oid, attnum smallint, list text) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF $1 < 16384 OR EXISTS (SELECT FROM pg_class c WHERE c.oid = $1 AND c.relnamespace = pg_my_temp_schema()) THEN
+    IF $1 < 16384 OR lanyard_catalog._is_own($1) THEN
         RETURN has_column_privilege($1, $2, $3);
     END IF;
     IF lanyard_catalog._sees_column($1, $2) THEN
@@ -69,7 +69,8 @@ END $$;
 
 CREATE FUNCTION lanyard_catalog._schema_privilege(schemaid oid, list text) RETURNS boolean LANGUAGE sql STABLE STRICT
 RETURN (
-    SELECT lanyard_catalog._allowed($2, '{CREATE,USAGE}', '{USAGE}')
+    SELECT lanyard_catalog._allowed($2, '{CREATE,USAGE}',
+        CASE WHEN $1 IN (SELECT s.oid FROM lanyard_catalog._own_schemas() s (oid)) THEN '{CREATE,USAGE}'::text[] ELSE '{USAGE}' END)
     FROM lanyard_catalog.pg_namespace n WHERE n.oid = $1);
 
 CREATE FUNCTION lanyard_catalog._database_privilege(databaseid oid, list text) RETURNS boolean LANGUAGE sql STABLE STRICT
@@ -93,9 +94,9 @@ RETURN (SELECT lanyard_catalog._allowed($2, '{USAGE}', '{USAGE}') FROM lanyard_c
 CREATE FUNCTION lanyard_catalog._function_privilege(id oid, list text) RETURNS boolean LANGUAGE sql STABLE STRICT
 RETURN CASE WHEN $1 < 16384 THEN pg_catalog.has_function_privilege($1, $2) END;
 
--- Sequences are hidden: by name they do not exist, by OID nothing is known.
+-- Sequences of others are hidden: by name they do not exist, by OID nothing is known.
 CREATE FUNCTION lanyard_catalog._sequence_privilege(relid oid, list text) RETURNS boolean LANGUAGE sql STABLE STRICT
-RETURN NULL::boolean;
+RETURN CASE WHEN lanyard_catalog._is_own($1) THEN pg_catalog.has_sequence_privilege($1, $2) END;
 
 -- One body for every way to name the role and the object.
 
