@@ -260,8 +260,8 @@ impl Lockstep<'_, '_> {
             ),
         )?;
         let next = self.skip_to(i, "type_name")?;
-        let last = self.old.items.get(i..next)?.iter().rev().find_map(|token| match token {
-            Token::Text(text) => Some(*text == format!("{name:?}").as_bytes()),
+        let last = (i..next).rev().find_map(|index| match self.old.token(index)? {
+            Token::Text(text) => Some(text == format!("{name:?}").as_bytes()),
             Token::Word(_) | Token::Mark(_) => None,
         });
         (last == Some(true)).then_some((next, j))
