@@ -53,6 +53,7 @@ pub(super) fn check(old: &Tree, spliced: &str, plan: &Plan) -> Result<(), Refusa
             | Change::Literal { at, .. }
             | Change::Type { at, .. }
             | Change::Through { at, .. }
+            | Change::Around { at, .. }
             | Change::Prefix { at, .. }
             | Change::CopyQuery { at, .. } => {
                 if changes.insert(*at, change).is_some() {
@@ -73,6 +74,7 @@ pub(super) fn check(old: &Tree, spliced: &str, plan: &Plan) -> Result<(), Refusa
                     changes: &changes,
                     met: &mut met,
                     named: named.remove(&index),
+                    open: Vec::new(),
                     domain: domains.remove(&index),
                 };
                 lockstep
@@ -113,6 +115,9 @@ struct Lockstep<'m, 'p> {
     named: bool,
     /// The same of the name of a domain.
     domain: Option<(&'p str, &'p str)>,
+    /// Calls put around arguments that the walk is inside of: where the old argument ends, the call, and from which token on
+    /// it has to follow there.
+    open: Vec<(usize, Printed, usize)>,
 }
 
 impl Lockstep<'_, '_> {
@@ -120,6 +125,10 @@ impl Lockstep<'_, '_> {
     fn run(&mut self) -> Option<()> {
         let (mut i, mut j) = (0, 0);
         while i < self.old.len() {
+            while let Some((_, call, rest)) = self.open.pop_if(|(end, ..)| *end == i) {
+                call.same(rest..call.len(), &self.new, j).then_some(())?;
+                j += call.len() - rest;
+            }
             if self.old.token(i)? == Token::Word(b"A_Expr")
                 && let Some(next) = self.implied(i, j)
             {
@@ -135,7 +144,7 @@ impl Lockstep<'_, '_> {
                 (i, j) = self.enter(i, j)?;
             }
         }
-        (j == self.new.len()).then_some(())
+        (j == self.new.len() && self.open.is_empty()).then_some(())
     }
 
     /// Just inside the brace of a struct: applies the change planned for it, if any.
@@ -175,6 +184,7 @@ impl Lockstep<'_, '_> {
             (b"TypeCast", Some(Change::Through { function, argument, becomes, .. })) => {
                 self.through(i, j, function, argument, becomes)?
             }
+            (b"TypeCast", Some(Change::Around { function, .. })) => self.around(i, j, function)?,
             _ => return Some((i, j)),
         };
         self.met.insert(place);
@@ -331,6 +341,18 @@ impl Lockstep<'_, '_> {
         let next = self.expect(j, &own).or_else(member)?;
         self.met.insert(place);
         Some((after, next))
+    }
+
+    /// The new argument is a call of the function, with the old argument, followed like everything else, as its only one.
+    fn around(&mut self, i: usize, j: usize, function: &str) -> Option<(usize, usize)> {
+        let call = expression(&format!("{CATALOG_SCHEMA}.{function}(NULL)"))?;
+        let call = Printed::of(format_args!("arg: {call}")).ok()?;
+        let hole = Printed::of(format_args!("{}", expression("NULL")?)).ok()?;
+        let at = (0..call.len()).find(|from| hole.same(0..hole.len(), &call, *from))?;
+        call.same(0..at, &self.new, j).then_some(())?;
+        let i = self.skip_exact(i, "arg:")?;
+        self.open.push((self.skip_to(i, "type_name")?, call, at + hole.len()));
+        Some((i, j + at))
     }
 
     fn name(&self, i: usize, j: usize) -> Option<(usize, usize)> {
