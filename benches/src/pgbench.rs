@@ -4,7 +4,9 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use crate::usage::Watch;
 use crate::{Failure, failure};
 
 /// How statements travel.
@@ -59,6 +61,8 @@ pub(crate) struct Sample {
     pub(crate) p99_us: f64,
     /// Transactions per second, connecting left out.
     pub(crate) tps: f64,
+    /// Processor seconds of the proxy per 100,000 transactions, logging in left out; absent where there is none to ask.
+    pub(crate) cpu_s: Option<f64>,
 }
 
 /// What stays the same over all runs.
@@ -79,10 +83,11 @@ impl Pgbench {
         run(command).map(drop)
     }
 
-    /// One run. `clients` connections on as many threads, two at most: the machine has other work to do.
+    /// One run. `clients` connections on as many threads, two at most: the machine has other work to do. `pid` is the proxy's.
     pub(crate) fn measure(
         &self,
         door: &Door,
+        pid: Option<u32>,
         script: &Script,
         mode: Mode,
         clients: u32,
@@ -101,13 +106,19 @@ impl Pgbench {
             Script::SelectOnly => command.arg("-S"),
             Script::File(path) => command.args(["-D", &format!("scale={}", self.scale), "-f"]).arg(path),
         };
+        let watch = pid.map(Watch::start);
         let output = run(command)?;
+        // pgbench's clock starts before its clients log in; its last half is transactions and nothing else.
+        let long = Duration::from_secs(self.seconds.into());
+        let rate = watch.and_then(|watch| watch.rate(long.mul_f64(0.5), long.mul_f64(0.05)));
         let mut times = self.take_logs()?;
         times.sort_unstable();
+        let tps = tps(&output)?;
         Ok(Sample {
             p50_us: percentile(&times, 50).ok_or_else(|| failure("pgbench logged no transaction"))?,
             p99_us: percentile(&times, 99).ok_or_else(|| failure("pgbench logged no transaction"))?,
-            tps: tps(&output)?,
+            tps,
+            cpu_s: rate.map(|rate| rate / tps * 1e5),
         })
     }
 
@@ -160,7 +171,7 @@ fn run(mut command: Command) -> Result<String, Failure> {
 fn tps(output: &str) -> Result<f64, Failure> {
     let line = output.lines().find_map(|line| line.strip_prefix("tps = "));
     line.and_then(|rest| rest.split(' ').next()?.parse().ok())
-        .ok_or_else(|| failure("pgbench printed no \"tps = \""))
+        .ok_or_else(|| failure("pgbench ran no transaction (does logging in take all of --seconds?)"))
 }
 
 /// Nearest rank in a sorted list.

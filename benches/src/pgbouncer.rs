@@ -46,7 +46,7 @@ pub(crate) async fn start(
         format!(
             "[databases]\n{database} = host={socket} port={server}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
              listen_port = {port}\nunix_socket_dir =\nauth_type = scram-sha-256\nauth_file = {users}\n\
-             pool_mode = session\nmax_client_conn = 100\ndefault_pool_size = 32\nserver_reset_query = DISCARD ALL\n\
+             pool_mode = session\nmax_client_conn = 2000\ndefault_pool_size = 2000\nserver_reset_query = DISCARD ALL\n\
              log_connections = 0\nlog_disconnections = 0\nlog_stats = 0\n",
             database = door.database,
             socket = cluster.socket_dir().display(),

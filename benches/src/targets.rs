@@ -10,6 +10,7 @@ use lanyard::demo::setting::{DATABASE, Setting, SettingOptions, secret};
 use lanyard_adapters::cluster::{Cluster, ClusterOptions, free_port, scratch_folder};
 use lanyard_adapters::process::{Process, Signal};
 
+use crate::kind::Kind;
 use crate::options::Options;
 use crate::pgbench::{self, Door, Pgbench, Script};
 use crate::{Failure, failure, pgbouncer, ready};
@@ -21,60 +22,10 @@ const GOVERNANCE: [(&str, &str); 3] = [
 ];
 const GOVERNED_SCRIPT: &str = include_str!("../governance/governed.sql");
 const GOVERNED_TABLE: &str = "public.governed_accounts";
+/// Room for the idle sessions.
+const LINES: [(&str, &str); 1] = [("listen", "clients_max = 4000")];
 /// Login of the baselines; it holds rights on pgbench's tables, and on the secured view for `direct-governed`.
 const BASELINE_ROLE: &str = "bench_direct";
-
-/// What is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// pgbench to PostgreSQL over TCP.
-    Direct,
-    /// A bare byte forwarder in between.
-    Forwarder,
-    /// PgBouncer in between.
-    PgBouncer,
-    /// Lanyard in between, the table granted as it is.
-    LanyardOpen,
-    /// The secured view, asked directly.
-    DirectGoverned,
-    /// Lanyard in between, the table masked and filtered.
-    LanyardGoverned,
-}
-
-impl Kind {
-    /// Neighbours in a round are compared, so each stands close to its baseline.
-    pub(crate) const ALL: [Self; 6] = [
-        Self::Direct,
-        Self::Forwarder,
-        Self::PgBouncer,
-        Self::LanyardOpen,
-        Self::DirectGoverned,
-        Self::LanyardGoverned,
-    ];
-
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Direct => "direct",
-            Self::Forwarder => "forwarder",
-            Self::PgBouncer => "pgbouncer",
-            Self::LanyardOpen => "lanyard-open",
-            Self::DirectGoverned => "direct-governed",
-            Self::LanyardGoverned => "lanyard-governed",
-        }
-    }
-
-    pub(crate) fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.word() == word)
-    }
-
-    /// What it is measured against; a baseline is its own.
-    pub(crate) fn baseline(self) -> Self {
-        match self {
-            Self::Direct | Self::Forwarder | Self::PgBouncer | Self::LanyardOpen => Self::Direct,
-            Self::DirectGoverned | Self::LanyardGoverned => Self::DirectGoverned,
-        }
-    }
-}
 
 /// One target, ready to be asked.
 #[derive(Debug)]
@@ -82,6 +33,8 @@ pub(crate) struct Ready {
     pub(crate) kind: Kind,
     pub(crate) door: Door,
     pub(crate) script: Script,
+    /// The process in between, if there is one.
+    pub(crate) pid: Option<u32>,
 }
 
 /// Everything that runs. The servers go before the cluster they stand in front of.
@@ -92,9 +45,9 @@ pub(crate) struct Stage {
     pub(crate) skipped: Vec<(Kind, String)>,
     pub(crate) pgbench: Pgbench,
     pub(crate) versions: Vec<(&'static str, String)>,
-    _peers: Vec<Process>,
-    _lanyard: Option<Serving>,
-    cluster: Cluster,
+    peers: Vec<(Kind, Process)>,
+    lanyard: Option<Serving>,
+    pub(crate) cluster: Cluster,
 }
 
 impl Stage {
@@ -117,8 +70,8 @@ impl Stage {
             skipped: Vec::new(),
             versions: versions(&cluster).await?,
             pgbench,
-            _peers: Vec::new(),
-            _lanyard: None,
+            peers: Vec::new(),
+            lanyard: None,
             cluster,
         };
         let wants = |kind| options.targets.contains(&kind);
@@ -131,7 +84,7 @@ impl Stage {
         if wants(Kind::PgBouncer) {
             stage.start_pgbouncer(&direct).await?;
         }
-        let lanyards = [Kind::LanyardOpen, Kind::DirectGoverned, Kind::LanyardGoverned];
+        let lanyards = [Kind::LanyardOpen, Kind::DirectGoverned];
         if lanyards.into_iter().any(wants) {
             stage.start_lanyard(&direct, &wants).await?;
         }
@@ -139,7 +92,19 @@ impl Stage {
     }
 
     fn add(&mut self, kind: Kind, door: Door, script: Script) {
-        self.ready.push(Ready { kind, door, script });
+        let peer = |kind| self.peers.iter().find(|(of, _)| *of == kind).map(|(_, process)| process.id());
+        let pid = match kind {
+            Kind::Direct | Kind::DirectGoverned => None,
+            Kind::Forwarder | Kind::ForwarderGoverned => peer(Kind::Forwarder),
+            Kind::PgBouncer | Kind::PgBouncerGoverned => peer(Kind::PgBouncer),
+            Kind::LanyardOpen | Kind::LanyardGoverned => self.lanyard.as_ref().map(Serving::id),
+        };
+        self.ready.push(Ready { kind, door, script, pid });
+    }
+
+    /// The target of this kind, if it was wanted and could be had.
+    pub(crate) fn target(&self, kind: Kind) -> Option<&Ready> {
+        self.ready.iter().find(|ready| ready.kind == kind)
     }
 
     async fn start_forwarder(&mut self, direct: &Door) -> Result<(), Failure> {
@@ -151,7 +116,7 @@ impl Stage {
             .arg(self.cluster.socket_dir().join(socket));
         let mut process = Process::spawn(&mut command, Signal::Terminate)?;
         ready::tcp(port, &mut process).await?;
-        self._peers.push(process);
+        self.peers.push((Kind::Forwarder, process));
         let door = Door { port, ..direct.clone() };
         self.add(Kind::Forwarder, door, Script::SelectOnly);
         Ok(())
@@ -165,7 +130,7 @@ impl Stage {
         };
         let port = free_port()?;
         let process = pgbouncer::start(&program, &self.cluster, port, direct).await?;
-        self._peers.push(process);
+        self.peers.push((Kind::PgBouncer, process));
         self.versions.push(("pgbouncer", pgbouncer::version(&program)));
         let door = Door { port, ..direct.clone() };
         self.add(Kind::PgBouncer, door, Script::SelectOnly);
@@ -177,11 +142,11 @@ impl Stage {
         let folder = self.cluster.folder().join("lanyard");
         std::fs::create_dir(&folder)?;
         let options =
-            SettingOptions { governance: &GOVERNANCE, agents: &["bench-agent"], users: &[], lines: &[] };
+            SettingOptions { governance: &GOVERNANCE, agents: &["bench-agent"], users: &[], lines: &LINES };
         let setting = Setting::write(&folder, &self.cluster, &options)?;
         lanyard.bootstrap(&setting, &self.cluster.url(DATABASE), &["public"])?;
         lanyard.set_keys(&setting)?;
-        self._lanyard = Some(lanyard.serve(&setting).await?);
+        self.lanyard = Some(lanyard.serve(&setting).await?);
         let version = lanyard_version(lanyard.binary());
         self.versions.push(("lanyard", version));
         let door = |user: &str| Door {
@@ -196,7 +161,15 @@ impl Stage {
         if wants(Kind::DirectGoverned) {
             let governed = self.script("governed.sql", GOVERNED_SCRIPT)?;
             let script = self.governed_baseline(&door("governed"), &governed).await?;
-            self.add(Kind::DirectGoverned, direct.clone(), script);
+            self.add(Kind::DirectGoverned, direct.clone(), script.clone());
+            for (kind, peer) in
+                [(Kind::ForwarderGoverned, Kind::Forwarder), (Kind::PgBouncerGoverned, Kind::PgBouncer)]
+            {
+                let door = self.target(peer).map(|ready| ready.door.clone());
+                if let Some(door) = door.filter(|_| wants(kind)) {
+                    self.add(kind, door, script.clone());
+                }
+            }
             if wants(Kind::LanyardGoverned) {
                 self.add(Kind::LanyardGoverned, door("governed"), governed);
             }
@@ -214,7 +187,7 @@ impl Stage {
     /// has the view and the bundle built, and the superuser lends both to the baseline's login.
     async fn governed_baseline(&self, lanyard: &Door, script: &Script) -> Result<Script, Failure> {
         let once = Pgbench { seconds: 1, ..self.pgbench.clone() };
-        once.measure(lanyard, script, pgbench::Mode::Simple, 1)?;
+        once.measure(lanyard, None, script, pgbench::Mode::Simple, 1)?;
         let dba = self.cluster.connect(DATABASE).await?;
         let found = dba
             .query_opt(
@@ -244,6 +217,7 @@ async fn start_cluster(options: &Options) -> Result<Cluster, Failure> {
         ("shared_buffers", "512MB"),
         ("autovacuum", "off"),
         ("jit", "off"),
+        ("max_connections", "1300"),
     ];
     let started = Cluster::start(ClusterOptions {
         bin: options.pg_bin.clone(),

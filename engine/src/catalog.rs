@@ -192,6 +192,19 @@ pub struct Catalog {
     pub extensions: BTreeSet<String>,
 }
 
+impl Catalog {
+    /// As the warehouse reports it: without the tags that governance put on it.
+    #[must_use]
+    pub fn untagged(&self) -> Self {
+        let mut bare = self.clone();
+        for relation in bare.relations.values_mut() {
+            relation.tags.clear();
+            relation.columns.iter_mut().for_each(|column| column.tags.clear());
+        }
+        bare
+    }
+}
+
 /// What a database held when somebody last looked: table -> column -> type. What is not in it is new.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -143,7 +143,7 @@ pub struct ViewColumn {
 /// The immutable, content-addressed view that carries one (table, policy shape).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecuredView {
-    /// `v_` and 32 hexadecimal digits: the hash of everything below and of the table's signature.
+    /// `v_` and 32 hexadecimal digits: the hash of the SELECT, the barrier, and the columns' names and types.
     pub name: String,
     /// The SELECT that defines it, fully qualified.
     pub select_sql: String,

@@ -18,14 +18,15 @@ impl std::fmt::Display for RulingId {
     }
 }
 
-impl Serialize for RulingId {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+impl RulingId {
+    /// As it is shown, without going through a formatter.
+    fn digits(self) -> [u8; 32] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = [0; 32];
-        for (at, digit) in text.iter_mut().enumerate() {
-            *digit = DIGITS[usize::try_from(self.0 >> (124 - 4 * at) & 0xf).unwrap_or_default()];
-        }
-        serializer.serialize_str(std::str::from_utf8(&text).unwrap_or_default())
+        let bytes = self.0.to_be_bytes();
+        std::array::from_fn(|at| {
+            let byte = bytes[at / 2];
+            DIGITS[usize::from(if at % 2 == 0 { byte >> 4 } else { byte & 0xf })]
+        })
     }
 }
 
@@ -160,6 +161,49 @@ impl Deref for Objects {
     }
 }
 
+/// The part of a record that is the same each time a statement runs, written out once. Clones share it.
+#[derive(Debug, Clone)]
+pub struct StatementPart {
+    text: Arc<str>,
+    disposition: Disposition,
+}
+
+impl StatementPart {
+    /// Writes it out: the statement kinds (`SELECT`) in order, the client's text or what stands for it, the text that is sent
+    /// (none where it is refused), what it touches, and the ruling.
+    #[must_use]
+    pub fn new(
+        operation: &str,
+        statement: &str,
+        sent: Option<&str>,
+        objects: &Objects,
+        disposition: Disposition,
+    ) -> Self {
+        let mut out = String::with_capacity(
+            2 * statement.len() + sent.map_or(0, |sent| 2 * sent.len()) + objects.0.1.len() + 128,
+        );
+        out.push_str("\"operation\":");
+        out.push_str(&json(&operation));
+        out.push_str(",\"statement\":");
+        out.push_str(&json(&statement));
+        if let Some(sent) = sent {
+            out.push_str(",\"sent\":");
+            out.push_str(&json(&sent));
+        }
+        out.push_str(",\"objects\":");
+        out.push_str(&objects.0.1);
+        out.push_str(",\"disposition\":");
+        out.push_str(&json(&disposition));
+        Self { text: out.into(), disposition }
+    }
+
+    /// The ruling.
+    #[must_use]
+    pub fn disposition(&self) -> Disposition {
+        self.disposition
+    }
+}
+
 /// What is written before a statement is sent.
 #[derive(Debug, Clone)]
 pub struct Attempt<'a> {
@@ -171,16 +215,8 @@ pub struct Attempt<'a> {
     pub session: &'a SessionPart,
     /// `simple`, `extended`, `login`.
     pub protocol: &'static str,
-    /// Statement kinds, `SELECT`, in order.
-    pub operation: &'a str,
-    /// The client's text, or what stands for it.
-    pub statement: &'a str,
-    /// The text sent to the warehouse; absent when refused.
-    pub sent: Option<&'a str>,
-    /// What it touches.
-    pub objects: &'a Objects,
-    /// Ruling.
-    pub disposition: Disposition,
+    /// What runs, and the ruling.
+    pub what: &'a StatementPart,
     /// SQLSTATE of a refusal.
     pub sqlstate: Option<&'a str>,
     /// Message of a refusal.
@@ -191,50 +227,75 @@ pub struct Attempt<'a> {
     pub judge_us: u64,
 }
 
+/// Writes one line of JSON by hand, because lines stand in the way of every statement: what does not change between statements
+/// is copied, not written out again.
+struct Line<'a>(&'a mut Vec<u8>);
+
+impl Line<'_> {
+    /// Begins `{"event":"…","v":1,"ruling":"…","time_us":…`.
+    fn begin<'a>(out: &'a mut Vec<u8>, event: &str, ruling: RulingId, time_us: u64) -> Line<'a> {
+        let mut line = Line(out);
+        line.0.extend_from_slice(b"{\"event\":\"");
+        line.0.extend_from_slice(event.as_bytes());
+        line.0.push(b'"');
+        line.number("v", VERSION.into());
+        line.name("ruling");
+        line.0.push(b'"');
+        line.0.extend_from_slice(&ruling.digits());
+        line.0.push(b'"');
+        line.number("time_us", time_us);
+        line
+    }
+
+    fn name(&mut self, name: &str) {
+        self.0.extend_from_slice(b",\"");
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(b"\":");
+    }
+
+    fn number(&mut self, name: &str, value: u64) {
+        self.name(name);
+        self.0.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    }
+
+    fn text(&mut self, name: &str, value: &str) {
+        self.name(name);
+        // INVARIANT: text is JSON, and a Vec takes every byte.
+        serde_json::to_writer(&mut *self.0, value).expect("text is JSON");
+    }
+
+    /// Members written out before.
+    fn part(&mut self, members: &str) {
+        self.0.push(b',');
+        self.0.extend_from_slice(members.as_bytes());
+    }
+
+    fn end(self) {
+        self.0.extend_from_slice(b"}\n");
+    }
+}
+
 impl Attempt<'_> {
-    /// Appends the line, its newline included. By hand, because it stands in the way of every statement: what does not
-    /// change between statements is copied, not written out again.
-    ///
-    /// # Errors
-    /// [`serde_json::Error`], which a `Vec` never causes.
-    pub fn write_line(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
-        fn member(out: &mut Vec<u8>, name: &str, value: impl Serialize) -> serde_json::Result<()> {
-            out.extend_from_slice(b",\"");
-            out.extend_from_slice(name.as_bytes());
-            out.extend_from_slice(b"\":");
-            serde_json::to_writer(out, &value)
-        }
-        out.extend_from_slice(b"{\"event\":\"attempt\"");
-        member(out, "v", VERSION)?;
-        member(out, "ruling", self.ruling)?;
-        member(out, "time_us", self.time_us)?;
-        out.push(b',');
-        out.extend_from_slice(self.session.0.as_bytes());
-        member(out, "protocol", self.protocol)?;
-        member(out, "operation", self.operation)?;
-        member(out, "statement", self.statement)?;
-        if let Some(sent) = self.sent {
-            member(out, "sent", sent)?;
-        }
-        out.extend_from_slice(b",\"objects\":");
-        out.extend_from_slice(self.objects.0.1.as_bytes());
-        member(out, "disposition", self.disposition)?;
+    /// Appends the line, its newline included.
+    pub fn write_line(&self, out: &mut Vec<u8>) {
+        let mut line = Line::begin(out, "attempt", self.ruling, self.time_us);
+        line.part(&self.session.0);
+        line.text("protocol", self.protocol);
+        line.part(&self.what.text);
         if let Some(sqlstate) = self.sqlstate {
-            member(out, "sqlstate", sqlstate)?;
+            line.text("sqlstate", sqlstate);
         }
         if let Some(reason) = self.reason {
-            member(out, "reason", reason)?;
+            line.text("reason", reason);
         }
-        member(out, "snapshot", self.snapshot)?;
-        member(out, "judge_us", self.judge_us)?;
-        out.extend_from_slice(b"}\n");
-        Ok(())
+        line.number("snapshot", self.snapshot);
+        line.number("judge_us", self.judge_us);
+        line.end();
     }
 }
 
 /// How an attempt ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     /// The warehouse completed it.
     Ok,
@@ -246,13 +307,20 @@ pub enum Status {
     Unknown,
 }
 
+impl Status {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// What is written after.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct Outcome<'a> {
-    /// Always `outcome`.
-    pub event: &'static str,
-    /// Schema version of this line.
-    pub v: u32,
     /// Joins the two lines.
     pub ruling: RulingId,
     /// Microseconds since 1970, UTC.
@@ -260,7 +328,6 @@ pub struct Outcome<'a> {
     /// How it ended.
     pub status: Status,
     /// SQLSTATE of a failure.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub sqlstate: Option<&'a str>,
     /// Rows of the command tag.
     pub rows: u64,
@@ -268,6 +335,21 @@ pub struct Outcome<'a> {
     pub bytes: u64,
     /// From sending to completion, microseconds.
     pub warehouse_us: u64,
+}
+
+impl Outcome<'_> {
+    /// Appends the line, its newline included.
+    pub fn write_line(&self, out: &mut Vec<u8>) {
+        let mut line = Line::begin(out, "outcome", self.ruling, self.time_us);
+        line.text("status", self.status.as_str());
+        if let Some(sqlstate) = self.sqlstate {
+            line.text("sqlstate", sqlstate);
+        }
+        line.number("rows", self.rows);
+        line.number("bytes", self.bytes);
+        line.number("warehouse_us", self.warehouse_us);
+        line.end();
+    }
 }
 
 /// Schema version of the lines above.

@@ -47,6 +47,8 @@ pub enum Code {
     BadBytes,
     /// 22023: a setting does not take this value.
     BadValue,
+    /// 55P03: the table is being changed; as a lock that is not to be had in time.
+    Changing,
     /// 57014: cancelled.
     Cancelled,
     /// 57P01: shutting down, or the lease ended.
@@ -84,6 +86,7 @@ impl Code {
             Self::Protocol => "08P01",
             Self::BadBytes => "22021",
             Self::BadValue => "22023",
+            Self::Changing => "55P03",
             Self::Cancelled => "57014",
             Self::ShuttingDown => "57P01",
             Self::Starting => "57P03",

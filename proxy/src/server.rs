@@ -17,7 +17,7 @@ use lanyard_engine::refusal::{Code, Refusal};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -63,12 +63,16 @@ pub struct Shared {
     pub login: Duration,
     /// Longest silence of a session.
     pub idle: Duration,
+    /// How long a silent session keeps its backend; none is for ever.
+    pub detach: Option<Duration>,
     /// Longest lease.
     pub lease: Duration,
     /// What of a statement goes on record.
     pub record_text: RecordText,
     /// Salt of verifiers for unknown names.
     pub secret: [u8; 32],
+    /// Rung when a warehouse says what the tables known here do not explain.
+    pub doubts: Arc<Notify>,
     /// Could every warehouse be read when last looked at?
     pub warehouses_reachable: AtomicBool,
     /// Cloned by every lease; taken away to wait for the last one.
@@ -146,6 +150,8 @@ const LEDGER_FLUSH: Duration = Duration::from_millis(100);
 const LEDGER_SHARDS: usize = 4;
 /// How often the warehouse's catalog is read again (enforcement.md, "When the warehouse changes").
 const CATALOG_POLL: Duration = Duration::from_secs(5);
+/// How often at most where something calls for it: a client can make the warehouse say what does.
+const CATALOG_POLL_MIN: Duration = Duration::from_millis(500);
 
 /// A running proxy.
 pub struct Server {
@@ -168,11 +174,15 @@ impl Server {
         let stamp = store::stamp(&config.governance.directory.value)?;
         let ledger = open_ledger(config)?;
         let metrics = Arc::new(Metrics::new().map_err(|error| StartError::Internal(error.to_string()))?);
+        let doubts = Arc::new(Notify::new());
         let mut governors = HashMap::new();
         for (name, database) in &config.databases {
             let secrets =
                 material.databases.get(name).ok_or_else(|| StartError::Internal("no secrets".into()))?;
-            governors.insert(name.clone(), Arc::new(govern(config, database, secrets, &governance).await?));
+            governors.insert(
+                name.clone(),
+                Arc::new(govern(config, database, secrets, &governance, &doubts).await?),
+            );
         }
         let mut secret = [0; 32];
         SystemRandom::new().fill(&mut secret).map_err(|_| StartError::Internal("no randomness".into()))?;
@@ -192,12 +202,14 @@ impl Server {
             clients_max: config.listen.clients_max,
             login: config.session.login,
             idle: config.session.idle,
+            detach: config.session.detach,
             lease: config.session.lease,
             record_text: match config.audit.statement {
                 StatementText::Text => RecordText::Whole,
                 StatementText::Fingerprint => RecordText::Fingerprint,
             },
             secret,
+            doubts,
             warehouses_reachable: AtomicBool::new(true),
             alive: Mutex::new(Some(alive_sender)),
         });
@@ -297,6 +309,7 @@ async fn govern(
     database: &Database,
     secrets: &DatabaseMaterial,
     governance: &Governance,
+    doubts: &Arc<Notify>,
 ) -> Result<Governor, StartError> {
     let failed = |error| StartError::Warehouse(database.name.clone(), error);
     let login = |role: &str, password: &str| Login::new(role, Secret::new(password));
@@ -319,6 +332,7 @@ async fn govern(
         &database.database,
         database.search_path.clone(),
         governance,
+        Arc::clone(doubts),
     )
     .await?;
     refuse_public(&governor, database).await?;
@@ -433,10 +447,16 @@ async fn reload(
 ) {
     let mut governance: Option<Governance> = None;
     let mut looked = Instant::now();
+    let mut doubted = false;
     loop {
-        tokio::select! {
-            () = tokio::time::sleep(folder.reload) => {}
+        let rung = tokio::select! {
+            () = tokio::time::sleep(folder.reload) => false,
+            () = shared.doubts.notified() => true,
             _ = stopped.wait_for(|stopped| *stopped) => return,
+        };
+        if rung {
+            doubted = true;
+            tokio::time::sleep(CATALOG_POLL_MIN.saturating_sub(looked.elapsed())).await;
         }
         let now = match store::stamp(&folder.directory.value) {
             Ok(now) => now,
@@ -446,10 +466,11 @@ async fn reload(
             }
         };
         let changed = now != seen;
-        let due = shared.governors.values().any(|governor| governor.is_due());
-        if !changed && !due && looked.elapsed() < CATALOG_POLL {
+        let due = shared.governors.values().any(|governor| governor.is_due() || governor.is_migrating());
+        if !changed && !due && !doubted && looked.elapsed() < CATALOG_POLL {
             continue;
         }
+        doubted = false;
         if changed || governance.is_none() {
             match store::load(&folder.directory.value) {
                 Ok(loaded) => governance = Some(loaded),
@@ -472,7 +493,10 @@ async fn publish(shared: &Shared, governance: &Governance, changed: bool) {
     let mut reachable = true;
     for governor in shared.governors.values() {
         match governor.refresh(governance, changed).await {
-            Ok(false) => {}
+            Ok(false) => {
+                governor.look_for_damage().await;
+                governor.renew(&shared.registry.principals(governor.name())).await;
+            }
             Ok(true) => {
                 let refusal =
                     Refusal::new(Code::ShuttingDown, "your access changed while this session was open")
@@ -483,6 +507,7 @@ async fn publish(shared: &Shared, governance: &Governance, changed: bool) {
                     &refusal,
                 );
                 tracing::info!(database = governor.name(), ended, "a new snapshot is in force");
+                governor.renew(&shared.registry.principals(governor.name())).await;
                 governor.collect(shared.registry.fingerprints(governor.name())).await;
             }
             Err(error) => {

@@ -61,8 +61,15 @@ impl Governed {
     /// # Errors
     /// Whatever did not start.
     pub async fn start_with(options: &GovernedOptions<'_>) -> Outcome<Self> {
+        Self::over(warehouse(options).await?, options).await
+    }
+
+    /// The same over a warehouse that its caller has filled further ([`warehouse`]).
+    ///
+    /// # Errors
+    /// Whatever did not start.
+    pub async fn over(cluster: Cluster, options: &GovernedOptions<'_>) -> Outcome<Self> {
         let lanyard = Lanyard::find(program_folder()?.join("lanyard"))?;
-        let cluster = warehouse(options).await?;
         let folder = cluster.folder().join("lanyard");
         std::fs::create_dir(&folder)?;
         let setting = Setting::write(&folder, &cluster, &options.setting)?;
@@ -268,7 +275,10 @@ impl Governed {
 }
 
 /// The private cluster with database and data, not yet bootstrapped.
-async fn warehouse(options: &GovernedOptions<'_>) -> Outcome<Cluster> {
+///
+/// # Errors
+/// Whatever did not start.
+pub async fn warehouse(options: &GovernedOptions<'_>) -> Outcome<Cluster> {
     let mut settings = vec![("fsync".to_owned(), "off".to_owned())];
     let more = options.postgres.iter();
     settings.extend(more.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));

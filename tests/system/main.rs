@@ -2,7 +2,10 @@
 
 mod attacks;
 mod bypass;
+mod changing;
+mod commands;
 mod demo;
+mod detach;
 mod differential;
 mod drift;
 mod drivers;
@@ -10,6 +13,7 @@ mod floor;
 mod frames;
 mod majors;
 mod matrix;
+mod permits;
 mod pipeline;
 mod promises;
 mod purposes;
@@ -19,3 +23,4 @@ mod scenario;
 mod starting;
 mod support;
 mod wire;
+mod works;

@@ -28,7 +28,7 @@ fn major(bin: &Path) -> Outcome<u32> {
 }
 
 /// Where `scripts/setup.sh test` and Debian put the server of a major.
-fn server(major: u32) -> Outcome<Option<PathBuf>> {
+pub(crate) fn server(major: u32) -> Outcome<Option<PathBuf>> {
     let fetched = program_folder()?.parent().map(|target| target.join(format!("servers/{major}/bin")));
     let debian = PathBuf::from(format!("/usr/lib/postgresql/{major}/bin"));
     Ok(fetched.into_iter().chain([debian]).find(|bin| bin.join("postgres").is_file()))

@@ -298,9 +298,8 @@ impl Shard {
     /// Takes how an attempt ended. Written with the next attempt, with [`FileLedger::flush`], or when a handle is
     /// dropped; lost by a crash before, in which case the next start writes `unknown`.
     pub fn complete(&mut self, outcome: &Outcome<'_>) {
-        if self.encode(|line| serde_json::to_writer(&mut *line, outcome).map(|()| line.push(b'\n'))).is_ok() {
-            lock(&self.state).keep(outcome.ruling, &self.line);
-        }
+        self.encode(|line| outcome.write_line(line));
+        lock(&self.state).keep(outcome.ruling, &self.line);
     }
 
     /// What kill -9 does to outcome lines that wait.
@@ -309,22 +308,19 @@ impl Shard {
         lock(&self.state).pending.clear();
     }
 
-    fn encode(
-        &mut self,
-        write: impl FnOnce(&mut Vec<u8>) -> serde_json::Result<()>,
-    ) -> Result<(), LedgerFull> {
+    fn encode(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         self.line.clear();
         self.line.shrink_to(PENDING_BYTES_SOFT);
-        write(&mut self.line).map_err(|_| LedgerFull)
+        write(&mut self.line);
     }
 }
 
 impl Ledger for Shard {
     fn file(&mut self, attempt: &Attempt<'_>) -> Result<Filed, LedgerFull> {
-        self.encode(|line| attempt.write_line(line))?;
+        self.encode(|line| attempt.write_line(line));
         let mut state = lock(&self.state);
         state.append(&self.line)?;
-        match attempt.disposition {
+        match attempt.what.disposition() {
             Disposition::Refused => {}
             Disposition::Allowed | Disposition::Filtered | Disposition::Masked => state.begin(attempt.ruling),
         }

@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 
-use lanyard_engine::record::{Disposition, Objects, RulingId, SessionFacts, SessionPart, Status, VERSION};
+use lanyard_engine::record::{
+    Disposition, Objects, RulingId, SessionFacts, SessionPart, StatementPart, Status,
+};
 
 use super::super::{Filter, query, recover, search};
 use super::*;
@@ -56,24 +58,19 @@ pub(crate) fn facts(agent: &str, user: &str) -> SessionPart {
     SessionPart::new("test-1", &facts)
 }
 
-pub(crate) fn attempt<'a>(
-    ruling: u128,
-    session: &'a SessionPart,
-    statement: &'a str,
-    objects: &'a Objects,
-    disposition: Disposition,
-) -> Attempt<'a> {
-    let refused = disposition == Disposition::Refused;
+pub(crate) fn what(statement: &str, objects: &Objects, disposition: Disposition) -> StatementPart {
+    let sent = (disposition != Disposition::Refused).then_some(statement);
+    StatementPart::new("SELECT", statement, sent, objects, disposition)
+}
+
+pub(crate) fn attempt<'a>(ruling: u128, session: &'a SessionPart, what: &'a StatementPart) -> Attempt<'a> {
+    let refused = what.disposition() == Disposition::Refused;
     Attempt {
         ruling: RulingId(ruling),
         time_us: 1_000_000 + u64::try_from(ruling).unwrap_or(0),
         session,
         protocol: "simple",
-        operation: "SELECT",
-        statement,
-        sent: (!refused).then_some(statement),
-        objects,
-        disposition,
+        what,
         sqlstate: refused.then_some("42501"),
         reason: refused.then_some("no"),
         snapshot: 1,
@@ -83,8 +80,6 @@ pub(crate) fn attempt<'a>(
 
 pub(crate) fn outcome(ruling: u128) -> Outcome<'static> {
     Outcome {
-        event: "outcome",
-        v: VERSION,
         ruling: RulingId(ruling),
         time_us: 2_000_000,
         status: Status::Ok,
@@ -159,7 +154,7 @@ fn scripted(script: Script, sync: Sync) -> (Shard, Arc<Mutex<Script>>) {
 fn file_one(shard: &mut Shard, ruling: u128, text: &str) -> Result<(), LedgerFull> {
     let facts = facts("a", "u");
     let Filed { .. } =
-        shard.file(&attempt(ruling, &facts, text, &Objects::default(), Disposition::Allowed))?;
+        shard.file(&attempt(ruling, &facts, &what(text, &Objects::default(), Disposition::Allowed)))?;
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use lanyard_engine::record::{Disposition, ObjectUse, Objects};
 use lanyard_engine::released::{Filed, Ledger as _};
 
-use super::super::file::tests::{Folder, attempt, facts, outcome};
+use super::super::file::tests::{Folder, attempt, facts, outcome, what};
 use super::super::{FileLedger, Shard, Sync, recover};
 use super::*;
 
@@ -26,7 +26,7 @@ fn put(
         shadow: vec![],
     }]);
     let facts = facts(who.0, who.1);
-    let Filed { .. } = shard.file(&attempt(ruling, &facts, "select", &objects, disposition))?;
+    let Filed { .. } = shard.file(&attempt(ruling, &facts, &what("select", &objects, disposition)))?;
     Ok(())
 }
 

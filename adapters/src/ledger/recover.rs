@@ -9,7 +9,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use lanyard_engine::record::{Outcome, RulingId, Status, VERSION};
+use lanyard_engine::record::{Outcome, RulingId, Status};
 use serde::Deserialize;
 
 use super::file::{is_torn, open_locked};
@@ -164,8 +164,6 @@ fn close(file: &mut File, torn: bool, rulings: &[(u64, u128)]) -> io::Result<()>
     }
     for &(_, ruling) in rulings {
         let outcome = Outcome {
-            event: "outcome",
-            v: VERSION,
             ruling: RulingId(ruling),
             time_us,
             status: Status::Unknown,
@@ -174,8 +172,7 @@ fn close(file: &mut File, torn: bool, rulings: &[(u64, u128)]) -> io::Result<()>
             bytes: 0,
             warehouse_us: 0,
         };
-        serde_json::to_writer(&mut lines, &outcome)?;
-        lines.push(b'\n');
+        outcome.write_line(&mut lines);
     }
     file.write_all(&lines)?;
     file.sync_data()

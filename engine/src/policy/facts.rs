@@ -17,7 +17,7 @@ use super::predicate::Holder;
 use super::predicate::compile::{Ground, Values};
 use super::rows::is_skipped;
 use super::sqltext::ident;
-use super::view::{Piece, Signature};
+use super::view::Piece;
 use crate::catalog::{Column, Relation};
 use crate::snapshot::Snapshot;
 
@@ -35,8 +35,6 @@ pub(crate) struct Facts {
     pub(crate) columns: Vec<ColumnFacts>,
     /// Is it new and covered by no tag of its own (policy.md §2)?
     pub(crate) is_new: bool,
-    /// What its secured views are named after, beside what they select.
-    pub(crate) signature: Signature,
     /// Rulings made before.
     pub(crate) memo: Memo,
 }
@@ -100,7 +98,6 @@ impl Facts {
             open_masks: lanes.open_masks.candidates(relation).into_iter().collect(),
             columns: column_facts(snapshot, relation),
             is_new: is_new(snapshot, relation),
-            signature: Signature::of(relation),
             memo: Memo::default(),
         }
     }

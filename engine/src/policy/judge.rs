@@ -378,7 +378,7 @@ impl<'a> Session<'a> {
         if operations.is_empty() {
             return Err(vec![Reason::ReadOnly]);
         }
-        let view = view::build(relation, &facts.signature, &shown, rows.condition.as_deref(), keys);
+        let view = view::build(relation, &shown, rows.condition.as_deref(), keys);
         let access = Access {
             relation: relation.name.clone(),
             oid: relation.oid,

@@ -25,6 +25,11 @@ pub(super) fn is_operator(name: &str) -> bool {
     name.contains(|c: char| c.is_ascii_alphabetic()) || OPERATORS.split(' ').any(|known| known == name)
 }
 
+/// Does a call leave something in the session that a later statement may find: a setting, a place in a sequence, a seed?
+pub(super) fn leaves_something(name: &str) -> bool {
+    matches!(name, "set_config" | "nextval" | "setseed")
+}
+
 /// Function names that must not be reached as `(expression).name` or `alias.name` either: PostgreSQL reads such a field
 /// as a call when there is no column of that name. Only families with side effects or SQL text need the guard; values
 /// are guarded by the role's rights.

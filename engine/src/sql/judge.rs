@@ -6,7 +6,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::entitlement::Entitlement;
+use crate::entitlement::{Entitlement, Operation};
 use crate::limits;
 use crate::record::{Disposition, ObjectUse, Objects, UNMASK};
 use crate::refusal::{Code, Refusal};
@@ -79,6 +79,9 @@ pub struct Judged {
     pub notice: Option<Arc<str>>,
     /// The ruling is the same whatever whole numbers stand in it (see [`super::template`]).
     pub numbers_are_data: bool,
+    /// Once its transaction is over, nothing of it is left in the session: no setting, cursor, temporary table, prepared
+    /// statement or place in a sequence. `false` where that is not known.
+    pub leaves_nothing: bool,
 }
 
 /// Judges one message (a simple Query or the text of a Parse).
@@ -128,6 +131,7 @@ fn judge_text(text: &str, context: &Context<'_>) -> Result<Judged, Refusal> {
         enforced: Enforced::new(Arc::from(spliced)),
         edits,
         numbers_are_data: numbers_are_data(&plan, tree.len()),
+        leaves_nothing: leaves_nothing(&plan),
         operation: plan.operation.into(),
         statements: tree.len(),
         disposition: disposition(&plan.objects),
@@ -159,6 +163,46 @@ fn numbers_are_data(plan: &Plan, statements: usize) -> bool {
         && matches!(plan.operation.as_str(), "SELECT" | "INSERT" | "UPDATE" | "DELETE")
         && plan.effects.is_empty()
         && spliced_names
+}
+
+/// See [`Judged::leaves_nothing`].
+fn leaves_nothing(plan: &Plan) -> bool {
+    const KINDS: [&str; 19] = [
+        "SELECT",
+        "INSERT",
+        "UPDATE",
+        "DELETE",
+        "MERGE",
+        "COPY",
+        "EXPLAIN",
+        "SHOW",
+        "FETCH",
+        "CLOSE",
+        "UNLISTEN",
+        "RESET",
+        "BEGIN",
+        "START TRANSACTION",
+        "COMMIT",
+        "ROLLBACK",
+        "SAVEPOINT",
+        "RELEASE",
+        "ROLLBACK TO",
+    ];
+    let passing = |effect: &Effect| match effect {
+        Effect::Path(Step::Set { local, to }) => *local || to.is_none(),
+        Effect::Prepare(..)
+        | Effect::Execute(_)
+        | Effect::Deallocate(_)
+        | Effect::DeallocateAll
+        | Effect::CopyIn => false,
+        Effect::Path(_) | Effect::Move(..) | Effect::Show => true,
+    };
+    // What is written may take the next number of a sequence, which lastval() remembers.
+    let writes = plan.objects.iter().any(|object| object.operation != Operation::Read.word());
+    !plan.keeps
+        && !writes
+        && plan.operation.split(',').all(|kind| kind.is_empty() || KINDS.contains(&kind))
+        && plan.effects.iter().all(|(_, effect)| passing(effect))
 }
 
 /// The words of the completeness notice (wire.md, "To an agent").

@@ -12,6 +12,7 @@ use crate::record::Disposition;
 use crate::refusal::{Code, Refusal};
 use crate::released::RawSql;
 
+mod extras;
 mod hidden_names;
 mod permits;
 

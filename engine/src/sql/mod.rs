@@ -36,3 +36,4 @@ pub use question::{name_at, policy_answer, policy_question};
 pub use search_path::shown_path;
 pub use settings::{Setting, may_show, says, setting, shown};
 pub use stamp::stamp;
+pub use types::schemas_beyond;

@@ -171,6 +171,7 @@ impl Judged {
             notice: completeness(&prepared.objects),
             objects: Objects::new(prepared.objects.clone()),
             effects: Vec::new(),
+            leaves_nothing: false,
             ..self.clone()
         }
     }

@@ -40,4 +40,6 @@ pub(super) struct Plan {
     pub(super) shaped: bool,
     /// Does it read system catalogs?
     pub(super) catalogs: bool,
+    /// Does it call what leaves something in the session?
+    pub(super) keeps: bool,
 }

@@ -72,6 +72,7 @@ pub fn policy_answer(lines: &[String], about: Objects) -> Judged {
         effects: Vec::new(),
         notice: None,
         numbers_are_data: false,
+        leaves_nothing: true,
     }
 }
 

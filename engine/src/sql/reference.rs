@@ -76,8 +76,11 @@ impl<'t> Walk<'t, '_> {
             _ => return Err(forbidden_function(&names.join(".")).at(at)),
         };
         let stand_in = virtual_catalog::function(name);
-        // A stand-in is ours and may be called, whatever the function it stands for does.
-        let built_in = stand_in.is_some() || functions::is_allowed(name);
+        // A stand-in is ours and may be called, whatever the function it stands for does. A type's name around one argument
+        // is a cast.
+        let built_in = stand_in.is_some()
+            || functions::is_allowed(name)
+            || (call.args().len() == 1 && super::types::casts_as_a_function(name));
         if !built_in || schema.is_some_and(|s| s != "pg_catalog") {
             return self.opened_function(schema, name, at, names.len());
         }
@@ -86,11 +89,14 @@ impl<'t> Walk<'t, '_> {
             "current_setting" => current_setting(call)?,
             _ => {}
         }
+        self.plan.keeps |= functions::leaves_something(name);
         if call.funcformat == COERCE_SQL_SYNTAX && stand_in.is_none() {
             return Ok(());
         }
         // An extension's function of a built-in one's name is PostgreSQL's to choose by its arguments, as it always is.
         if schema.is_none() && stand_in.is_none() && self.is_overloaded(name) {
+            self.coercions.granted(name);
+            self.plan.keeps = true;
             return Ok(());
         }
         let real = stand_in.unwrap_or("pg_catalog");
@@ -111,7 +117,13 @@ impl<'t> Walk<'t, '_> {
     }
 
     /// A function that is on no built-in list: the way back from a mask, or what a permit lets through.
-    fn opened_function(&mut self, schema: Option<&str>, name: &str, at: usize, parts: usize) -> Verdict {
+    fn opened_function(
+        &mut self,
+        schema: Option<&'t str>,
+        name: &'t str,
+        at: usize,
+        parts: usize,
+    ) -> Verdict {
         if schema.is_none_or(|schema| schema == PRIVATE_SCHEMA) && self.undoes(name) {
             return self.send_to(SECURED_SCHEMA, name, at, parts);
         }
@@ -121,14 +133,14 @@ impl<'t> Walk<'t, '_> {
             Some(schema) => has(schema).then_some(schema),
             None => self.context.search_path.iter().map(String::as_str).find(|schema| has(schema)),
         };
-        match found {
-            Some(found) if schema == Some(found) => Ok(()),
-            Some(found) => self.send_to(found, name, at, parts),
-            None => {
-                let dot = schema.map_or_else(String::new, |schema| format!("{schema}."));
-                Err(forbidden_function(&format!("{dot}{name}")).at(at))
-            }
-        }
+        let Some(found) = found else {
+            let dot = schema.map_or_else(String::new, |schema| format!("{schema}."));
+            return Err(forbidden_function(&format!("{dot}{name}")).at(at));
+        };
+        self.coercions.granted(name);
+        // What it does to the session is its own affair.
+        self.plan.keeps = true;
+        self.send_to(found, name, at, parts)
     }
 
     /// Is it a function that turns masked values back, and has the session the right? Then every column it is for is on record.

@@ -356,7 +356,12 @@ impl<'t, 'c> Walk<'t, 'c> {
                 push_all!(target.indirection());
                 push!(target.val());
             }
-            Node::MultiAssignRef(assign) => push!(assign.source()),
+            // Every column of `SET (a, b) = (…)` refers to the same source.
+            Node::MultiAssignRef(assign) => {
+                if assign.colno == 1 {
+                    push!(assign.source());
+                }
+            }
             Node::RangeSubselect(sub) => {
                 if let Some(alias) = sub.alias() {
                     self.coercions.renamed_query(alias.colnames(), sub.subquery());

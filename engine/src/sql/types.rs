@@ -4,13 +4,13 @@
 //! A type's name tells that a relation is there, and its row type lists the columns; so what is hidden and what is missing
 //! get the same 42704. What is not PostgreSQL's own is spliced qualified. Called by the walk, through `reference`.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::LazyLock;
 
 use pg_raw_parse::{Node, nodes};
 
 use crate::catalog::RelationName;
-use crate::entitlement::{Access, Operation};
+use crate::entitlement::{Access, Entitlement, Operation};
 use crate::names::SECURED_SCHEMA;
 use crate::refusal::{Code, Refusal};
 
@@ -99,10 +99,30 @@ fn visible<'a>(context: &Context<'a>, schema: &str, name: &str) -> Option<Meanin
     (opened || of_column()).then(|| Meaning::Of { schema: schema.to_owned(), name: name.to_owned() })
 }
 
+/// May the type's name stand before one argument in parentheses, as `tsquery('a & b')`? PostgreSQL reads that as a cast where
+/// no function has the name. Types that name objects are judged as casts alone.
+pub(super) fn casts_as_a_function(name: &str) -> bool {
+    BUILT_IN.contains(name) && !name.starts_with("reg") && !name.starts_with('_')
+}
+
 /// Has a visible column a type that is not PostgreSQL's own?
 pub(super) fn has_user_types(context: &Context<'_>) -> bool {
     let mut columns = context.entitlement.iter().flat_map(|access| &access.view.columns);
-    columns.any(|column| user_type(&column.type_sql).is_some())
+    !context.entitlement.extras.types.is_empty()
+        || columns.any(|column| user_type(&column.type_sql).is_some())
+}
+
+/// Schemas of the types and functions, other than PostgreSQL's own, that a principal may name: those of columns it sees, and
+/// those that policy lets through. Its role has to have USAGE on them.
+#[must_use]
+pub fn schemas_beyond(entitlement: &Entitlement) -> BTreeSet<String> {
+    let columns = entitlement.iter().flat_map(|access| &access.view.columns);
+    let of_columns = columns.filter_map(|column| Some(user_type(&column.type_sql)?.0));
+    let extras = &entitlement.extras;
+    let members =
+        extras.members.iter().flat_map(|one| one.functions.iter().chain(&one.types).chain(&one.operators));
+    let named = extras.types.iter().chain(&extras.functions).chain(members);
+    of_columns.chain(named.map(|name| name.schema.clone())).collect()
 }
 
 /// Schema and name in what `format_type` prints under an empty search path; `None` for PostgreSQL's own types.
@@ -176,5 +196,10 @@ mod tests {
         for name in ["int4", "text", "_text", "jsonb", "char", "timestamptz", "record"] {
             assert!(BUILT_IN.contains(name), "{name}");
         }
+        let names_objects = BUILT_IN.iter().filter(|name| name.contains("reg"));
+        for name in names_objects.chain(&["unknown", "cstring", "pg_class", "_text"]) {
+            assert!(!casts_as_a_function(name), "{name}");
+        }
+        assert!(casts_as_a_function("tsquery") && casts_as_a_function("jsonb"));
     }
 }

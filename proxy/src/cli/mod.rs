@@ -16,6 +16,7 @@ mod generalise;
 mod governed;
 mod identify;
 mod key;
+mod migrate;
 mod print;
 mod release;
 mod secret;
@@ -66,6 +67,7 @@ Examples:
   lanyard identify                                  which columns hold personal data?
   lanyard generalise                                make the maps of k_anonymous masks
   lanyard key rotate reversible:customers           a new version of a mask's key
+  lanyard migrate -- alembic upgrade head           change tables without the secured views in the way
   lanyard diff main/governance branch/governance    who gains, who loses what?
   lanyard serve                                     start the proxy
   lanyard whois LANYARD_VENDED_1_2_018f…            who was this role in the database's log?
@@ -114,6 +116,8 @@ enum Command {
     /// List, rotate and retire the keys of masks.
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Run a DBA's command with the secured views out of its way, then let access come back.
+    Migrate(migrate::MigrateArgs),
     /// Read the audit.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -233,6 +237,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -
         Command::Doctor(args) => doctor::run(args, out),
         Command::Generalise(args) => generalise::run(args, out),
         Command::Key(command) => key::run(command, out),
+        Command::Migrate(args) => migrate::run(args, out),
         Command::Audit(command) => audit::run(command, out),
     }?;
     out.flush()?;

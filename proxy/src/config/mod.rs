@@ -122,6 +122,8 @@ pub struct SessionClocks {
     pub login: Duration,
     /// How long a session may be silent.
     pub idle: Duration,
+    /// How long a silent session keeps its backend; none is for ever.
+    pub detach: Option<Duration>,
 }
 
 /// One `[databases.NAME]`.

@@ -27,6 +27,7 @@ const LEASE_SECONDS_DEFAULT: u64 = 3_600;
 const LOGIN_SECONDS_MAX: u64 = 300;
 const LOGIN_SECONDS_DEFAULT: u64 = 10;
 const IDLE_SECONDS_DEFAULT: u64 = 1_800;
+const DETACH_SECONDS_DEFAULT: u64 = 60;
 const PORT_DEFAULT: u64 = 5_432;
 const ADDRESS_DEFAULT: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 6_432);
@@ -236,6 +237,10 @@ fn session(mut section: Section<'_, '_>) -> SessionClocks {
         lease: seconds("lease_seconds", LEASE_SECONDS_MAX, LEASE_SECONDS_DEFAULT),
         login: seconds("login_seconds", LOGIN_SECONDS_MAX, LOGIN_SECONDS_DEFAULT),
         idle: seconds("idle_seconds", LEASE_SECONDS_MAX, IDLE_SECONDS_DEFAULT),
+        detach: match section.number("detach_seconds", 0..=LEASE_SECONDS_MAX, DETACH_SECONDS_DEFAULT) {
+            0 => None,
+            seconds => Some(Duration::from_secs(seconds)),
+        },
     };
     section.finish();
     clocks

@@ -1,20 +1,24 @@
 //! Moves bytes between a client and the warehouse, both ways at once, with bounded buffers: a slow reader stops the
 //! reading on the other side instead of filling memory.
 //!
-//! It knows nothing of messages. The session takes bytes from `*_in` and puts bytes into `*_out` between calls.
+//! It knows nothing of messages. The session takes bytes from `*_in` and puts bytes into `*_out` between calls. While the session
+//! has no backend only the client is listened to.
 
 use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 /// When this much waits to be written to one side, nothing more is read from the other, in bytes.
 const OUT_BYTES_HIGH: usize = 256 << 10;
-/// Room made for one read, in bytes.
-const READ_BYTES: usize = 16 << 10;
+/// Room for one read on the stack, in bytes: a session that waits holds no buffer.
+const READ_BYTES: usize = 8 << 10;
+/// Room made for one read where more may be waiting, in bytes.
+const READ_BYTES_MORE: usize = 16 << 10;
 /// Room made for one read while a large result runs, in bytes.
 const READ_BYTES_BULK: usize = 128 << 10;
 
@@ -35,7 +39,7 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Pump<C, U> {
     client: C,
-    upstream: U,
+    upstream: Option<U>,
     /// Bytes from the client, not yet taken.
     pub client_in: BytesMut,
     /// Bytes for the client, not yet written.
@@ -48,11 +52,13 @@ pub struct Pump<C, U> {
     pub upstream_written: u64,
     /// Most bytes of `client_in` while a frame is not whole.
     client_in_bytes_max: usize,
-    unflushed: Unflushed,
+    unflushed: Sides,
+    /// The last read of a side filled its room.
+    more: Sides,
 }
 
 #[derive(Debug, Default)]
-struct Unflushed {
+struct Sides {
     client: bool,
     upstream: bool,
 }
@@ -72,14 +78,47 @@ where
     ) -> Self {
         Self {
             client,
-            upstream,
+            upstream: Some(upstream),
             client_in,
             client_out: BytesMut::new(),
             upstream_in,
             upstream_out: BytesMut::new(),
             upstream_written: 0,
-            client_in_bytes_max: frame_bytes_max + READ_BYTES,
-            unflushed: Unflushed::default(),
+            client_in_bytes_max: frame_bytes_max + READ_BYTES_MORE,
+            unflushed: Sides::default(),
+            more: Sides::default(),
+        }
+    }
+
+    /// Is there a backend?
+    pub fn is_attached(&self) -> bool {
+        self.upstream.is_some()
+    }
+
+    /// Takes a new backend, with what it has said already.
+    pub fn attach(&mut self, upstream: U, said: BytesMut) {
+        self.upstream = Some(upstream);
+        self.upstream_in = said;
+    }
+
+    /// Lets the backend go.
+    pub fn detach(&mut self) {
+        self.upstream = None;
+        self.upstream_in = BytesMut::new();
+        self.upstream_out = BytesMut::new();
+        self.unflushed.upstream = false;
+        self.more.upstream = false;
+        self.rest();
+    }
+
+    /// Gives back the memory of empty buffers.
+    pub fn rest(&mut self) {
+        let buffers =
+            [&mut self.client_in, &mut self.client_out, &mut self.upstream_in, &mut self.upstream_out];
+        for buffer in buffers {
+            if buffer.is_empty() {
+                *buffer = BytesMut::new();
+            }
         }
     }
 
@@ -119,11 +158,7 @@ where
     /// # Errors
     /// An I/O error of the warehouse's side.
     pub async fn flush_upstream(&mut self) -> io::Result<()> {
-        poll_fn(|cx| {
-            ready!(write(&mut self.upstream, &mut self.upstream_out, &mut self.unflushed.upstream, cx))?;
-            Poll::Ready(Ok(()))
-        })
-        .await
+        poll_fn(|cx| self.poll_write_upstream(cx)).await
     }
 
     /// Gives the client's stream back, to close it properly.
@@ -133,13 +168,19 @@ where
 
     /// Both ways, each as far as it goes: that one side is full does not hold up the other.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let waiting = self.upstream_out.len();
-        let upstream = write(&mut self.upstream, &mut self.upstream_out, &mut self.unflushed.upstream, cx)?;
-        self.upstream_written += (waiting - self.upstream_out.len()) as u64;
+        let upstream = self.poll_write_upstream(cx)?;
         let client = write(&mut self.client, &mut self.client_out, &mut self.unflushed.client, cx)?;
         ready!(upstream);
         ready!(client);
         Poll::Ready(Ok(()))
+    }
+
+    fn poll_write_upstream(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(stream) = &mut self.upstream else { return Poll::Ready(Ok(())) };
+        let waiting = self.upstream_out.len();
+        let written = write(stream, &mut self.upstream_out, &mut self.unflushed.upstream, cx);
+        self.upstream_written += (waiting - self.upstream_out.len()) as u64;
+        written
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Event>> {
@@ -147,9 +188,11 @@ where
         if let Poll::Ready(Err(error)) = self.poll_write(cx) {
             return Poll::Ready(Err(error));
         }
-        if self.client_out.len() < OUT_BYTES_HIGH {
-            let room = if self.client_out.is_empty() { READ_BYTES } else { READ_BYTES_BULK };
-            match read(&mut self.upstream, &mut self.upstream_in, room, cx) {
+        if let Some(upstream) = &mut self.upstream
+            && self.client_out.len() < OUT_BYTES_HIGH
+        {
+            let room = if self.client_out.is_empty() { READ_BYTES_MORE } else { READ_BYTES_BULK };
+            match read(upstream, &mut self.upstream_in, room, &mut self.more.upstream, cx) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Event::UpstreamClosed)),
                 Poll::Ready(Ok(_)) => return Poll::Ready(Ok(Event::Upstream)),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
@@ -157,7 +200,7 @@ where
             }
         }
         if self.upstream_out.len() < OUT_BYTES_HIGH && self.client_in.len() < self.client_in_bytes_max {
-            match read(&mut self.client, &mut self.client_in, READ_BYTES, cx) {
+            match read(&mut self.client, &mut self.client_in, READ_BYTES_MORE, &mut self.more.client, cx) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Event::ClientClosed)),
                 Poll::Ready(Ok(_)) => return Poll::Ready(Ok(Event::Client)),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
@@ -168,16 +211,30 @@ where
     }
 }
 
+/// Reads what has come: by way of the stack, or, while reads fill that, straight into a buffer with this much room.
 fn read<S: AsyncRead + Unpin>(
     stream: &mut S,
     into: &mut BytesMut,
     room: usize,
+    more: &mut bool,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
-    if into.capacity() - into.len() < room / 4 {
-        into.reserve(room);
+    if *more {
+        if into.capacity() - into.len() < room / 4 {
+            into.reserve(room);
+        }
+        let read = pin!(stream.read_buf(into)).poll(cx);
+        // Nothing more for now, or the rest of it.
+        *more = matches!(read, Poll::Ready(Ok(bytes)) if bytes >= READ_BYTES);
+        return read;
     }
-    pin!(stream.read_buf(into)).poll(cx)
+    let mut space = [MaybeUninit::uninit(); READ_BYTES];
+    let mut space = ReadBuf::uninit(&mut space);
+    ready!(Pin::new(stream).poll_read(cx, &mut space))?;
+    let read = space.filled();
+    into.extend_from_slice(read);
+    *more = read.len() == READ_BYTES;
+    Poll::Ready(Ok(read.len()))
 }
 
 fn write<S: AsyncWrite + Unpin>(

@@ -59,6 +59,8 @@ pub struct Metrics {
     registry: Registry,
     /// Sessions now.
     pub sessions: IntGauge,
+    /// Those of them that have no backend now.
+    pub detached: IntGauge,
     /// Outcomes of statements that could not be put on record since the start.
     pub outcomes_lost: IntGauge,
     allowed: IntCounter,
@@ -93,6 +95,11 @@ impl Metrics {
         };
         let sessions = IntGauge::new("lanyard_sessions", "Sessions that are open.")?;
         registry.register(Box::new(sessions.clone()))?;
+        let detached = IntGauge::new(
+            "lanyard_sessions_detached",
+            "Sessions that are open and have no backend in the warehouse, because they are idle.",
+        )?;
+        registry.register(Box::new(detached.clone()))?;
         let outcomes_lost = IntGauge::new(
             "lanyard_audit_outcomes_lost",
             "Outcomes that could not be put on record; the next start marks them unknown.",
@@ -113,6 +120,7 @@ impl Metrics {
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).inc();
         Ok(Self {
             sessions,
+            detached,
             outcomes_lost,
             allowed: statements.with_label_values(&["allowed"]),
             filtered: statements.with_label_values(&["filtered"]),

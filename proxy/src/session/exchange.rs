@@ -7,12 +7,13 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use bytes::BytesMut;
 use lanyard_adapters::ledger::Shard;
 use lanyard_engine::record::{
-    Attempt, Disposition, Objects, Outcome, RulingId, SessionPart, Status, VERSION,
+    Attempt, Disposition, Objects, Outcome, RulingId, SessionPart, StatementPart, Status,
 };
 use lanyard_engine::refusal::{Code, Refusal};
-use lanyard_engine::released::{Enforced, Ledger as _, LedgerFull, RawSql, Released};
+use lanyard_engine::released::{Ledger as _, LedgerFull, RawSql, Released};
 use lanyard_engine::sql;
 use lanyard_engine::sql::Judged;
 use lanyard_engine::sql::paths::{Paths, Schemas};
@@ -20,6 +21,7 @@ use lanyard_engine::sql::paths::{Paths, Schemas};
 use crate::observe::{Direction, Metrics};
 use crate::vend::Granted;
 use crate::wire::inbound::Inbound;
+use crate::wire::outgoing::{Outgoing, write};
 
 use super::copy::CopyIn;
 
@@ -31,10 +33,14 @@ pub(super) struct Statement {
     /// The client's text, for records and error positions.
     pub(super) text: Arc<str>,
     pub(super) judged: Arc<Judged>,
+    /// What a record of its running says of it.
+    pub(super) part: StatementPart,
     /// When it was made, in the session's own count.
     pub(super) number: u64,
     /// The search path it was judged under.
     pub(super) path: Schemas,
+    /// The types of its parameters as the Parse had them: their number, then their OIDs. Absent where SQL prepared it.
+    pub(super) types: Option<Box<[u8]>>,
 }
 
 /// A portal that a Bind made.
@@ -86,6 +92,10 @@ pub(super) enum Pending {
     Describe,
     Close,
     Sync,
+    /// A Parse of ours with its Sync, of a statement that went with a backend: the client hears nothing of it.
+    Again {
+        name: String,
+    },
     /// A refusal in place of an answer.
     Refused {
         in_query: bool,
@@ -95,6 +105,9 @@ pub(super) enum Pending {
         answered: bool,
     },
 }
+
+/// Most prepared statements that a session may have and let its backend go.
+const PARSED_AGAIN_MAX: usize = 100;
 
 /// The state of the session's transaction, as ReadyForQuery says it.
 pub(super) const IDLE: u8 = b'I';
@@ -121,8 +134,7 @@ pub(super) struct Exchange {
     /// The number of the last Parse or Bind whose fate is known.
     pub(super) settled: u64,
     pub(super) transaction: u8,
-    /// Notices this session has seen, so that each comes once.
-    pub(super) noticed: HashSet<String>,
+    pub(super) noticed: Noticed,
     /// Bytes of a pass-through message that have not come yet.
     pub(super) passing: usize,
     /// What the warehouse confirmed of the search path.
@@ -133,10 +145,21 @@ pub(super) struct Exchange {
     pub(super) copy: Option<CopyIn>,
     /// Bytes of a CopyData message of the client's that have not come yet.
     pub(super) copy_passing: usize,
+    /// Does the backend hold something of the session's own beyond statements: a setting, a cursor, a place in a sequence?
+    pub(super) kept: bool,
     /// Outcomes to put on record once what the client waits for is on its way.
     ended: Vec<(Run, Status, Duration)>,
     count: u64,
     rulings: Rulings,
+}
+
+/// Notices this session has seen, so that each comes once.
+#[derive(Debug, Default)]
+pub(super) struct Noticed {
+    /// With results that held rows.
+    pub(super) something: HashSet<String>,
+    /// With results that held none where rows may exist.
+    pub(super) nothing: HashSet<String>,
 }
 
 /// What of a statement's text goes into the record.
@@ -176,12 +199,13 @@ impl Exchange {
             synced: 0,
             settled: 0,
             transaction: IDLE,
-            noticed: HashSet::new(),
+            noticed: Noticed::default(),
             passing: 0,
             paths: Paths::default(),
             path_changes: 0,
             copy: None,
             copy_passing: 0,
+            kept: false,
             ended: Vec::new(),
             count: 0,
             rulings: Rulings { random, counter: 0 },
@@ -191,6 +215,44 @@ impl Exchange {
     /// Nothing is under way and no transaction is open.
     pub(super) fn is_quiet(&self) -> bool {
         self.pending.is_empty() && self.transaction == IDLE
+    }
+
+    /// Would nothing be missed if the backend were closed now and another opened later?
+    pub(super) fn may_detach(&self) -> bool {
+        self.is_quiet()
+            && !self.kept
+            && self.held.is_none()
+            && self.copy.is_none()
+            && self.passing == 0
+            && self.portals.is_empty()
+            && self.statements.len() <= PARSED_AGAIN_MAX
+            && self.statements.values().all(|statement| statement.types.is_some())
+    }
+
+    /// There is a new backend: what was prepared is prepared there, under the same names.
+    pub(super) fn parse_again(&mut self, out: &mut BytesMut) {
+        for (name, statement) in &self.statements {
+            let Some(types) = &statement.types else { continue };
+            let text = statement.judged.enforced.for_parse();
+            write(out, Outgoing::Parse { name: &statement.upstream, stamp: &self.stamp, text, types });
+            write(out, Outgoing::Sync);
+            self.pending.push_back(Pending::Again { name: name.clone() });
+        }
+    }
+
+    /// There is a new backend: what it says differently of its parameters is passed on.
+    ///
+    /// # Errors
+    /// A setting that enforcement needs is not what it must be.
+    pub(super) fn told_anew(
+        &mut self,
+        changed: &[(String, String)],
+        out: &mut BytesMut,
+    ) -> Result<(), Refusal> {
+        for (name, value) in changed {
+            self.parameter(format!("{name}\0{value}\0").as_bytes(), out)?;
+        }
+        Ok(())
     }
 
     /// The next number of the session's own count, which orders statements, portals and runs.
@@ -216,35 +278,38 @@ impl Exchange {
         (judged, micros(start))
     }
 
-    /// Files the record and releases a statement for one run.
+    /// What records of a statement's running say of it, written out.
+    pub(super) fn part(&self, text: &str, judged: &Judged) -> StatementPart {
+        let shown = self.record_text.of(text);
+        let sent = self.record_text.of(judged.enforced.for_record());
+        StatementPart::new(&judged.operation, &shown, Some(&sent), &judged.objects, judged.disposition)
+    }
+
+    /// Files the record and releases a statement for one run; `what` is [`Self::part`] of the same two.
     pub(super) fn release(
         &mut self,
         text: &Arc<str>,
         judged: &Arc<Judged>,
-        enforced: &Enforced,
+        what: &StatementPart,
         protocol: &'static str,
         judge_us: u64,
     ) -> Result<(Run, Released), Refusal> {
-        let ruling = self.rulings.next();
-        let shown = self.record_text.of(text);
-        let sent = self.record_text.of(enforced.for_record());
+        let time_us = now_us();
+        let ruling = self.rulings.next(time_us);
         let attempt = Attempt {
             ruling,
-            time_us: now_us(),
+            time_us,
             session: &self.facts,
             protocol,
-            operation: &judged.operation,
-            statement: &shown,
-            sent: Some(&sent),
-            objects: &judged.objects,
-            disposition: judged.disposition,
+            what,
             sqlstate: None,
             reason: None,
             snapshot: self.granted.snapshot,
             judge_us,
         };
         let start = Instant::now();
-        let released = enforced.release(&mut self.shard, &attempt).map_err(|LedgerFull| ledger_full())?;
+        let released =
+            judged.enforced.release(&mut self.shard, &attempt).map_err(|LedgerFull| ledger_full())?;
         self.metrics.audit_written(start.elapsed());
         self.metrics.judged(judged.disposition, Duration::from_micros(judge_us));
         let run = Run {
@@ -270,18 +335,16 @@ impl Exchange {
         protocol: &'static str,
         judge_us: u64,
     ) -> (Refusal, RulingId) {
-        let ruling = self.rulings.next();
+        let time_us = now_us();
+        let ruling = self.rulings.next(time_us);
         let shown = self.record_text.of(text);
+        let what = StatementPart::new("", &shown, None, &Objects::default(), Disposition::Refused);
         let attempt = Attempt {
             ruling,
-            time_us: now_us(),
+            time_us,
             session: &self.facts,
             protocol,
-            operation: "",
-            statement: &shown,
-            sent: None,
-            objects: &Objects::default(),
-            disposition: Disposition::Refused,
+            what: &what,
             sqlstate: Some(refusal.code.sqlstate()),
             reason: Some(&refusal.message),
             snapshot: self.granted.snapshot,
@@ -319,8 +382,6 @@ impl Exchange {
 
     fn file_outcome(&mut self, run: &Run, status: Status, took: Duration) {
         let outcome = Outcome {
-            event: "outcome",
-            v: VERSION,
             ruling: run.ruling,
             time_us: now_us(),
             status,
@@ -353,6 +414,7 @@ impl Exchange {
             | Pending::Describe
             | Pending::Close
             | Pending::Sync
+            | Pending::Again { .. }
             | Pending::Refused { .. } => None,
         }
     }
@@ -379,9 +441,9 @@ struct Rulings {
 }
 
 impl Rulings {
-    fn next(&mut self) -> RulingId {
+    fn next(&mut self, now_us: u64) -> RulingId {
         self.counter += 1;
-        let millis = u128::from(now_us() / 1000) & 0xffff_ffff_ffff;
+        let millis = u128::from(now_us / 1000) & 0xffff_ffff_ffff;
         let low = u128::from(self.random.wrapping_add(self.counter) & 0x3fff_ffff_ffff_ffff);
         let counter = u128::from(self.counter & 0xfff);
         RulingId(millis << 80 | 7 << 76 | counter << 64 | 2 << 62 | low)

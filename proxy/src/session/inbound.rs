@@ -67,6 +67,9 @@ impl Exchange {
     }
 
     fn take(&mut self, message: Inbound, out: &mut BytesMut) -> Flow {
+        if let Some(latest) = self.granted.latest() {
+            self.granted = latest;
+        }
         // What PostgreSQL would ignore is neither judged nor put on record.
         if self.skipping && !matches!(message, Inbound::Sync | Inbound::Flush | Inbound::Terminate) {
             return Flow::Continue;
@@ -119,7 +122,8 @@ impl Exchange {
         let released = judged.and_then(|judged| {
             let (text, judged) = self.renamed(&text, judged)?;
             self.clash(&judged)?;
-            self.release(&text, &judged, &judged.enforced, "simple", judge_us)
+            let part = self.part(&text, &judged);
+            self.release(&text, &judged, &part, "simple", judge_us)
         });
         match released {
             Ok((run, released)) => {
@@ -156,8 +160,10 @@ impl Exchange {
                     out,
                     Outgoing::Parse { name: &upstream, stamp: &self.stamp, text: text_for_parse, types },
                 );
-                let statement =
-                    Arc::new(Statement { upstream, text, judged, number, path: self.path_ahead() });
+                let part = self.part(&text, &judged);
+                let path = self.path_ahead();
+                let types = Some(types.into());
+                let statement = Arc::new(Statement { upstream, text, judged, part, number, path, types });
                 self.statements.insert(name.clone(), Arc::clone(&statement));
                 self.pending.push_back(Pending::Parse { name, statement });
             }
@@ -223,7 +229,7 @@ impl Exchange {
         let judged = &statement.judged;
         let released = self
             .clash(judged)
-            .and_then(|()| self.release(&statement.text, judged, &judged.enforced, "extended", 0));
+            .and_then(|()| self.release(&statement.text, judged, &statement.part, "extended", 0));
         match released {
             Ok((mut run, released)) => {
                 run.rows_max = u32::from_be_bytes(rows_max);

@@ -10,10 +10,10 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::{BufMut, BytesMut};
 use lanyard_adapters::store::Who;
-use lanyard_adapters::warehouse::postgres::{Login, Upstream, Warehouse, WarehouseError};
-use lanyard_engine::identity::{Parties, Principal, RoleName, SessionId, ShortId};
+use lanyard_adapters::warehouse::postgres::Login;
+use lanyard_engine::identity::{Parties, RoleName, SessionId, ShortId};
 use lanyard_engine::record::{
-    Attempt, Disposition, Objects, Outcome, RulingId, SessionFacts, SessionPart, Status, VERSION,
+    Attempt, Disposition, Objects, Outcome, RulingId, SessionFacts, SessionPart, StatementPart, Status,
 };
 use lanyard_engine::refusal::{Code, Refusal};
 use lanyard_engine::released::{Filed, Ledger as _, LedgerFull};
@@ -25,10 +25,11 @@ use tokio::sync::watch;
 use crate::net::stream::ClientStream;
 use crate::server::Shared;
 use crate::vend::{self, Ending, Governor, Lease, Live};
-use crate::wire::backend::{self, Severity, message};
+use crate::wire::backend::{Severity, cstring, message, parameter_status, ready, refusal as say_refusal};
 use crate::wire::frame;
 use crate::wire::startup::Startup;
 
+use super::backend::{self, Backend, unreachable_warehouse};
 use super::exchange::{Exchange, now_us};
 use super::question::grantee;
 use super::scram;
@@ -43,7 +44,8 @@ pub struct Session {
     pub(super) exchange: Exchange,
     pub(super) client: ClientStream,
     pub(super) client_in: BytesMut,
-    pub(super) upstream: Upstream,
+    pub(super) backend: Backend,
+    pub(super) opened: backend::Opened,
     pub(super) end: watch::Receiver<Option<Ending>>,
     pub(super) expires: Instant,
     pub(super) id: SessionId,
@@ -71,7 +73,8 @@ pub async fn login(
 struct Parts {
     exchange: Exchange,
     client_in: BytesMut,
-    upstream: Upstream,
+    backend: Backend,
+    opened: backend::Opened,
     end: watch::Receiver<Option<Ending>>,
     expires: Instant,
     id: SessionId,
@@ -81,8 +84,8 @@ struct Parts {
 
 impl Parts {
     fn into_session(self, client: ClientStream) -> Session {
-        let Self { exchange, client_in, upstream, end, expires, id, key, lease } = self;
-        Session { exchange, client, client_in, upstream, end, expires, id, key, lease }
+        let Self { exchange, client_in, backend, opened, end, expires, id, key, lease } = self;
+        Session { exchange, client, client_in, backend, opened, end, expires, id, key, lease }
     }
 }
 
@@ -94,8 +97,7 @@ async fn try_login(
 ) -> Result<Parts, Refusal> {
     let (minor, unknown_options) = (startup.minor, startup.unknown_options.clone());
     let (governor, wish) = read_wish(startup, shared)?;
-    let id = SessionId::from_u128(uuid::Uuid::new_v4().as_u128());
-    let mut facts = facts(&wish, id, peer, &governor);
+    let mut facts = facts(&wish, peer, &governor);
 
     let mut out = BytesMut::with_capacity(1024);
     if minor > NEWEST_MINOR || !unknown_options.is_empty() {
@@ -106,11 +108,11 @@ async fn try_login(
     let authentication = proof.inspect_err(|refusal| record_login(shared, &facts, Some(refusal)))?;
     facts.authentication = authentication;
 
-    let opened = open(&wish, &mut facts, id, &governor, shared).await;
-    let opened = opened.inspect_err(|refusal| record_login(shared, &facts, Some(refusal)))?;
+    let entered = enter(&wish, &mut facts, &governor, shared).await;
+    let Entered { id, opened, key } =
+        entered.inspect_err(|refusal| record_login(shared, &facts, Some(refusal)))?;
     record_login(shared, &facts, None);
 
-    let key = register(shared, id, &governor, &wish, &opened)?;
     let mut out = BytesMut::with_capacity(1024);
     greet(&mut out, &wish, &opened, &governor, key.0);
     if client.write_all(&out).await.is_err() || client.flush().await.is_err() {
@@ -132,7 +134,8 @@ async fn try_login(
     Ok(Parts {
         exchange,
         client_in,
-        upstream: opened.upstream,
+        backend: opened.backend,
+        opened: opened.opened,
         end: key.1,
         expires: opened.expires,
         id,
@@ -141,12 +144,12 @@ async fn try_login(
     })
 }
 
-fn facts(wish: &Wish, id: SessionId, peer: SocketAddr, governor: &Governor) -> SessionFacts {
+fn facts(wish: &Wish, peer: SocketAddr, governor: &Governor) -> SessionFacts {
     let owner = wish.principal.agent().and_then(|agent| {
         governor.with(|snapshot, _| snapshot.identities.agents.get(agent).map(|a| a.owner.to_string()))
     });
     SessionFacts {
-        session: id.to_string(),
+        session: String::new(),
         role: String::new(),
         mode: wish.principal.mode(),
         agent: wish.principal.agent().map(ToString::to_string),
@@ -174,7 +177,7 @@ fn negotiate(out: &mut BytesMut, minor: u16, unknown: &[String]) {
         out.put_u32(3 << 16 | u32::from(minor.min(NEWEST_MINOR)));
         out.put_i32(i32::try_from(unknown.len()).unwrap_or(i32::MAX));
         for option in unknown {
-            backend::cstring(out, option);
+            cstring(out, option);
         }
     });
 }
@@ -238,7 +241,8 @@ async fn answer(client: &mut ClientStream, buffer: &mut BytesMut) -> Result<Byte
 /// What a proven principal is given.
 struct Opened {
     granted: Arc<vend::Granted>,
-    upstream: Upstream,
+    backend: Backend,
+    opened: backend::Opened,
     lease: Lease,
     expires: Instant,
 }
@@ -247,7 +251,7 @@ async fn open(
     wish: &Wish,
     facts: &mut SessionFacts,
     id: SessionId,
-    governor: &Governor,
+    governor: &Arc<Governor>,
     shared: &Shared,
 ) -> Result<Opened, Refusal> {
     let (agent, user) = short_ids(wish, governor)?;
@@ -259,9 +263,10 @@ async fn open(
 
     let start = Instant::now();
     let (granted, lease, login) = vend_role(wish, &role, expires, governor, shared).await?;
-    let upstream = open_backend(governor.warehouse(), &login, &wish.settings, governor, id).await?;
+    let mut backend = Backend::new(Arc::clone(governor), login, wish.settings.clone(), id);
+    let opened = backend.open().await?;
     shared.metrics.vended(start.elapsed());
-    Ok(Opened { granted, upstream, lease, expires: Instant::now() + lifetime })
+    Ok(Opened { granted, backend, opened, lease, expires: Instant::now() + lifetime })
 }
 
 /// SQLSTATE with which the warehouse says that a bundle is gone: another node collected it.
@@ -316,39 +321,46 @@ fn unknown(what: &str, id: &str) -> Refusal {
         .hint(format!("an administrator registers one with: lanyard {what} add {id}"))
 }
 
-async fn open_backend(
-    warehouse: &Warehouse,
-    login: &Login,
-    wished: &[(String, String)],
-    governor: &Governor,
-    id: SessionId,
-) -> Result<Upstream, Refusal> {
-    // The search path and the settings enforcement needs are the warehouse's own business (`Warehouse::open`).
-    let application = format!("lanyard:{id}");
-    let mut settings = vec![("application_name", application.as_str())];
-    settings.extend(wished.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    warehouse.open(login, &settings).await.map_err(|error| match &error {
-        // The client chose these values and nobody else: a value that does not fit, a setting this major does not have.
-        WarehouseError::Refused { sqlstate, message }
-            if !wished.is_empty() && matches!(sqlstate.as_str(), "22023" | "42704") =>
-        {
-            Refusal::new(Code::BadValue, message.clone())
-                .hint("mend it in the connection string, or leave it out")
-        }
-        _ => unreachable_warehouse(governor, &error),
-    })
-}
-
-fn unreachable_warehouse(governor: &Governor, error: &WarehouseError) -> Refusal {
-    tracing::error!(database = governor.name(), error = %vend::chain(error), "the warehouse refused a session");
-    Refusal::new(
-        Code::UpstreamLost,
-        format!("the warehouse of \"{}\" cannot be reached now", governor.name()),
-    )
-    .hint("try again; if it persists, an operator finds the cause in Lanyard's log")
-}
-
 type Key = ((i32, [u8; 4]), watch::Receiver<Option<Ending>>);
+
+/// A session that others can find.
+struct Entered {
+    id: SessionId,
+    opened: Opened,
+    key: Key,
+}
+
+/// How often a login begins again when its access changes under it.
+const ENTER_TRIES: usize = 3;
+
+/// Opens the backend and enters the session among the live ones; again from the start, as another session, when the access
+/// changed meanwhile.
+async fn enter(
+    wish: &Wish,
+    facts: &mut SessionFacts,
+    governor: &Arc<Governor>,
+    shared: &Shared,
+) -> Result<Entered, Refusal> {
+    for _ in 0..ENTER_TRIES {
+        let id = SessionId::from_u128(uuid::Uuid::new_v4().as_u128());
+        facts.session = id.to_string();
+        let mut opened = open(wish, facts, id, governor, shared).await?;
+        let key = register(shared, id, governor, wish, &opened)?;
+        // A snapshot that came between compiling the entitlement and entering the session did not find it.
+        match current(governor, wish, &opened).await {
+            Ok(Some(granted)) => {
+                opened.granted = granted;
+                return Ok(Entered { id, opened, key });
+            }
+            Ok(None) => shared.registry.remove(id, key.0),
+            Err(refusal) => {
+                shared.registry.remove(id, key.0);
+                return Err(refusal);
+            }
+        }
+    }
+    Err(Refusal::new(Code::ShuttingDown, "your access changed while you logged in").hint("connect again"))
+}
 
 /// Makes the cancel key the client holds (4 bytes, as protocol 3.0 has it) and enters the session.
 fn register(
@@ -370,29 +382,29 @@ fn register(
             fingerprint: entitlement.fingerprint,
             attributes: entitlement.session_attributes.clone(),
             warehouse: governor.warehouse().clone(),
-            upstream: opened.upstream.key.clone(),
+            upstream: Some(opened.opened.key.clone()),
             end,
         };
         if shared.registry.add(id, key, live) {
-            // A snapshot that came between compiling the entitlement and entering the session did not find it.
-            if is_current(governor, &wish.principal, opened) {
-                return Ok((key, ended));
-            }
-            shared.registry.remove(id, key);
-            return Err(Refusal::new(Code::ShuttingDown, "your access changed while you logged in")
-                .hint("connect again"));
+            return Ok((key, ended));
         }
     }
     Err(Refusal::new(Code::Internal, "no cancel key could be made"))
 }
 
-fn is_current(governor: &Governor, principal: &Principal, opened: &Opened) -> bool {
-    let given = &opened.granted;
-    governor.with(|snapshot, _| snapshot.version) == given.snapshot
-        || governor.entitlement(principal).is_some_and(|now| {
-            now.fingerprint == given.entitlement.fingerprint
-                && now.session_attributes == given.entitlement.session_attributes
-        })
+/// What the principal is granted now, where that is what the session was opened for.
+async fn current(
+    governor: &Governor,
+    wish: &Wish,
+    opened: &Opened,
+) -> Result<Option<Arc<vend::Granted>>, Refusal> {
+    if !governor.has_key(&wish.principal) {
+        return Err(Refusal::new(Code::ShuttingDown, "your key was taken away while you logged in"));
+    }
+    let now = governor.granted(&wish.principal).await?;
+    let (now_is, was) = (&now.entitlement, &opened.granted.entitlement);
+    let same = now_is.fingerprint == was.fingerprint && now_is.session_attributes == was.session_attributes;
+    Ok(same.then_some(now))
 }
 
 /// AuthenticationOk to ReadyForQuery. Parameters are the warehouse's, but for those that are the principal's.
@@ -402,7 +414,7 @@ fn greet(out: &mut BytesMut, wish: &Wish, opened: &Opened, governor: &Governor, 
         Parties::OnBehalfOf { agent, .. } | Parties::Autonomous { agent } => agent.as_str(),
         Parties::Direct { user } => user.as_str(),
     };
-    for (name, value) in &opened.upstream.parameters {
+    for (name, value) in &opened.backend.parameters {
         let value = match name.as_str() {
             "session_authorization" => own,
             "is_superuser" => "off",
@@ -410,29 +422,26 @@ fn greet(out: &mut BytesMut, wish: &Wish, opened: &Opened, governor: &Governor, 
             "search_path" => &governor.search_path().join(", "),
             _ => value,
         };
-        backend::parameter_status(out, name, value);
+        parameter_status(out, name, value);
     }
     message(out, b'K', |out| {
         out.put_i32(key.0);
         out.extend_from_slice(&key.1);
     });
-    backend::ready(out, b'I');
+    ready(out, b'I');
 }
 
 /// One record per login, refused ones included.
 fn record_login(shared: &Shared, facts: &SessionFacts, refusal: Option<&Refusal>) {
     let mut shard = shared.ledger.shard(0);
     let ruling = RulingId(uuid::Uuid::now_v7().as_u128());
+    let disposition = if refusal.is_some() { Disposition::Refused } else { Disposition::Allowed };
     let attempt = Attempt {
         ruling,
         time_us: now_us(),
         session: &SessionPart::new(&shared.node, facts),
         protocol: "login",
-        operation: "LOGIN",
-        statement: "",
-        sent: None,
-        objects: &Objects::default(),
-        disposition: if refusal.is_some() { Disposition::Refused } else { Disposition::Allowed },
+        what: &StatementPart::new("LOGIN", "", None, &Objects::default(), disposition),
         sqlstate: refusal.map(|r| r.code.sqlstate()),
         reason: refusal.map(|r| r.message.as_str()),
         snapshot: 0,
@@ -448,8 +457,6 @@ fn finish_login(shard: &mut lanyard_adapters::ledger::Shard, filed: Filed, rulin
     drop(filed);
     if ok {
         shard.complete(&Outcome {
-            event: "outcome",
-            v: VERSION,
             ruling,
             time_us: now_us(),
             status: Status::Ok,
@@ -476,7 +483,7 @@ pub(super) fn protocol(message: &str) -> Refusal {
 /// Says a refusal and closes. Errors on the way are the client's business.
 pub async fn say(client: &mut ClientStream, refusal: &Refusal) {
     let mut out = BytesMut::new();
-    backend::refusal(&mut out, Severity::Fatal, refusal, None, "");
+    say_refusal(&mut out, Severity::Fatal, refusal, None, "");
     if client.write_all(&out).await.is_ok() && client.flush().await.is_ok() {
         drop(client.shutdown().await);
     }

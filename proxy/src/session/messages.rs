@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 
 use bytes::{BufMut, BytesMut};
+use lanyard_engine::catalog::RelationName;
 use lanyard_engine::entitlement::Entitlement;
 use lanyard_engine::names::COPY_SUFFIX;
 use lanyard_engine::record::Disposition;
-use lanyard_engine::refusal::Code;
+use lanyard_engine::refusal::{Code, Refusal};
 use lanyard_engine::sql::{Effect, Judged, RESERVED_NAMES, original_offset};
 
-use crate::wire::backend::{field, fields, message};
+use crate::wire::backend::{self, Severity, field, fields, message};
 
 /// What an upstream error is about.
 pub(super) struct About<'a> {
@@ -35,6 +36,12 @@ pub(super) fn relay(
     entitlement: &Entitlement,
 ) {
     let state = sqlstate(body);
+    if let Some(relation) = changing(body, entitlement).filter(|_| kind == b'E') {
+        let refusal =
+            Refusal::new(Code::Changing, format!("\"{relation}\" is being changed in the warehouse"))
+                .hint("its tables or their rights are being changed by a DBA; try again in a moment");
+        return backend::refusal(out, Severity::Error, &refusal, None, "");
+    }
     let invisible = fields(body).any(|(code, value)| code == b'M' && names_the_invisible(&state, value));
     let shaped = about.is_some_and(|a| a.judged.disposition != Disposition::Allowed);
     message(out, kind, |out| {
@@ -70,6 +77,21 @@ pub(super) fn relay(
         out.put_u8(0);
     });
 }
+
+/// The table whose secured view the warehouse does not find, or does not let this session read yet: it steps aside for a DBA, or
+/// is being made again.
+pub(super) fn changing<'a>(body: &[u8], entitlement: &'a Entitlement) -> Option<&'a RelationName> {
+    let state = sqlstate(body);
+    let message =
+        fields(body).find(|(code, _)| *code == b'M').map(|(_, value)| String::from_utf8_lossy(value));
+    let message = message.filter(|_| matches!(state.as_str(), "42P01" | "42501"))?;
+    let at = message.find("v_")?;
+    let name = message.get(at..at + VIEW_NAME_BYTES)?;
+    entitlement.iter().find(|access| access.view.name == name).map(|access| &access.relation)
+}
+
+/// `v_` and 32 hexadecimal digits.
+const VIEW_NAME_BYTES: usize = 34;
 
 /// Errors that tell a relation nobody granted from one that is not there. Relations of a statement are resolved before it
 /// is sent, so what the warehouse still stumbles over is a name in a literal: `currval('payroll')`.
@@ -161,23 +183,16 @@ fn position(about: &About<'_>, sent: &str) -> Option<usize> {
     Some(about.text.get(..original)?.chars().count() + 1)
 }
 
-/// The completeness notice, where policy shaped a result. `rows` is `None` for commands that return none, as DECLARE:
-/// nothing is known of their rows yet.
-pub(super) fn completeness(judged: &Judged, rows: Option<u64>) -> Option<Cow<'_, str>> {
-    let said = judged.notice.as_deref()?;
-    if rows == Some(0) && judged.objects.iter().any(|o| !o.filters.is_empty()) {
-        return Some(format!("{said}; rows may exist that you cannot see").into());
-    }
-    Some(said.into())
-}
-
-/// A NoticeResponse of class 01L01.
-pub(super) fn notice(out: &mut BytesMut, text: &str) {
+/// The completeness notice, a NoticeResponse of class 01L01, where policy shaped a result. `nothing`: no row came, and there
+/// may be some.
+pub(super) fn completeness(out: &mut BytesMut, said: &str, nothing: bool) {
+    let said: Cow<'_, str> =
+        if nothing { format!("{said}; rows may exist that you cannot see").into() } else { said.into() };
     message(out, b'N', |out| {
         field(out, b'S', "NOTICE");
         field(out, b'V', "NOTICE");
         field(out, b'C', "01L01");
-        field(out, b'M', text);
+        field(out, b'M', &said);
         out.put_u8(0);
     });
 }

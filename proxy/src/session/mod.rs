@@ -1,10 +1,11 @@
 //! One client's session: login, then statements until it ends.
 //!
 //! One task owns both sockets. `contact` reads the first packets, `wish` what is asked for; `login` proves who it is
-//! and vends the role; `exchange` holds what is under way, `named` what
+//! and vends the role, `backend` logs in as it; `exchange` holds what is under way, `named` what
 //! SQL prepares;
 //! `inbound` judges and sends what the client says; `outbound` relays what the warehouse answers; `serve` is the loop.
 
+mod backend;
 pub mod contact;
 mod copy;
 mod exchange;

@@ -169,6 +169,7 @@ impl Exchange {
                 | Pending::Describe
                 | Pending::Close
                 | Pending::Sync
+                | Pending::Again { .. }
                 | Pending::Refused { .. } => false,
             })
         })
@@ -177,17 +178,21 @@ impl Exchange {
     /// A statement is on its way: what it prepares can be named from now on.
     pub(super) fn begun(&mut self, run: &Run) {
         self.path_begun(run);
+        self.kept |= !run.judged.leaves_nothing;
         for (_, effect) in &run.judged.effects {
             if *effect == Effect::CopyIn {
                 self.copy = Some(CopyIn::default());
             }
             if let Effect::Prepare(named, prepared) = effect {
+                let judged = Arc::new(run.judged.prepared(prepared));
                 let statement = Statement {
                     upstream: named.upstream.to_string(),
                     text: Arc::clone(&run.text),
-                    judged: Arc::new(run.judged.prepared(prepared)),
+                    part: self.part(&run.text, &judged),
+                    judged,
                     number: self.next_number(),
                     path: self.path_ahead(),
+                    types: None,
                 };
                 self.statements.insert(named.name.to_string(), Arc::new(statement));
             }
@@ -214,6 +219,10 @@ impl Exchange {
                 }
                 (Effect::DeallocateAll, true) => {
                     self.statements.retain(|_, statement| !made_before(statement));
+                    // DISCARD ALL by itself leaves a session as it was at login.
+                    if run.judged.statements == 1 && &*run.judged.operation == "DISCARD" {
+                        self.kept = false;
+                    }
                     continue;
                 }
                 (Effect::Prepare(..), true)

@@ -65,6 +65,10 @@ impl Exchange {
 
     fn control(&mut self, frame: Frame, out: &mut BytesMut) -> Result<(), Refusal> {
         let Frame { kind, mut body } = frame;
+        if let Some(Pending::Again { name }) = self.pending.front() {
+            let name = name.clone();
+            return self.parsed_again(kind, &name, &body, out);
+        }
         match kind {
             b'1' | b'2' | b'3' | b'n' => {
                 self.answered(kind)?;
@@ -119,6 +123,18 @@ impl Exchange {
         Ok(())
     }
 
+    /// Answers to a Parse of ours. A statement that cannot be prepared any more is none: its Bind will say so.
+    fn parsed_again(&mut self, kind: u8, name: &str, body: &[u8], out: &mut BytesMut) -> Result<(), Refusal> {
+        match kind {
+            b'1' | b'N' => {}
+            b'E' => drop(self.statements.remove(name)),
+            b'S' => self.parameter(body, out)?,
+            b'Z' => drop(self.pending.pop_front()),
+            _ => return Err(out_of_step()),
+        }
+        Ok(())
+    }
+
     /// ParseComplete, BindComplete, CloseComplete, NoData: the front of the queue must be what they answer.
     fn answered(&mut self, kind: u8) -> Result<(), Refusal> {
         let fits = matches!(
@@ -163,11 +179,14 @@ impl Exchange {
             run.rows += rows.unwrap_or(0);
             show = run.judged.effects.contains(&(run.done, Effect::Show));
             run.done += 1;
-            if let Some(text) = messages::completeness(&run.judged, rows)
-                && !self.noticed.contains(&*text)
-            {
-                messages::notice(out, &text);
-                self.noticed.insert(text.into_owned());
+            if let Some(said) = run.judged.notice.as_deref() {
+                // Commands that return no rows, as DECLARE, have none in their tag: nothing is known of their rows yet.
+                let nothing = rows == Some(0) && run.judged.objects.iter().any(|o| !o.filters.is_empty());
+                let noticed = if nothing { &mut self.noticed.nothing } else { &mut self.noticed.something };
+                if !noticed.contains(said) {
+                    messages::completeness(out, said, nothing);
+                    noticed.insert(said.to_owned());
+                }
             }
         }
         self.finish_execute(Status::Ok);
@@ -212,7 +231,16 @@ impl Exchange {
         Ok(())
     }
 
+    /// Errors that tables changed behind our back explain.
+    fn doubt(&self, body: &[u8]) {
+        let known = matches!(messages::sqlstate(body).as_str(), "42P01" | "42703" | "0A000");
+        if known || messages::changing(body, &self.granted.entitlement).is_some() {
+            self.granted.doubt();
+        }
+    }
+
     fn error(&mut self, body: &[u8], out: &mut BytesMut) {
+        self.doubt(body);
         match self.pending.front_mut() {
             Some(Pending::Refused { in_query, refusal, ruling, text, answered }) if !*answered => {
                 *answered = true;
@@ -273,7 +301,9 @@ impl Exchange {
                     self.settled = portal.number;
                     binds.push((name, portal, before));
                 }
-                Some(Pending::Describe | Pending::Close | Pending::Refused { .. }) => {}
+                Some(
+                    Pending::Describe | Pending::Close | Pending::Again { .. } | Pending::Refused { .. },
+                ) => {}
             }
         }
         // Youngest first, so that a portal bound twice is what it was before both.
@@ -294,13 +324,17 @@ impl Exchange {
             Pending::Parse { statement, .. } => (&statement.text, &statement.judged),
             // Planning happens here, and its errors speak of the statement.
             Pending::Bind { portal, .. } => (&portal.statement.text, &portal.statement.judged),
-            Pending::Describe | Pending::Close | Pending::Sync | Pending::Refused { .. } => return None,
+            Pending::Describe
+            | Pending::Close
+            | Pending::Sync
+            | Pending::Again { .. }
+            | Pending::Refused { .. } => return None,
         };
         Some(About { text, judged, stamp: &self.stamp })
     }
 
     /// Parameters are the principal's; those that enforcement needs must not move.
-    fn parameter(&mut self, body: &[u8], out: &mut BytesMut) -> Result<(), Refusal> {
+    pub(super) fn parameter(&mut self, body: &[u8], out: &mut BytesMut) -> Result<(), Refusal> {
         let mut parts = body.split(|b| *b == 0).map(String::from_utf8_lossy);
         let (name, value) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
         match &*name {

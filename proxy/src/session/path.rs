@@ -37,7 +37,11 @@ impl Exchange {
                 }
                 Pending::Sync => paths.settle(),
                 Pending::Refused { .. } => paths.fail(),
-                Pending::Parse { .. } | Pending::Bind { .. } | Pending::Describe | Pending::Close => {}
+                Pending::Parse { .. }
+                | Pending::Bind { .. }
+                | Pending::Describe
+                | Pending::Close
+                | Pending::Again { .. } => {}
             }
         }
         (!paths.is_plain()).then_some(paths)

@@ -2,14 +2,18 @@
 //!
 //! Cancel-safe waits only; everything under way is in the pump and the exchange.
 
+use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use lanyard_adapters::warehouse::postgres::UpstreamStream;
+use lanyard_engine::identity::SessionId;
 use lanyard_engine::limits;
 use lanyard_engine::refusal::{Code, Refusal};
 use tokio::io::AsyncWriteExt;
+use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
 
 use crate::net::pump::{Event, Pump};
@@ -21,12 +25,15 @@ use crate::wire::backend::{self, Severity};
 use crate::wire::frame;
 use crate::wire::outgoing::{Outgoing, write};
 
+use super::backend::Backend;
 use super::exchange::Exchange;
 use super::inbound::Flow;
 use super::login::Session;
 
 /// Largest message a logged-in client may send, in bytes: a statement, or the parameters of a Bind.
 const FRAME_BYTES_MAX: usize = 16 << 20;
+/// After this much silence a session gives back the memory of its buffers.
+const REST: Duration = Duration::from_secs(5);
 /// How long last words may take.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -46,11 +53,16 @@ enum End {
 
 /// Serves a session to its end, then lets its lease go.
 pub async fn serve(session: Session, shared: &Arc<Shared>) {
-    let Session { mut exchange, client, client_in, upstream, mut end, expires, id, key, lease } = session;
-    let mut pump = Pump::new(client, client_in, upstream.stream, upstream.leftover, FRAME_BYTES_MAX);
-    let ended = run(&mut pump, &mut exchange, &mut end, expires, shared.idle).await;
+    let Session { mut exchange, client, client_in, backend, opened, mut end, expires, id, key, lease } =
+        session;
+    let mut pump = Pump::new(client, client_in, opened.stream, opened.leftover, FRAME_BYTES_MAX);
+    let mut anchor = Anchor { backend, shared, id };
+    let ended = run(&mut pump, &mut exchange, &mut anchor, &mut end, expires).await;
     exchange.abandon();
     shared.registry.remove(id, key);
+    if !pump.is_attached() {
+        shared.metrics.detached.dec();
+    }
     // Inside a row that has begun to leave, nothing else can be said.
     let between_frames = exchange.passing == 0;
     // Nor inside a piece of COPY data, to the warehouse.
@@ -64,61 +76,103 @@ pub async fn serve(session: Session, shared: &Arc<Shared>) {
 
 type SessionPump = Pump<ClientStream, UpstreamStream>;
 
+/// What lets a session go without a backend, and get one again.
+struct Anchor<'a> {
+    backend: Backend,
+    shared: &'a Arc<Shared>,
+    id: SessionId,
+}
+
+impl Anchor<'_> {
+    /// Closes the backend, where nothing would be missed.
+    fn detach(&mut self, pump: &mut SessionPump, exchange: &mut Exchange) {
+        let idle = pump.client_in.is_empty() && pump.client_out.is_empty() && pump.upstream_out.is_empty();
+        if !pump.is_attached() || !idle || !exchange.may_detach() {
+            return;
+        }
+        self.shared.registry.moved(self.id, None);
+        self.shared.metrics.detached.inc();
+        write(&mut pump.upstream_out, Outgoing::Terminate);
+        // The end of the socket says the same.
+        drop(pump.write_ready());
+        pump.detach();
+    }
+
+    /// Logs in again.
+    async fn attach(&mut self, pump: &mut SessionPump, exchange: &mut Exchange) -> Result<(), Refusal> {
+        let opened = self.backend.reopen(self.shared.login).await?;
+        self.shared.registry.moved(self.id, Some(opened.key));
+        self.shared.metrics.detached.dec();
+        pump.attach(opened.stream, opened.leftover);
+        exchange.parse_again(&mut pump.upstream_out);
+        exchange.told_anew(&opened.changed, &mut pump.client_out)
+    }
+}
+
+/// What the loop woke up for.
+enum Woken {
+    Bytes(io::Result<Event>),
+    Told,
+    Clock,
+}
+
 async fn run(
     pump: &mut SessionPump,
     exchange: &mut Exchange,
-    end: &mut tokio::sync::watch::Receiver<Option<Ending>>,
+    anchor: &mut Anchor<'_>,
+    end: &mut watch::Receiver<Option<Ending>>,
     expires: Instant,
-    idle: Duration,
 ) -> End {
     let mut stopping: Option<Refusal> = None;
     let mut active = Instant::now();
-    let mut clock = Box::pin(sleep_until(next_clock(expires, active, idle).into()));
+    let clocks = Clocks { expires, idle: anchor.shared.idle, detach: anchor.shared.detach };
+    let mut due = clocks.next(active, active);
+    let mut clock = pin!(sleep_until(due.into()));
     // Bytes may have come with the login.
     if let Some(ended) = from_client(pump, exchange) {
         return ended;
     }
     loop {
-        tokio::select! {
+        let woken = tokio::select! {
             biased;
-            event = pump.next() => {
-                active = Instant::now();
-                let ended = match event {
-                    Ok(Event::Client) => from_client(pump, exchange),
-                    Ok(Event::Upstream) => from_warehouse(pump, exchange),
-                    Ok(Event::ClientClosed) | Err(_) => Some(End::Client),
-                    Ok(Event::UpstreamClosed) => Some(End::Warehouse),
-                };
-                // What either side waits for leaves before the books are kept.
-                if pump.write_ready().is_err() {
-                    return End::Client;
-                }
-                exchange.settle();
-                exchange.metrics.relayed(Direction::ToWarehouse, std::mem::take(&mut pump.upstream_written));
-                if let Some(ended) = ended {
+            event = pump.next() => Woken::Bytes(event),
+            _ = end.changed() => Woken::Told,
+            () = &mut clock => Woken::Clock,
+        };
+        let now = Instant::now();
+        // Bytes that keep coming must not keep the word to end, nor the clock of the lease, from being heard.
+        if (matches!(woken, Woken::Told) || !matches!(end.has_changed(), Ok(false)))
+            && let Some(ended) = told(end, &mut stopping)
+        {
+            return ended;
+        }
+        if now >= expires {
+            return End::Cut(lease_is_over());
+        }
+        match woken {
+            Woken::Bytes(event) => {
+                active = now;
+                if let Some(ended) = moved(event, pump, exchange, anchor).await {
                     return ended;
                 }
-            }
-            changed = end.changed() => {
-                let ending = end.borrow_and_update().clone();
-                match (changed, ending) {
-                    (Ok(()), Some(Ending::Now(refusal))) => return End::Cut(refusal),
-                    (Ok(()), Some(Ending::WhenQuiet(refusal))) => stopping = Some(refusal),
-                    (Ok(()), None) => {}
-                    (Err(_), _) => return End::Ours(Refusal::new(Code::ShuttingDown, "the session was ended")),
+                // After a long silence the clock stands far ahead.
+                let first = clocks.next(active, active);
+                if due > first {
+                    due = first;
+                    clock.as_mut().reset(due.into());
                 }
             }
-            () = &mut clock => {
-                let now = Instant::now();
-                if now >= expires {
-                    return End::Cut(Refusal::new(Code::ShuttingDown, "the lease of this session has expired")
-                        .hint("connect again for a new lease"));
+            Woken::Told => {}
+            Woken::Clock => {
+                if now >= active + clocks.idle {
+                    return End::Ours(idle_too_long());
                 }
-                if now >= active + idle {
-                    return End::Ours(Refusal::new(Code::ShuttingDown, "the session was idle for too long")
-                        .hint("connect again"));
+                if clocks.detach.is_some_and(|detach| now >= active + detach) {
+                    anchor.detach(pump, exchange);
                 }
-                clock.as_mut().reset(next_clock(expires, active, idle).into());
+                pump.rest();
+                due = clocks.next(active, now);
+                clock.as_mut().reset(due.into());
             }
         }
         if exchange.is_quiet()
@@ -129,8 +183,75 @@ async fn run(
     }
 }
 
-fn next_clock(expires: Instant, active: Instant, idle: Duration) -> Instant {
-    expires.min(active + idle)
+/// What the registry said; `Some` when it is to end now.
+fn told(end: &mut watch::Receiver<Option<Ending>>, stopping: &mut Option<Refusal>) -> Option<End> {
+    if end.has_changed().is_err() {
+        return Some(End::Ours(Refusal::new(Code::ShuttingDown, "the session was ended")));
+    }
+    match end.borrow_and_update().clone() {
+        Some(Ending::Now(refusal)) => return Some(End::Cut(refusal)),
+        Some(Ending::WhenQuiet(refusal)) => *stopping = Some(refusal),
+        None => {}
+    }
+    None
+}
+
+/// Bytes have come, or an end of them.
+async fn moved(
+    event: io::Result<Event>,
+    pump: &mut SessionPump,
+    exchange: &mut Exchange,
+    anchor: &mut Anchor<'_>,
+) -> Option<End> {
+    let ended = match event {
+        // A goodbye needs no backend.
+        Ok(Event::Client) if !pump.is_attached() && pump.client_in.first() == Some(&b'X') => {
+            Some(End::Client)
+        }
+        Ok(Event::Client) => {
+            if !pump.is_attached()
+                && let Err(refusal) = anchor.attach(pump, exchange).await
+            {
+                return Some(End::Ours(refusal));
+            }
+            from_client(pump, exchange)
+        }
+        Ok(Event::Upstream) => from_warehouse(pump, exchange),
+        Ok(Event::ClientClosed) | Err(_) => Some(End::Client),
+        Ok(Event::UpstreamClosed) => Some(End::Warehouse),
+    };
+    // What either side waits for leaves before the books are kept.
+    if pump.write_ready().is_err() {
+        return Some(End::Client);
+    }
+    exchange.settle();
+    exchange.metrics.relayed(Direction::ToWarehouse, std::mem::take(&mut pump.upstream_written));
+    ended
+}
+
+fn lease_is_over() -> Refusal {
+    Refusal::new(Code::ShuttingDown, "the lease of this session has expired")
+        .hint("connect again for a new lease")
+}
+
+fn idle_too_long() -> Refusal {
+    Refusal::new(Code::ShuttingDown, "the session was idle for too long").hint("connect again")
+}
+
+/// The clocks of a session.
+struct Clocks {
+    expires: Instant,
+    idle: Duration,
+    detach: Option<Duration>,
+}
+
+impl Clocks {
+    /// The next one that rings after `now`, in a session that was last active then.
+    fn next(&self, active: Instant, now: Instant) -> Instant {
+        let silent = [Some(REST), self.detach, Some(self.idle)];
+        let rings = silent.into_iter().flatten().map(|silence| active + silence);
+        rings.filter(|ring| *ring > now).fold(self.expires, Instant::min)
+    }
 }
 
 /// Handles every whole frame that has come from the client.

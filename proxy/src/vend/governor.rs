@@ -3,12 +3,13 @@
 //! A new snapshot replaces the old one whole. Used by logins (`granted`) and by the reload task (`publish`).
 
 use std::collections::HashSet;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use dashmap::DashMap;
 use lanyard_adapters::store::{Credentials, Governance};
-use lanyard_adapters::warehouse::postgres::{Warehouse, WarehouseError};
+use lanyard_adapters::warehouse::postgres::{Reading, Warehouse, WarehouseError};
 use lanyard_engine::approval::Approvals;
 use lanyard_engine::catalog::Catalog;
 use lanyard_engine::entitlement::{Entitlement, Fingerprint};
@@ -17,6 +18,7 @@ use lanyard_engine::policy::{self, PolicySet, Source};
 use lanyard_engine::refusal::{Code, Refusal};
 use lanyard_engine::snapshot::{Parts, Snapshot};
 use thiserror::Error;
+use tokio::sync::Notify;
 
 use super::Granted;
 
@@ -44,7 +46,12 @@ pub struct Governor {
     warehouse: Warehouse,
     database: String,
     search_path: Vec<String>,
+    doubts: Arc<Notify>,
     state: RwLock<Arc<State>>,
+    /// Is a DBA's migration under way?
+    migrating: AtomicBool,
+    /// What live sessions hold of an earlier state and could not be made anew yet.
+    owed: Mutex<Vec<(Principal, Arc<Granted>)>>,
 }
 
 impl Governor {
@@ -58,8 +65,13 @@ impl Governor {
         database: &str,
         search_path: Vec<String>,
         governance: &Governance,
+        doubts: Arc<Notify>,
     ) -> Result<Self, GovernorError> {
-        let catalog = read(&warehouse, name, governance).await?;
+        let Reading { mut catalog, migrating } = look(&warehouse, name).await?;
+        if migrating {
+            tracing::warn!(database = name, "{UNDER_WAY}");
+        }
+        govern(&mut catalog, name, governance);
         let state = State {
             snapshot: snapshot(1, governance, catalog)?,
             credentials: governance.credentials.clone(),
@@ -72,7 +84,10 @@ impl Governor {
             warehouse,
             database: database.to_owned(),
             search_path,
+            doubts,
             state: RwLock::new(state),
+            migrating: AtomicBool::new(migrating),
+            owed: Mutex::default(),
         })
     }
 
@@ -104,23 +119,100 @@ impl Governor {
         read(&state.snapshot, &state.credentials)
     }
 
-    /// Makes a new snapshot from what governance and the warehouse say now, when that differs. `true` when it did.
+    /// Makes a new snapshot from what governance and the warehouse say now, when that differs. `true` when it did. While a DBA's
+    /// migration is under way the tables are those from before it: half of one is nobody's access.
     ///
     /// # Errors
     /// [`GovernorError`]; the old snapshot stays.
     pub async fn refresh(&self, governance: &Governance, changed: bool) -> Result<bool, GovernorError> {
-        let catalog = read(&self.warehouse, &self.name, governance).await?;
+        let Reading { catalog, migrating } = look(&self.warehouse, &self.name).await?;
+        self.note_migration(migrating);
         let old = self.state();
-        if !changed && !self.is_due() && catalog == old.snapshot.catalog {
+        let mut catalog = if migrating { old.snapshot.catalog.untagged() } else { catalog };
+        govern(&mut catalog, &self.name, governance);
+        let other_tables = catalog != old.snapshot.catalog;
+        if !changed && !self.is_due() && !other_tables {
             return Ok(false);
         }
         let new = snapshot(old.snapshot.version + 1, governance, catalog)?;
+        if other_tables {
+            self.warehouse.forget_all();
+        }
         let state =
             State { snapshot: new, credentials: governance.credentials.clone(), granted: DashMap::new() };
         let state = Arc::new(state);
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&state);
+        self.owe(&old);
         warm(&state, old.granted.iter().map(|granted| granted.key().clone()).collect());
         Ok(true)
+    }
+
+    /// Where secured views are gone that somebody was granted (a table was dropped with all that depends on it, a migration is
+    /// over), they are to be made again.
+    pub async fn look_for_damage(&self) {
+        if self.is_migrating() {
+            return;
+        }
+        let state = self.state();
+        let mut whole = true;
+        let mut views: HashSet<u32> = HashSet::new();
+        for granted in &state.granted {
+            whole &= granted.prepared.whole;
+            views.extend(granted.prepared.views.keys());
+        }
+        let views: Vec<u32> = views.into_iter().collect();
+        if whole {
+            match self.warehouse.are_there(&views).await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::error!(database = %self.name, error = %chain(&error), "the secured views cannot be looked at");
+                    return;
+                }
+            }
+        }
+        self.warehouse.forget_all();
+        self.owe(&state);
+        state.granted.clear();
+    }
+
+    /// Makes what live sessions hold anew over the tables as they are now, and hands it to them. What fails is tried at the
+    /// next look.
+    pub async fn renew(&self, live: &HashSet<Principal>) {
+        let owed = std::mem::take(&mut *self.owed());
+        for (principal, old) in owed {
+            if !live.contains(&principal) {
+                continue;
+            }
+            match self.granted(&principal).await {
+                Ok(new) => old.succeed(&new),
+                // The reason is in the log already.
+                Err(_) => self.owed().push((principal, old)),
+            }
+        }
+    }
+
+    fn owe(&self, old: &State) {
+        let held = old.granted.iter().map(|entry| (entry.key().clone(), Arc::clone(entry.value())));
+        self.owed().extend(held);
+    }
+
+    fn owed(&self) -> std::sync::MutexGuard<'_, Vec<(Principal, Arc<Granted>)>> {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Was a DBA's migration under way at the last look?
+    #[must_use]
+    pub fn is_migrating(&self) -> bool {
+        self.migrating.load(Ordering::Relaxed)
+    }
+
+    fn note_migration(&self, now: bool) {
+        match (self.migrating.swap(now, Ordering::Relaxed), now) {
+            (false, true) => tracing::warn!(database = %self.name, "{UNDER_WAY}"),
+            (true, false) => tracing::info!(database = %self.name, "the migration is over"),
+            (true, true) | (false, false) => {}
+        }
     }
 
     /// Has an approval of the current snapshot ended?
@@ -149,7 +241,7 @@ impl Governor {
 
     /// Forgets what a principal was granted, because the warehouse no longer carries it.
     pub fn forget(&self, principal: &Principal, granted: &Granted) {
-        self.state().granted.remove(principal);
+        self.owed().extend(self.state().granted.remove(principal));
         self.warehouse.forget(&granted.entitlement.fingerprint);
     }
 
@@ -186,9 +278,10 @@ impl Governor {
             prepared,
             self.search_path.clone(),
             self.database.clone(),
+            Arc::clone(&self.doubts),
         ));
-        state.granted.insert(principal.clone(), Arc::clone(&granted));
-        Ok(granted)
+        // Of two that came at once all sessions hold the same, so that what comes after it reaches them all.
+        Ok(Arc::clone(&state.granted.entry(principal.clone()).or_insert(granted)))
     }
 }
 
@@ -215,12 +308,13 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// The warehouse's catalog with governance's tags on it.
-async fn read(warehouse: &Warehouse, name: &str, governance: &Governance) -> Result<Catalog, GovernorError> {
-    let mut catalog =
-        warehouse.catalog().await.map_err(|error| GovernorError::Warehouse(name.to_owned(), error))?;
-    govern(&mut catalog, name, governance);
-    Ok(catalog)
+/// What the log says while a migration is under way.
+const UNDER_WAY: &str = "a DBA's migration is under way: its tables are closed until it is over; if its process was killed, \
+                         \"lanyard migrate --finish\" opens them";
+
+/// The warehouse's catalog as it is.
+async fn look(warehouse: &Warehouse, name: &str) -> Result<Reading, GovernorError> {
+    warehouse.look().await.map_err(|error| GovernorError::Warehouse(name.to_owned(), error))
 }
 
 /// Puts on a catalog what governance says of it: tags, and what is new.

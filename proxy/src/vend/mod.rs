@@ -5,8 +5,8 @@ mod governor;
 mod lease;
 mod registry;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use dashmap::DashMap;
 use lanyard_adapters::warehouse::postgres::Prepared;
@@ -16,6 +16,7 @@ use lanyard_engine::released::RawSql;
 use lanyard_engine::sql::paths::{Paths, Step};
 use lanyard_engine::sql::template::{Pattern, Template};
 use lanyard_engine::sql::{Context, Effect, Judged, judge};
+use tokio::sync::Notify;
 
 pub use governor::{Governor, GovernorError};
 pub(crate) use governor::{chain, govern, now};
@@ -45,6 +46,10 @@ pub struct Granted {
     rulings: Rulings,
     /// Under others.
     by_path: DashMap<Arc<[String]>, Arc<Rulings>>,
+    /// The same access over the tables as they are now.
+    successor: OnceLock<Arc<Granted>>,
+    /// Wakes who looks at the warehouse.
+    doubts: Arc<Notify>,
 }
 
 /// What was ruled under one search path.
@@ -59,12 +64,15 @@ struct Rulings {
 }
 
 impl Granted {
-    fn new(
+    /// Without a ruling yet.
+    #[must_use]
+    pub fn new(
         snapshot: u64,
         entitlement: Entitlement,
         prepared: Arc<Prepared>,
         search_path: Vec<String>,
         database: String,
+        doubts: Arc<Notify>,
     ) -> Self {
         Self {
             snapshot,
@@ -74,7 +82,34 @@ impl Granted {
             database,
             rulings: Rulings::default(),
             by_path: DashMap::new(),
+            successor: OnceLock::new(),
+            doubts,
         }
+    }
+
+    /// What sessions that hold this should hold now, where the tables were changed meanwhile and the access was not.
+    #[must_use]
+    pub fn latest(&self) -> Option<Arc<Self>> {
+        let mut latest = self.successor.get()?;
+        while let Some(next) = latest.successor.get() {
+            latest = next;
+        }
+        Some(Arc::clone(latest))
+    }
+
+    /// Hands what sessions hold on to `next`, where the access is the same.
+    fn succeed(&self, next: &Arc<Self>) {
+        let same = self.entitlement.fingerprint == next.entitlement.fingerprint
+            && self.entitlement.session_attributes == next.entitlement.session_attributes;
+        if same && !std::ptr::eq(self, Arc::as_ptr(next)) {
+            // Whoever was first handed on to the same.
+            drop(self.successor.set(Arc::clone(next)));
+        }
+    }
+
+    /// The warehouse said something that the tables known here do not explain: it is looked at again soon.
+    pub fn doubt(&self) {
+        self.doubts.notify_one();
     }
 
     /// The ruling for this text: remembered by its exact bytes, or by those around its whole numbers, or made now. `paths`

@@ -31,8 +31,8 @@ pub struct Live {
     pub attributes: BTreeMap<String, BTreeSet<String>>,
     /// Where its backend is.
     pub warehouse: Warehouse,
-    /// How to cancel there.
-    pub upstream: CancelKey,
+    /// How to cancel there; absent while the session has no backend.
+    pub upstream: Option<CancelKey>,
     /// Tells it to end.
     pub end: watch::Sender<Option<Ending>>,
 }
@@ -69,13 +69,27 @@ impl Registry {
     pub fn backend(&self, key: (i32, [u8; 4])) -> Option<(Warehouse, CancelKey)> {
         let id = *self.keys.get(&key)?;
         let live = self.sessions.get(&id)?;
-        Some((live.warehouse.clone(), live.upstream.clone()))
+        Some((live.warehouse.clone(), live.upstream.clone()?))
+    }
+
+    /// A session has let go of its backend, or has a new one.
+    pub fn moved(&self, id: SessionId, upstream: Option<CancelKey>) {
+        if let Some(mut live) = self.sessions.get_mut(&id) {
+            live.upstream = upstream;
+        }
     }
 
     /// What the live sessions of a database were given.
     #[must_use]
     pub fn fingerprints(&self, database: &str) -> HashSet<Fingerprint> {
         self.sessions.iter().filter(|live| live.database == database).map(|live| live.fingerprint).collect()
+    }
+
+    /// Whose the live sessions of a database are.
+    #[must_use]
+    pub fn principals(&self, database: &str) -> HashSet<Principal> {
+        let here = self.sessions.iter().filter(|live| live.database == database);
+        here.map(|live| live.principal.clone()).collect()
     }
 
     /// How many sessions live.

@@ -33,8 +33,8 @@ const COMMIT: &str = "COMMIT;\n";
 /// What a bootstrap needs to know.
 #[derive(Debug, Clone)]
 pub struct BootstrapOptions {
-    /// Schemas whose tables the owner role may read and write, so that policy can grant on them. Tables made later
-    /// need another bootstrap.
+    /// Schemas whose tables the owner role may read and write, so that policy can grant on them: also those made later by
+    /// who owns tables there now, and by the DBA.
     pub grant: Vec<String>,
     /// Password of `lanyard_builder` from now on.
     pub builder_password: Secret,
@@ -64,17 +64,42 @@ pub fn bootstrap_sql(options: &BootstrapOptions) -> String {
     for schema in &options.grant {
         let schema = escape_identifier(schema);
         let owner = names::OWNER_ROLE;
-        // The owner hands on the schema to bundles that may call something in it, and sequences to those that may insert.
+        // The owner hands on sequences to bundles that may insert, and the schemas of types and functions to those that may
+        // name them, so it needs the grant option.
         writeln!(
             sql,
             "GRANT USAGE ON SCHEMA {schema} TO {owner} WITH GRANT OPTION;\n\
              GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {owner};\n\
-             GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {owner} WITH GRANT OPTION;"
+             GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {owner} WITH GRANT OPTION;\n{}",
+            later(&escape_literal(&schema))
         )
         .expect("writing to a String");
     }
     sql.push_str(COMMIT);
     sql
+}
+
+/// The same rights on what is made later by who makes tables there now: a table that is swapped in, or dropped and made again,
+/// must not need the DBA. What is new is hidden all the same until somebody has looked.
+fn later(schema: &str) -> String {
+    let owner = names::OWNER_ROLE;
+    format!(
+        "DO $lanyard$
+DECLARE
+  maker name;
+BEGIN
+  FOR maker IN
+    SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relnamespace = to_regnamespace({schema}) AND relkind IN ('r', 'p')
+    UNION SELECT current_user
+  LOOP
+    EXECUTE format('ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA %s GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES '
+                   'TO {owner}', maker, {schema});
+    EXECUTE format('ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA %s GRANT USAGE ON SEQUENCES TO {owner} WITH GRANT OPTION',
+                   maker, {schema});
+  END LOOP;
+END
+$lanyard$;"
+    )
 }
 
 /// Runs [`bootstrap_sql`] with a superuser's login and builds the virtual catalog; all of it or nothing. Running it again changes nothing but the two

@@ -92,11 +92,20 @@ CREATE TABLE IF NOT EXISTS lanyard.bundle_column (
   name name NOT NULL,
   PRIMARY KEY (bundle, relid, attnum)
 );
+-- What a DBA is changing through "lanyard migrate": no secured view of these tables is made until the row is gone. No
+-- tables: all. Names are quoted as views spell them.
+CREATE TABLE IF NOT EXISTS lanyard.migration (
+  one bool PRIMARY KEY DEFAULT true CHECK (one),
+  token text NOT NULL,
+  tables text[],
+  begun timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
 -- By name: what else is in this schema is not the owner's to read.
 GRANT SELECT ON lanyard.lease, lanyard.session_attribute, lanyard.mask_key, lanyard.bundle_relation, lanyard.bundle_column
   TO lanyard_owner;
 GRANT INSERT ON lanyard.mask_key TO lanyard_owner;
 GRANT INSERT, DELETE ON lanyard.bundle_relation, lanyard.bundle_column TO lanyard_owner;
+GRANT SELECT, INSERT, UPDATE, DELETE ON lanyard.migration TO lanyard_owner;
 RESET ROLE;
 
 -- Checks of what the functions below are given. Anchored; "$" is the end of the text in PostgreSQL's regular expressions.

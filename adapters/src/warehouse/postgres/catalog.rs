@@ -10,6 +10,7 @@ use lanyard_engine::catalog::{Catalog, Column, ForeignKey, Keys, Relation, Relat
 use lanyard_engine::names;
 
 use super::error::WarehouseError;
+use super::migration;
 use super::objects;
 
 const DOING: &str = "reading the catalog";
@@ -68,9 +69,18 @@ const FOREIGN: &str = "
       AND NOT EXISTS (SELECT FROM pg_constraint u WHERE u.oid = f.conparentid AND u.conrelid = f.conrelid)
     ORDER BY f.conrelid, f.oid";
 
+/// What a database holds, and whether its DBA is changing it.
+#[derive(Debug)]
+pub struct Reading {
+    /// Relations, columns and keys in one snapshot.
+    pub catalog: Catalog,
+    /// Is a migration under way? Then this may be half of it.
+    pub migrating: bool,
+}
+
 /// Reads relations, columns and keys in one snapshot. The connection's search_path is `pg_catalog`, so that `format_type`
 /// qualifies every type of a user.
-pub(super) async fn read(client: &mut Client) -> Result<Catalog, WarehouseError> {
+pub(super) async fn read(client: &mut Client) -> Result<Reading, WarehouseError> {
     let failed = |e| WarehouseError::from_client(e, DOING);
     let tx = client
         .build_transaction()
@@ -80,6 +90,7 @@ pub(super) async fn read(client: &mut Client) -> Result<Catalog, WarehouseError>
         .await
         .map_err(failed)?;
     tx.batch_execute(&format!("SET LOCAL ROLE {}", names::OWNER_ROLE)).await.map_err(failed)?;
+    let migrating = migration::under_way(&tx).await?.is_some();
     let ours: Vec<&str> =
         vec![names::PRIVATE_SCHEMA, names::SECURED_SCHEMA, names::CATALOG_SCHEMA, names::INFORMATION_SCHEMA];
     let mut relations = BTreeMap::new();
@@ -112,7 +123,7 @@ pub(super) async fn read(client: &mut Client) -> Result<Catalog, WarehouseError>
     let mut catalog = Catalog { relations, ..Catalog::default() };
     objects::read(&tx, &ours, &mut catalog).await.map_err(failed)?;
     tx.commit().await.map_err(failed)?;
-    Ok(catalog)
+    Ok(Reading { catalog, migrating })
 }
 
 fn relation(row: &tokio_postgres::Row) -> Result<Relation, tokio_postgres::Error> {

@@ -93,6 +93,11 @@ impl Kept {
         Self { connector, login, purpose, slot: Mutex::new(None), served: std::sync::Mutex::default() }
     }
 
+    /// A connection of its own, beside the one that is kept.
+    pub(super) async fn another(&self, purpose: &'static str) -> Result<Client, WarehouseError> {
+        connect(&self.connector, &self.login, purpose).await
+    }
+
     async fn connect(&self) -> Result<Arc<Client>, WarehouseError> {
         let (client, served) = open(&self.connector, &self.login, self.purpose).await?;
         *self.served.lock().unwrap_or_else(PoisonError::into_inner) = Some(served);

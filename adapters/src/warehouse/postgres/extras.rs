@@ -1,14 +1,11 @@
-//! What a bundle holds beyond secured views: the keys it may undo, and rights to what permits let through.
+//! What a bundle holds beyond secured views: the keys it may undo, and EXECUTE on what permits let through.
 //!
-//! Rights are given only where PUBLIC lacks them, and only those that the owner may hand on; what is missing then ends in 42501
-//! in the warehouse. Must never grant anything on a relation. Called by `views::prepare`, in its transaction, as the owner role.
-
-use std::collections::BTreeSet;
+//! EXECUTE is given only where PUBLIC lacks it, and only what the owner may hand on; what is missing then ends in 42501 in the
+//! warehouse. Must never grant anything on a relation. Called by `views::prepare`, in its transaction, as the owner role.
 
 use tokio_postgres::Transaction;
 use tokio_postgres::types::Type;
 
-use lanyard_engine::catalog::RelationName;
 use lanyard_engine::entitlement::Extras;
 
 use super::error::WarehouseError;
@@ -21,12 +18,8 @@ const KEYS: &str = "
     INSERT INTO lanyard.bundle_unmask (bundle, key)
     SELECT $1::name, k FROM jsonb_array_elements_text($2::jsonb) AS k ON CONFLICT DO NOTHING";
 
-/// `$1`: bundle, `$2`: `[schema, name]` of functions, `$3`: schemas. A schema's USAGE lets its objects be named and no more.
+/// `$1`: bundle, `$2`: `[schema, name]` of functions.
 const MISSING: &str = "
-    SELECT format('GRANT USAGE ON SCHEMA %I TO %I;', n.nspname, $1)
-    FROM jsonb_array_elements_text($3::jsonb) AS s(name) JOIN pg_namespace n ON n.nspname = s.name
-    WHERE NOT has_schema_privilege($1, n.oid, 'USAGE') AND has_schema_privilege(n.oid, 'USAGE WITH GRANT OPTION')
-    UNION ALL
     SELECT format('GRANT EXECUTE ON FUNCTION %s TO %I;', p.oid::regprocedure, $1)
     FROM jsonb_array_elements($2::jsonb) AS f(pair)
     JOIN pg_namespace n ON n.nspname = f.pair ->> 0
@@ -46,18 +39,11 @@ pub(super) async fn grant(tx: &Transaction<'_>, bundle: &str, extras: &Extras) -
              lanyard_secured.detokenize(uuid) TO {bundle};"
         ));
     }
-    let functions: BTreeSet<&RelationName> =
-        extras.functions.iter().chain(extras.members.iter().flat_map(|one| &one.functions)).collect();
-    let others = extras
-        .types
-        .iter()
-        .chain(extras.members.iter().flat_map(|one| one.types.iter().chain(&one.operators)));
-    let schemas: BTreeSet<&str> =
-        functions.iter().copied().chain(others).map(|name| name.schema.as_str()).collect();
-    if !schemas.is_empty() {
-        let pairs: Vec<[&str; 2]> = functions.iter().map(|f| [f.schema.as_str(), f.name.as_str()]).collect();
-        let (pairs, schemas) = (json(&pairs)?, json(&schemas)?);
-        let given = [(&bundle as _, Type::TEXT), (&pairs as _, Type::TEXT), (&schemas as _, Type::TEXT)];
+    let functions = extras.functions.iter().chain(extras.members.iter().flat_map(|one| &one.functions));
+    let pairs: Vec<[&str; 2]> = functions.map(|f| [f.schema.as_str(), f.name.as_str()]).collect();
+    if !pairs.is_empty() {
+        let pairs = json(&pairs)?;
+        let given = [(&bundle as _, Type::TEXT), (&pairs as _, Type::TEXT)];
         for row in tx.query_typed(MISSING, &given).await.map_err(failed)? {
             sql.push_str(row.try_get(0).map_err(failed)?);
         }

@@ -13,6 +13,7 @@ use lanyard_engine::names;
 use super::bundles::bundle_name;
 use super::copies;
 use super::error::WarehouseError;
+use super::migration;
 use super::views::ADVISORY_LOCK;
 
 const DOING: &str = "collecting garbage";
@@ -121,13 +122,8 @@ async fn drop_bundle(tx: Transaction<'_>, bundle: &str) -> Result<(), WarehouseE
 
 async fn drop_view(tx: Transaction<'_>, view: &str) -> Result<(), WarehouseError> {
     let failed = |e| WarehouseError::from_client(e, DOING);
-    let view = view.replace('"', "\"\"");
-    let schema = names::SECURED_SCHEMA;
     // Functions of the view's name belong to it where COPY fills it.
-    let sql = format!(
-        "DROP VIEW {schema}.\"{view}\";
-         DROP FUNCTION IF EXISTS {schema}.\"{view}\"(), {schema}.\"{view}_default\"(int2, anyelement)"
-    );
+    let sql = migration::drop_sql(view);
     tx.batch_execute(&sql).await.map_err(failed)?;
     tx.commit().await.map_err(failed)
 }

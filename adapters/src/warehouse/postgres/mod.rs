@@ -18,6 +18,7 @@ mod generalise;
 mod harden;
 mod identify;
 mod keys;
+mod migration;
 mod objects;
 mod roles;
 mod stream;
@@ -29,6 +30,7 @@ mod views;
 mod virtual_catalog;
 
 pub use bootstrap::{BootstrapOptions, bootstrap, bootstrap_sql};
+pub use catalog::Reading;
 pub use doctor::{Finding, Severity, doctor};
 pub use endpoint::{Endpoint, Login, Secret, TlsMode};
 pub use error::WarehouseError;
@@ -37,6 +39,7 @@ pub use garbage::Collected;
 pub use generalise::Generalised;
 pub use harden::{harden, unharden};
 pub use keys::KeyVersion;
+pub use migration::Migration;
 pub use roles::Lease;
 pub use stream::UpstreamStream;
 pub use upstream::{CancelKey, Upstream};
@@ -71,13 +74,17 @@ const GENERALISE_SECONDS_MAX: u64 = 3_600;
 /// Longest ping and longest cancel, in seconds.
 const PING_SECONDS_MAX: u64 = 5;
 
+/// Longest wait for the transactions that read what a migration concerns, in seconds; then they are ended.
+pub const READERS_SECONDS_MAX: u64 = 10;
+
 /// What a bootstrapped database has; looked for at the start so that a missing bootstrap is said in words.
 const BOOTSTRAPPED: &str = "
     SELECT to_regprocedure('lanyard.vend(text, text, text, timestamptz, int, text, jsonb)') IS NOT NULL
        AND to_regprocedure('lanyard.create_bundle(text)') IS NOT NULL
        AND to_regclass('lanyard.bundle_column') IS NOT NULL
        AND to_regprocedure('lanyard.list_keys()') IS NOT NULL
-       AND to_regclass('lanyard.generalised') IS NOT NULL";
+       AND to_regclass('lanyard.generalised') IS NOT NULL
+       AND to_regclass('lanyard.migration') IS NOT NULL";
 
 /// One database of one PostgreSQL, with the two logins that Lanyard keeps there. Clones share everything.
 #[derive(Clone)]
@@ -179,6 +186,14 @@ impl Warehouse {
     /// # Errors
     /// No connection, or the server refuses.
     pub async fn catalog(&self) -> Result<Catalog, WarehouseError> {
+        self.look().await.map(|reading| reading.catalog)
+    }
+
+    /// The same, with the word whether a DBA's migration is under way. Cancel-safe.
+    ///
+    /// # Errors
+    /// No connection, or the server refuses.
+    pub async fn look(&self) -> Result<Reading, WarehouseError> {
         within(CATALOG_SECONDS_MAX, "reading the catalog", async {
             let mut lent = self.inner.builder.exclusive().await?;
             let read = catalog::read(lent.client()?).await;
@@ -211,7 +226,7 @@ impl Warehouse {
     /// a view, or no connection. Nothing is left behind.
     pub async fn prepare(&self, entitlement: &Entitlement) -> Result<Arc<Prepared>, WarehouseError> {
         let cell = self.memo(entitlement);
-        let prepared = cell
+        let prepared: &Arc<Prepared> = cell
             .get_or_try_init(|| {
                 within(PREPARE_SECONDS_MAX, "preparing an entitlement", async {
                     let mut lent = self.inner.builder.exclusive().await?;
@@ -220,6 +235,9 @@ impl Warehouse {
                 })
             })
             .await?;
+        if !prepared.whole {
+            self.forget(&entitlement.fingerprint);
+        }
         Ok(Arc::clone(prepared))
     }
 
@@ -227,6 +245,88 @@ impl Warehouse {
     /// says that a view is gone.
     pub fn forget(&self, fingerprint: &Fingerprint) {
         lock(&self.inner.memo).remove(fingerprint);
+    }
+
+    /// The same for all: for when the tables are others than before.
+    pub fn forget_all(&self) {
+        lock(&self.inner.memo).clear();
+    }
+
+    /// Are all these relations there, by OID?
+    ///
+    /// # Errors
+    /// No connection, or the server refuses.
+    pub async fn are_there(&self, views: &[u32]) -> Result<bool, WarehouseError> {
+        within(CATALOG_SECONDS_MAX, "looking for secured views", async {
+            let mut lent = self.inner.builder.exclusive().await?;
+            let found = views::are_there(lent.client()?, views).await;
+            lent.give_back(found)
+        })
+        .await
+    }
+
+    /// Begins a DBA's change of these tables, of all without: no view of them is made from now on, and those that are there are
+    /// dropped. Transactions that read them are waited for, then ended with their leases. `token` names this migration. Not
+    /// cancel-safe: dropped half-way, the tables stay closed until [`Self::finish_dead_migration`].
+    ///
+    /// # Errors
+    /// [`WarehouseError::Refused`]: `55006` where another one is under way, `42P01` where a table is not there; or no
+    /// connection. Nothing is under way then.
+    pub async fn begin_migration(
+        &self,
+        tables: &[RelationName],
+        token: String,
+    ) -> Result<Migration, WarehouseError> {
+        let client = self.inner.builder.another("lanyard migrate").await?;
+        let mut migration = Migration::begin(client, tables, token).await?;
+        let aside = within(PREPARE_SECONDS_MAX, "making way for a migration", self.make_way(&mut migration));
+        match aside.await {
+            Ok(()) => Ok(migration),
+            Err(error) => {
+                // The first error is the one to tell.
+                if let Err(second) = self.finish_migration(migration).await {
+                    tracing::error!(error = %second, "a migration that did not begin is still on record");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn make_way(&self, migration: &mut Migration) -> Result<(), WarehouseError> {
+        let patience = migration::deadline();
+        loop {
+            let readers = match migration.step_aside().await? {
+                migration::Stand::Aside => return Ok(()),
+                migration::Stand::Readers(readers) => readers,
+            };
+            if std::time::Instant::now() > patience {
+                for role in readers {
+                    tracing::warn!(role, "ended: its transaction kept a migration waiting");
+                    self.end_named(&role).await?;
+                }
+            }
+        }
+    }
+
+    /// Says that the change is over; proxies make the views again. False where somebody else said so before.
+    ///
+    /// # Errors
+    /// No connection, or the server refuses: the tables stay closed.
+    pub async fn finish_migration(&self, migration: Migration) -> Result<bool, WarehouseError> {
+        let other = match migration.is_cut() {
+            true => Some(self.inner.builder.another("lanyard migrate").await?),
+            false => None,
+        };
+        within(VEND_SECONDS_MAX, "finishing a migration", migration.finish(other)).await
+    }
+
+    /// The same for a migration whose process is dead. False where there is none.
+    ///
+    /// # Errors
+    /// [`WarehouseError::Refused`] with `55006` where the process lives; or no connection.
+    pub async fn finish_dead_migration(&self) -> Result<bool, WarehouseError> {
+        let client = self.inner.builder.another("lanyard migrate").await?;
+        within(VEND_SECONDS_MAX, "finishing a migration", migration::finish_dead(&client)).await
     }
 
     /// Drops bundles whose fingerprint is not in `keep` and that no lease carries, and views that no bundle shows. What is

@@ -122,7 +122,8 @@ fn access(
         undone_by: BTreeMap::new(),
         view: SecuredView {
             name: format!("v_{}", Fingerprint(hash)),
-            select_sql: select.into(),
+            // As the engine spells it.
+            select_sql: select.replace("public.customer_orders", "\"public\".\"customer_orders\""),
             barrier,
             columns: columns
                 .iter()

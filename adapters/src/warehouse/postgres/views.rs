@@ -12,10 +12,11 @@ use tokio_postgres::{Client, Transaction};
 use lanyard_engine::entitlement::{Access, Entitlement, Operation};
 use lanyard_engine::names;
 
-use super::bundles::{Rights, UpsertHole, announce, announced_alike, bundle_name, grant};
+use super::bundles::{Rights, UpsertHole, announce, announced_alike, bundle_name, grant, open_schemas};
 use super::copies;
 use super::error::{WarehouseError, short};
 use super::extras;
+use super::migration;
 
 const DOING: &str = "preparing an entitlement";
 /// One preparer at a time in a database; any number will do as long as every node uses it ("lanyard" in ASCII).
@@ -28,6 +29,8 @@ pub struct Prepared {
     pub bundle: String,
     /// By OID of the secured view.
     pub views: HashMap<u32, ViewIdentity>,
+    /// Are all views there? Those of tables that a DBA is changing are not.
+    pub whole: bool,
 }
 
 /// What a secured view stands for.
@@ -55,10 +58,12 @@ pub(super) async fn prepare(
     tx.execute_typed("SELECT lanyard.create_bundle($1)", &[(&bundle, Type::TEXT)]).await.map_err(failed)?;
     tx.batch_execute(&format!("SET LOCAL ROLE {}", names::OWNER_ROLE)).await.map_err(failed)?;
 
+    let changing = migration::under_way(&tx).await?;
+    let is_open = |access: &Access| !changing.as_ref().is_some_and(|concern| concern.holds(access));
     make_keys(&tx, &accesses).await?;
     let mut states = look(&tx, &accesses, &bundle).await?;
     let mut made = false;
-    for (access, state) in accesses.iter().zip(&states) {
+    for (access, state) in accesses.iter().zip(&states).filter(|(access, _)| is_open(access)) {
         check_base(access, state)?;
         made |= make_view(&tx, access, state).await?;
     }
@@ -66,7 +71,7 @@ pub(super) async fn prepare(
         states = look(&tx, &accesses, &bundle).await?;
     }
     let mut views = HashMap::with_capacity(accesses.len());
-    for (access, state) in accesses.iter().zip(&states) {
+    for (access, state) in accesses.iter().zip(&states).filter(|(access, _)| is_open(access)) {
         let view = check_view(access, state)?;
         let columns = access.view.columns.iter().map(|c| c.base_number).collect();
         views.insert(view, ViewIdentity { base_oid: access.oid, columns });
@@ -76,10 +81,12 @@ pub(super) async fn prepare(
         grant(&tx, &bundle, &accesses, &states, hole).await?;
         announce(&tx, &bundle, &accesses, &states).await?;
     }
-    copies::prepare(&tx, &bundle, &accesses).await?;
+    open_schemas(&tx, &bundle, entitlement).await?;
+    let open: Vec<&Access> = accesses.iter().copied().filter(|access| is_open(access)).collect();
+    copies::prepare(&tx, &bundle, &open).await?;
     extras::grant(&tx, &bundle, &entitlement.extras).await?;
     tx.commit().await.map_err(failed)?;
-    Ok(Prepared { bundle, views })
+    Ok(Prepared { bundle, views, whole: open.len() == accesses.len() })
 }
 
 /// What the server says about one access: the governed relation, and the secured view where it exists.
@@ -93,7 +100,9 @@ pub(super) struct State {
     barrier: bool,
     check_option: bool,
     view_columns: Vec<String>,
+    /// What the view reads: OIDs, and names as a view's SELECT spells them.
     reads: Vec<u32>,
+    reads_names: Vec<String>,
     may_select: bool,
     may_insert: bool,
     may_update: bool,
@@ -110,7 +119,7 @@ impl State {
     }
 }
 
-const LOOK: &str = "
+const LOOK: &str = r#"
     SELECT c.oid, c.relkind::text,
            ARRAY(SELECT a.attnum FROM pg_attribute a
                  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
@@ -125,6 +134,12 @@ const LOOK: &str = "
                  JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
                                  AND d.refclassid = 'pg_class'::regclass
                  WHERE r.ev_class = v.oid),
+           ARRAY(SELECT DISTINCT format('"%s"."%s"', replace(rn.nspname, '"', '""'), replace(rc.relname, '"', '""'))
+                 FROM pg_rewrite r
+                 JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+                                 AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> r.ev_class
+                 JOIN pg_class rc ON rc.oid = d.refobjid JOIN pg_namespace rn ON rn.oid = rc.relnamespace
+                 WHERE r.ev_class = v.oid AND rn.nspname NOT IN ('lanyard', 'pg_catalog')),
            coalesce(has_table_privilege(b.oid, v.oid, 'SELECT'), false),
            coalesce(has_any_column_privilege(b.oid, v.oid, 'INSERT'), false),
            coalesce(has_any_column_privilege(b.oid, v.oid, 'UPDATE'), false),
@@ -134,7 +149,7 @@ const LOOK: &str = "
     LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
     LEFT JOIN pg_class v ON v.relname = w.view AND v.relnamespace = 'lanyard_secured'::regnamespace
     LEFT JOIN pg_roles b ON b.rolname = $2
-    ORDER BY w.place";
+    ORDER BY w.place"#;
 
 async fn look(
     tx: &Transaction<'_>,
@@ -180,10 +195,11 @@ fn state(row: &tokio_postgres::Row) -> Result<State, tokio_postgres::Error> {
         check_option: row.try_get(7)?,
         view_columns: row.try_get(8)?,
         reads: row.try_get(9)?,
-        may_select: row.try_get(10)?,
-        may_insert: row.try_get(11)?,
-        may_update: row.try_get(12)?,
-        may_delete: row.try_get(13)?,
+        reads_names: row.try_get(10)?,
+        may_select: row.try_get(11)?,
+        may_insert: row.try_get(12)?,
+        may_update: row.try_get(13)?,
+        may_delete: row.try_get(14)?,
     })
 }
 
@@ -224,9 +240,8 @@ async fn make_view(tx: &Transaction<'_>, access: &Access, state: &State) -> Resu
         return Err(wrong(access, "its name is not \"v_\" and 32 hexadecimal digits"));
     }
     if state.view.is_some() {
-        // A view follows its table when that is renamed: after a rename-and-swap it reads the old one. Nobody needs it
-        // then; who still reads it makes us wait for lock_timeout and fail.
-        if !state.owned || state.reads.contains(&access.oid) {
+        // Who still reads a stale one makes us wait for lock_timeout and fail.
+        if !state.owned || !is_stale(access, state) {
             return Ok(false);
         }
         run(tx, access, &format!("DROP VIEW lanyard_secured.{name}")).await?;
@@ -239,6 +254,13 @@ async fn make_view(tx: &Transaction<'_>, access: &Access, state: &State) -> Resu
     let sql = format!("CREATE VIEW lanyard_secured.{name}{options} AS {}", access.view.select_sql);
     run(tx, access, &sql).await?;
     Ok(true)
+}
+
+/// A view follows its tables when they are renamed: after a rename-and-swap it reads the old ones, under names that its
+/// definition does not have.
+fn is_stale(access: &Access, state: &State) -> bool {
+    !state.reads.contains(&access.oid)
+        || state.reads_names.iter().any(|name| !access.view.select_sql.contains(name))
 }
 
 /// Runs one statement (the extended protocol takes no second one) for one access.
@@ -269,8 +291,8 @@ fn check_view(access: &Access, state: &State) -> Result<u32, WarehouseError> {
     if state.barrier != access.view.barrier {
         return Err(wrong(access, "security_barrier is not as it should be"));
     }
-    if !state.reads.contains(&access.oid) {
-        return Err(wrong(access, "it does not read the governed relation"));
+    if is_stale(access, state) {
+        return Err(wrong(access, "it does not read the relations that policy names"));
     }
     if !state.view_columns.iter().eq(access.view.columns.iter().map(|c| &c.name)) {
         return Err(wrong(access, "its columns are others than expected"));
@@ -311,6 +333,14 @@ async fn make_keys(tx: &Transaction<'_>, accesses: &[&Access]) -> Result<(), War
         .await
         .map_err(|e| WarehouseError::from_client(e, "making mask keys"))?;
     Ok(())
+}
+
+/// Are all these relations there?
+pub(super) async fn are_there(client: &Client, views: &[u32]) -> Result<bool, WarehouseError> {
+    let failed = |e| WarehouseError::from_client(e, "looking for secured views");
+    let sql = "SELECT count(*) = cardinality($1) FROM pg_class WHERE oid = ANY ($1)";
+    let row = client.query_typed_one(sql, &[(&views, Type::OID_ARRAY)]).await.map_err(failed)?;
+    row.try_get(0).map_err(failed)
 }
 
 pub(super) fn json<T: Serialize>(value: &T) -> Result<String, WarehouseError> {

@@ -1,7 +1,9 @@
 //! Who reaches which table, and how columns come out.
 
+use std::collections::BTreeSet;
+
 use super::{SAMPLE, access, entitled, operations, principal, rule, snapshot};
-use crate::catalog::{RelationKind, RelationName, TagPath};
+use crate::catalog::{Relation, RelationKind, RelationName, TagPath};
 use crate::entitlement::{ColumnRule, Operation, RowRule};
 use crate::identity::{AgentId, Principal, UserId};
 use crate::policy::{entitle, explain};
@@ -290,12 +292,36 @@ fn views_are_named_by_what_they_show() {
     assert!(one.view.name.starts_with("v_"));
     assert!(one.view.keys.iter().eq(["table:public.\"\"\"odd\"\" name\""]));
     assert!(matches!(&one.columns["c"], ColumnRule::Masked { mask: "hash", policy } if policy == "m"));
-    let mut changed = snapshot(text);
-    for relation in changed.catalog.relations.values_mut() {
+    let name = |change: &dyn Fn(&mut Relation)| {
+        let mut changed = snapshot(text);
+        changed.catalog.relations.values_mut().for_each(change);
+        entitled(&changed, "taylor").iter().next().expect("reached").view.name.clone()
+    };
+    let again = name(&|relation| {
         relation.oid += 1_000;
+        relation.columns.iter_mut().for_each(|column| column.number += 7);
+    });
+    assert_eq!(again, one.view.name, "made again as it was");
+    let hidden = name(&|relation| {
+        let mut column = relation.columns[0].clone();
+        column.name = "fresh".to_owned();
+        column.tags = BTreeSet::from([TagPath(TagPath::NEW.to_owned())]);
+        relation.columns.push(column);
+    });
+    assert_eq!(hidden, one.view.name, "what nobody is shown changes nobody's access");
+    for change in [
+        &(|relation: &mut Relation| relation.columns[0].type_sql = "bigint".to_owned())
+            as &dyn Fn(&mut Relation),
+        &|relation| relation.columns[0].name = "other".to_owned(),
+        &|relation| drop(relation.columns.remove(0)),
+        &|relation| {
+            let mut column = relation.columns[0].clone();
+            column.name = "more".to_owned();
+            relation.columns.push(column);
+        },
+    ] {
+        assert_ne!(name(change), one.view.name);
     }
-    let other = entitled(&changed, "taylor");
-    assert_ne!(other.iter().next().expect("reached").view.name, one.view.name);
     let shared = text.replace("hash", "hash joinable in people");
     let shared = access(&shared, "taylor", "public.\"odd\" name").expect("reached");
     assert!(shared.view.keys.iter().eq(["group:people"]));

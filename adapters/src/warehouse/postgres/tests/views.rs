@@ -11,6 +11,7 @@ async fn the_catalog_is_what_the_owner_can_read() -> Outcome {
         .await?
         .batch_execute(
             "CREATE SCHEMA other; CREATE TABLE other.unreadable (a int); CREATE TABLE public.later (a int);
+             REVOKE ALL ON public.later FROM lanyard_owner;
              CREATE VIEW public.v AS SELECT 1 AS one; GRANT SELECT ON public.v TO lanyard_owner;
              CREATE TABLE public.pairs (a int, b int, c int, PRIMARY KEY (c, a)); ALTER TABLE public.pairs DROP COLUMN b;
              ALTER TABLE public.pairs ENABLE ROW LEVEL SECURITY; GRANT SELECT ON public.pairs TO lanyard_owner;

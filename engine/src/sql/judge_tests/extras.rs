@@ -1,0 +1,72 @@
+//! Functions and types that policy lets through beside PostgreSQL's own, and what stays refused all the same.
+
+use super::*;
+
+fn granted(sql: &str, path: &[&str]) -> Result<String, Refusal> {
+    let mut entitlement = entitlement();
+    entitlement.extras.functions =
+        BTreeSet::from([RelationName::new("app", "score"), RelationName::new("Odd \"one", "f")]);
+    entitlement.extras.types = BTreeSet::from([RelationName::new("app", "place")]);
+    let path: Vec<String> = path.iter().map(|s| (*s).to_owned()).collect();
+    let context = Context { entitlement: &entitlement, search_path: &path, paths: None, database: "shop" };
+    judge(RawSql::new(sql), &context).map(|judged| judged.enforced.for_record().to_owned())
+}
+
+#[test]
+fn granted_functions_and_types_go_out_under_their_schema() {
+    for (sql, path, sent) in [
+        ("SELECT score(1)", &["public", "app"][..], "SELECT \"app\".\"score\"(1)"),
+        ("SELECT app.score(1)", &["public"], "SELECT \"app\".\"score\"(1)"),
+        ("SELECT f()", &["Odd \"one"], "SELECT \"Odd \"\"one\".\"f\"()"),
+        ("SELECT * FROM score(2) AS s", &["app"], "SELECT * FROM \"app\".\"score\"(2) AS s"),
+        ("SELECT '1'::place", &["app"], "SELECT '1'::\"app\".\"place\""),
+        ("SELECT NULL::app.place", &["public"], "SELECT NULL::\"app\".\"place\""),
+        ("SELECT tsquery('a & b')", &["public"], "SELECT pg_catalog.\"tsquery\"('a & b')"),
+        ("SELECT jsonb('{}')", &["public"], "SELECT pg_catalog.\"jsonb\"('{}')"),
+    ] {
+        let path: Vec<&str> = path.to_vec();
+        assert_eq!(granted(sql, &path).map_err(|e| e.message.to_string()).as_deref(), Ok(sent), "{sql}");
+    }
+}
+
+#[test]
+fn what_is_not_granted_stays_refused() {
+    for (sql, state) in [
+        // Not on the path, or in another schema.
+        ("SELECT score(1)", "42501"),
+        ("SELECT public.score(1)", "42501"),
+        ("SELECT pg_catalog.score(1)", "42501"),
+        ("SELECT app.other(1)", "42501"),
+        ("SELECT shop.app.score(1)", "42501"),
+        ("SELECT '1'::place", "42704"),
+        ("SELECT '1'::public.place", "42704"),
+        // A field of an expression is a call in disguise, also of what is granted.
+        ("SELECT (id).score FROM customers", "0A000"),
+        // PostgreSQL's own under that name is what is meant, and it is not on the list.
+        ("SELECT app.pg_read_file('x')", "42501"),
+        ("SELECT query_to_xml('select 1', true, true, '')", "42501"),
+        // Types that name objects, as functions.
+        ("SELECT _regclass('{payroll}')", "42501"),
+        ("SELECT regrole(10)", "42501"),
+        ("SELECT _text('{a}')", "42501"),
+        // A cast takes one argument.
+        ("SELECT tsquery('a', 'b')", "42501"),
+        ("SELECT jsonb()", "42501"),
+        // What a granted function returns may name things: nothing stands beside it that could become a name.
+        ("SELECT app.score(1) UNION SELECT 'payroll'", "42501"),
+        ("SELECT CASE WHEN true THEN app.score(1) ELSE 'payroll' END", "42501"),
+    ] {
+        let refused = granted(sql, &["public"]);
+        assert_eq!(refused.map_err(|e| e.code.sqlstate().to_owned()), Err(state.to_owned()), "{sql}");
+    }
+}
+
+#[test]
+fn one_source_of_several_columns_is_spliced_once() {
+    let sent =
+        granted("UPDATE orders SET (id, feeling) = (SELECT id, feeling FROM customers c)", &["public"]);
+    let sent = sent.map_err(|e| e.message.to_string()).expect("allowed");
+    assert_eq!(sent.matches("lanyard_secured").count(), 2, "{sent}");
+    let hidden = granted("UPDATE orders SET (id, feeling) = (SELECT id, ssn FROM payroll)", &["public"]);
+    assert_eq!(hidden.map_err(|e| e.code.sqlstate().to_owned()), Err("42P01".to_owned()));
+}
