@@ -87,6 +87,7 @@ fn entitlement() -> Entitlement {
         extras: Extras::default(),
         fingerprint: Fingerprint([0; 16]),
         session_attributes: BTreeMap::new(),
+        shadow: BTreeMap::new(),
     }
 }
 
@@ -113,6 +114,7 @@ fn access(number: usize, name: &str, columns: &[&str]) -> Access {
         rows: if name.ends_with('r') { filtered } else { RowRule::All },
         columns: rules.collect(),
         granted_by: vec!["open".to_owned()],
+        undone_by: BTreeMap::new(),
         view: SecuredView {
             name: format!("v_{number:032x}"),
             select_sql: String::new(),
