@@ -88,6 +88,7 @@ fn entitlement() -> Entitlement {
         shadow: BTreeMap::new(),
         fingerprint: Fingerprint([0; 16]),
         session_attributes: BTreeMap::new(),
+        shadow: BTreeMap::new(),
     }
 }
 
