@@ -131,6 +131,8 @@ pub struct Access {
     pub columns: BTreeMap<String, ColumnRule>,
     /// Policies that granted.
     pub granted_by: Vec<String>,
+    /// Sequences that its writable columns draw from, where it may be written.
+    pub sequences: BTreeSet<RelationName>,
     /// The view that enforces all this.
     pub view: SecuredView,
 }
@@ -165,11 +167,10 @@ impl Access {
         ObjectUse { relation: self.relation.to_string(), operation: operation.word(), filters, masks }
     }
 
-    /// May COPY FROM fill it? Where no row is hidden and no column masked: then what is written is what any reader sees.
+    /// May COPY FROM fill it? Where no column is masked: a COPY names columns by their places. Rows are checked one by one.
     #[must_use]
     pub fn takes_copies(&self) -> bool {
         self.operations.contains(&Operation::Write)
-            && self.rows == RowRule::All
             && !self.columns.values().any(|rule| matches!(rule, ColumnRule::Masked { .. }))
     }
 

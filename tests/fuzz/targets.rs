@@ -156,6 +156,7 @@ fn entitlement() -> Entitlement {
             rows: RowRule::All,
             columns: BTreeMap::from([("id".to_owned(), ColumnRule::Clear)]),
             granted_by: vec!["grant".into()],
+            sequences: BTreeSet::new(),
             view: SecuredView {
                 name: view.into(),
                 select_sql: String::new(),

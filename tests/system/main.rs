@@ -22,3 +22,4 @@ mod starting;
 mod support;
 mod wire;
 mod works;
+mod writes;

@@ -110,6 +110,7 @@ fn access(number: usize, name: &str, columns: &[&str]) -> Access {
         rows: if name.ends_with('r') { filtered } else { RowRule::All },
         columns: rules.collect(),
         granted_by: vec!["open".to_owned()],
+        sequences: BTreeSet::new(),
         view: SecuredView {
             name: format!("v_{number:032x}"),
             select_sql: String::new(),

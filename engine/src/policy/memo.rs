@@ -69,11 +69,8 @@ impl<'a> Session<'a> {
         }
         let made = Arc::new(self.remembered(number));
         let mut known = memo.0.write().unwrap_or_else(PoisonError::into_inner);
-        if known.len() < RULINGS_MAX {
-            let list = known.entry(key).or_default();
-            if list.len() < RULINGS_MAX {
-                list.push(Arc::clone(&made));
-            }
+        if known.values().map(Vec::len).sum::<usize>() < RULINGS_MAX {
+            known.entry(key).or_default().push(Arc::clone(&made));
         }
         made
     }

@@ -103,7 +103,7 @@ fn name(shown: &[Shown<'_>], select_sql: &str, barrier: bool) -> String {
     name
 }
 
-/// The fingerprint over relations, views and operations, in order of name.
+/// The fingerprint over relations, views, operations and sequences, in order of name.
 pub(crate) fn fingerprint(
     relations: &BTreeMap<String, BTreeMap<String, Arc<Access>>>,
     extras: &Extras,
@@ -138,6 +138,10 @@ pub(crate) fn fingerprint(
             })
             .collect();
         digest.field(&operations);
+        for sequence in &access.sequences {
+            digest.field(sequence.schema.as_bytes());
+            digest.field(sequence.name.as_bytes());
+        }
     }
     Fingerprint(digest.cut())
 }

@@ -14,6 +14,7 @@ use crate::released::RawSql;
 
 mod extras;
 mod hidden_names;
+mod writes;
 
 fn access(schema: &str, name: &str, view: &str, write: bool, shaped: bool) -> Access {
     let mut operations = BTreeSet::from([Operation::Read]);
@@ -31,6 +32,7 @@ fn access(schema: &str, name: &str, view: &str, write: bool, shaped: bool) -> Ac
         rows: RowRule::All,
         columns,
         granted_by: vec!["grant".into()],
+        sequences: BTreeSet::new(),
         view: SecuredView {
             name: view.into(),
             select_sql: String::new(),
@@ -390,6 +392,8 @@ fn statements_functions_and_settings_off_the_list_are_refused() {
     }
     for sql in [
         "SELECT * FROM ONLY orders",
+        "EXPLAIN (SETTINGS) SELECT 1",
+        "EXPLAIN (SETTINGS on, COSTS off) SELECT * FROM orders",
         "SELECT * FROM orders TABLESAMPLE system (1)",
         "SELECT * FROM other.public.orders",
         "PREPARE TRANSACTION 'x'",

@@ -88,6 +88,7 @@ impl<'t> Walk<'t, '_> {
         match name {
             "set_config" => set_config(call)?,
             "current_setting" => current_setting(call)?,
+            "nextval" | "currval" => self.sequence(call)?,
             _ => {}
         }
         self.plan.keeps |= functions::leaves_something(name);
@@ -446,7 +447,7 @@ pub(super) fn literal_text(constant: &nodes::A_Const) -> Option<&str> {
 }
 
 /// Splits `schema."Table"` as regclassin does: dots separate, quotes keep case, the rest is folded.
-fn split_name(text: &str) -> Option<Vec<String>> {
+pub(super) fn split_name(text: &str) -> Option<Vec<String>> {
     let mut parts = vec![String::new()];
     let mut quoted = false;
     let mut chars = text.trim().chars().peekable();

@@ -119,6 +119,7 @@ fn access(
         rows: RowRule::All,
         columns: BTreeMap::new(),
         granted_by: vec!["test".into()],
+        sequences: BTreeSet::new(),
         view: SecuredView {
             name: format!("v_{}", Fingerprint(hash)),
             // As the engine spells it.
