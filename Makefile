@@ -1,7 +1,7 @@
 # Every target first installs what is missing (scripts/setup.sh; nothing happens when all is there).
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long bench bench-entitlement compat
+.PHONY: help demo test test-long what-works bench bench-enforcement bench-entitlement compat
 
 # rustup's folder is not in the PATH of every shell.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -27,6 +27,18 @@ test-long: ## the tests that take too long for every change; COUNT=100000 INPUTS
 	@scripts/setup.sh test
 	cargo build --workspace --bins --tests --features lanyard-tests/long
 	LANYARD_CASES=100000 cargo test --workspace --features lanyard-tests/long
+
+what-works: export LANYARD_REGRESSION = all
+what-works: export LANYARD_WHAT_WORKS = write
+what-works: ## PostgreSQL's regression files, analytic questions and tools, directly and through the proxy; writes docs/what-works.md
+	@scripts/setup.sh test
+	cargo build --package lanyard --package lanyard-tests --bins --tests
+	cargo test --package lanyard-tests --test system works::
+
+bench-enforcement: ## what secured views cost in the database; writes docs/cost-of-enforcement.md
+	@scripts/setup.sh bench
+	cargo build --release --package lanyard --package lanyard-benches
+	cargo run --release --quiet --package lanyard-benches -- enforcement $(BENCH_FLAGS)
 
 # SOURCES: a folder with psycopg/ and node-postgres/, where Debian's source packages are not to be had.
 compat: ## other projects' test suites, direct and through Lanyard; writes docs/compatibility.md

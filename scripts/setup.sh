@@ -2,8 +2,10 @@
 # Installs what is missing and nothing else:  scripts/setup.sh [demo|test|bench]
 #
 #   demo   PostgreSQL's server binaries, libclang, a C compiler; checks the Rust toolchain
-#   test   that, a Python environment with the drivers the tests speak through (target/venv), and servers of the other
-#          majors of PostgreSQL (target/servers), where npm can fetch them
+#   test   that, a Python environment with the drivers the tests speak through (target/venv); and, where they can be had,
+#          servers of the other majors of PostgreSQL (target/servers, npm), its regression files (target/regress, Debian's
+#          source package) and tools that read catalogs (JDBC, ODBC, Django, pgcli, LangChain): tests of what cannot be
+#          had say NOT RUN
 #   bench  what demo needs, PgBouncer, and valgrind
 #
 # Through apt-get: directly as root, through sudo otherwise, and when neither is possible it says what to install.
@@ -55,8 +57,19 @@ if [ "$purpose" = bench ]; then
     have valgrind || missing+=(valgrind)
 fi
 
+# Wanted, not needed: tests without them say NOT RUN.
+wanted=()
+have_file() { compgen -G "$1" >/dev/null; }
+if [ "$purpose" = test ] && have apt-get; then
+    have java || wanted+=(default-jre-headless)
+    [ -e /usr/share/java/postgresql.jar ] || wanted+=(libpostgresql-jdbc-java)
+    have_file '/usr/lib/*/odbc/psqlodbcw.so' || wanted+=(odbc-postgresql)
+    have_file '/usr/lib/*/libodbc.so.2' || wanted+=(libodbc2)
+fi
+
 # Packages of servers start them when they are installed; we only want their programs. The two files that prevent it are
 # there only while apt-get runs, and only when nobody has such a file already.
+packages=()
 install_packages() {
     local root=("$@") made=()
     local quiet=/usr/sbin/policy-rc.d no_cluster=/etc/postgresql-common/createcluster.d/lanyard.conf
@@ -73,7 +86,7 @@ install_packages() {
     local code=0
     {
         "${root[@]}" apt-get update -q &&
-            "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-upgrade --no-install-recommends "${missing[@]}"
+            "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-upgrade --no-install-recommends "${packages[@]}"
     } </dev/null || code=$?
     if [ ${#made[@]} -gt 0 ]; then "${root[@]}" rm -f "${made[@]}"; fi
     return $code
@@ -81,6 +94,7 @@ install_packages() {
 
 if [ ${#missing[@]} -gt 0 ]; then
     say "missing: ${missing[*]}"
+    packages=("${missing[@]}")
     if ! have apt-get; then
         say "this machine has no apt-get; please install what the packages above stand for with your own package manager"
         exit 1
@@ -92,6 +106,16 @@ if [ ${#missing[@]} -gt 0 ]; then
         say "not root and no sudo; please have somebody run:"
         say "  apt-get update && apt-get install ${missing[*]}"
         exit 1
+    fi
+fi
+
+if [ ${#wanted[@]} -gt 0 ]; then
+    packages=("${wanted[@]}")
+    if [ "$(id -u)" = 0 ]; then
+        say "installing ${wanted[*]}"
+        install_packages env || say "${wanted[*]} cannot be installed: tests of tools will be NOT RUN"
+    else
+        say "not there: ${wanted[*]}; tests of tools will be NOT RUN"
     fi
 fi
 
@@ -154,3 +178,63 @@ if [ "$purpose" = test ]; then
         fi
     fi
 fi
+
+# What the tests of tools drive; each by itself, so that one that cannot be had does not keep the others away.
+fetch_tools() {
+    local tool module
+    for tool in django:django pgcli:pgcli pyodbc:pyodbc langchain-community:langchain_community.utilities; do
+        module=${tool#*:} tool=${tool%%:*}
+        "$venv/bin/python" -W ignore -c "import $module" >/dev/null 2>&1 && continue
+        say "installing $tool into $venv"
+        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$tool" </dev/null ||
+            say "$tool cannot be installed: its test will be NOT RUN"
+    done
+}
+if [ "$purpose" = test ]; then fetch_tools; fi
+
+# PostgreSQL's own regression files, from Debian's source package of the server's major. Nothing of the system changes: the
+# list of sources, the indexes and the download live in a folder of ours that goes again.
+fetch_regress() {
+    local target=${CARGO_TARGET_DIR:-target} major folder version options
+    [ -d "$target/regress/sql" ] && return
+    have apt-get && [ "$(. /etc/os-release && echo "$ID")" = debian ] || {
+        say "PostgreSQL's regression files come from Debian's archive, and this is no Debian: their test will be NOT RUN"
+        return
+    }
+    mkdir -p "$target"
+    folder=$(mktemp -d "$(cd "$target" && pwd)/fetch-XXXX")
+    major=$(pg_config --version 2>/dev/null | sed -nE 's/^PostgreSQL ([0-9]+).*/\1/p')
+    mkdir -p "$folder/lists/partial" "$folder/archives/partial" "$folder/source"
+    local suite
+    suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
+    {
+        echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian $suite main"
+        echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian-security $suite-security main"
+    } >"$folder/sources.list"
+    options=(-q -o "Dir::Etc::sourcelist=$folder/sources.list" -o Dir::Etc::sourceparts=/nonexistent
+        -o "Dir::State::lists=$folder/lists" -o "Dir::Cache=$folder" -o "APT::Sandbox::User=$(id -un)")
+    if apt-get "${options[@]}" update >/dev/null 2>&1; then
+        # The newest that is there: archives of security updates do not keep all that their index lists.
+        for version in $(apt-cache "${options[@]}" showsrc "postgresql-${major:-15}" 2>/dev/null | sed -n 's/^Version: //p' | sort -Vr); do
+            (cd "$folder/source" && apt-get "${options[@]}" source --download-only "postgresql-${major:-15}=$version" >/dev/null 2>&1) && break
+        done
+    fi
+    if have_file "$folder/source/*.orig.tar.*" && python3 - "$folder" <<'UNPACK'; then
+import glob, os, sys, tarfile
+folder = sys.argv[1]
+with tarfile.open(glob.glob(folder + "/source/*.orig.tar.*")[0]) as archive:
+    for member in archive:
+        name = member.name.partition("/src/test/regress/")[2]
+        if member.isfile() and name.startswith(("sql/", "data/")):
+            os.makedirs(os.path.join(folder, "regress", os.path.dirname(name)), exist_ok=True)
+            with open(os.path.join(folder, "regress", name), "wb") as out:
+                out.write(archive.extractfile(member).read())
+UNPACK
+        mv "$folder/regress" "$target/regress"
+        say "fetched PostgreSQL's regression files into $target/regress"
+    else
+        say "PostgreSQL's source package cannot be fetched: the test of its regression files will be NOT RUN"
+    fi
+    rm -rf "$folder"
+}
+if [ "$purpose" = test ]; then fetch_regress; fi

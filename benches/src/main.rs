@@ -6,6 +6,7 @@
 mod bulk;
 mod chart;
 mod connect;
+mod enforcement;
 mod forwarder;
 mod goals;
 mod idle;
@@ -50,6 +51,11 @@ async fn main() -> ExitCode {
             let served = forwarder::serve(listen, Target::parse(to)).await;
             served.map_err(Failure::from)
         }
+        ["enforcement", "--help" | "-h"] => {
+            print!("{}", enforcement::HELP);
+            Ok(())
+        }
+        ["enforcement", flags @ ..] => enforcement::run(flags).await,
         ["judge", case, times] => statement::repeat(case, times),
         ["publish"] => publish::publish(&report::earlier(Path::new(options::OUTPUT))),
         ["publish", file] => publish::publish(&report::earlier(Path::new(file))),

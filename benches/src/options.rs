@@ -23,6 +23,7 @@ lanyard-bench: what Lanyard costs, beside PostgreSQL directly, PgBouncer and a b
   LANYARD_BIN        the program under test (beside this one)
 
 lanyard-bench publish [FILE]        charts, README's table and docs/speed.md again, from the numbers of a run
+lanyard-bench enforcement [FLAGS]   what secured views cost in the database (see enforcement --help)
 lanyard-bench forwarder --listen ADDRESS --to ADDRESS|SOCKET
 lanyard-bench judge CASE TIMES      judges one statement so many times, for callgrind
 ";

@@ -92,6 +92,9 @@ pub struct Column {
     pub category: char,
     /// `attnotnull`.
     pub not_null: bool,
+    /// Has it a collation, and a deterministic one (`pg_collation.collisdeterministic`): are equal strings equal bytes?
+    #[serde(default)]
+    pub deterministic: bool,
     /// Tags of this column, its own only.
     pub tags: BTreeSet<TagPath>,
 }
@@ -155,11 +158,44 @@ impl Relation {
     }
 }
 
-/// One database's relations.
+/// What is known of one function, aggregate or window function; several share a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Routine {
+    /// Runs with its owner's rights, or is an aggregate over a function that does (`prosecdef`).
+    pub definer: bool,
+    /// Can do what its caller may do in SQL and nothing else: of a trusted language (`lanpltrusted`), or an aggregate over such
+    /// functions and immutable ones of PostgreSQL's own.
+    pub trusted: bool,
+    /// Takes or gives back a type that prints the names of relations, types or roles (`regclass` and its like).
+    pub names_objects: bool,
+    /// The extension it belongs to (`pg_depend.deptype = 'e'`).
+    pub extension: Option<String>,
+}
+
+/// What is known of one type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedType {
+    /// The row of a table or view.
+    pub row: bool,
+    /// Prints the names of objects: one of PostgreSQL's `reg…` types is inside.
+    pub names_objects: bool,
+    /// The extension it belongs to.
+    pub extension: Option<String>,
+}
+
+/// One database: relations, and what else statements can name. Of other schemas than the system's and Lanyard's.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Catalog {
     /// Relations by name.
     pub relations: BTreeMap<RelationName, Relation>,
+    /// Functions, aggregates and window functions.
+    pub functions: BTreeMap<RelationName, Vec<Routine>>,
+    /// Types, without those of arrays.
+    pub types: BTreeMap<RelationName, NamedType>,
+    /// Operators that belong to an extension and run with the caller's rights, with the extension's name.
+    pub operators: BTreeMap<RelationName, BTreeSet<String>>,
+    /// Extensions that are installed.
+    pub extensions: BTreeSet<String>,
 }
 
 impl Catalog {
@@ -299,6 +335,7 @@ mod tests {
             type_sql: (*type_sql).into(),
             category: 'S',
             not_null: false,
+            deterministic: false,
             tags: BTreeSet::new(),
         });
         let relation = Relation {
@@ -311,7 +348,7 @@ mod tests {
             row_security: false,
             tags: BTreeSet::new(),
         };
-        Catalog { relations: BTreeMap::from([(name, relation)]) }
+        Catalog { relations: BTreeMap::from([(name, relation)]), ..Catalog::default() }
     }
 
     /// New names of a catalog: the table's, or those of its columns.

@@ -51,8 +51,47 @@ pub struct Extras {
     pub functions: BTreeSet<RelationName>,
     /// Types.
     pub types: BTreeSet<RelationName>,
-    /// Extensions, with everything that belongs to them.
+    /// Extensions, with everything of theirs that may be let through.
     pub extensions: BTreeSet<String>,
+    /// What that is, in order of name.
+    pub members: Vec<Arc<Extension>>,
+    /// Keys whose masks may be undone (`reversible:NAME`, `token`) -> columns as `schema.table.column` that this is for.
+    pub unmask: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// What statements may use of an extension. Nothing of PostgreSQL's own schemas.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Extension {
+    /// Its name.
+    pub name: String,
+    /// Functions.
+    pub functions: BTreeSet<RelationName>,
+    /// Types.
+    pub types: BTreeSet<RelationName>,
+    /// Operators.
+    pub operators: BTreeSet<RelationName>,
+    /// Names of functions that nothing but this extension has outside of PostgreSQL's own schemas.
+    pub alone: BTreeSet<String>,
+}
+
+impl Extras {
+    /// May this function be called?
+    #[must_use]
+    pub fn has_function(&self, name: &RelationName) -> bool {
+        self.functions.contains(name) || self.members.iter().any(|one| one.functions.contains(name))
+    }
+
+    /// May this type be named?
+    #[must_use]
+    pub fn has_type(&self, name: &RelationName) -> bool {
+        self.types.contains(name) || self.members.iter().any(|one| one.types.contains(name))
+    }
+
+    /// May this operator be used?
+    #[must_use]
+    pub fn has_operator(&self, name: &RelationName) -> bool {
+        self.members.iter().any(|one| one.operators.contains(name))
+    }
 }
 
 /// How a column comes out.
@@ -99,6 +138,8 @@ pub struct ViewColumn {
     pub base_number: i16,
     /// May it be written through the view? Masked columns may not.
     pub writable: bool,
+    /// Does `LIKE 'abc%'` on it imply `^@ 'abc'`? For text as it is in the table, under a deterministic collation.
+    pub by_prefix: bool,
 }
 
 /// The immutable, content-addressed view that carries one (table, policy shape).
@@ -133,6 +174,8 @@ pub struct Access {
     pub granted_by: Vec<String>,
     /// Sequences that its writable columns draw from, where it may be written.
     pub sequences: BTreeSet<RelationName>,
+    /// Masked columns whose mask can be undone -> ids of the keys it takes.
+    pub undone_by: BTreeMap<String, BTreeSet<String>>,
     /// The view that enforces all this.
     pub view: SecuredView,
 }
@@ -164,7 +207,8 @@ impl Access {
                 ColumnRule::Clear | ColumnRule::Denied { .. } => None,
             })
             .collect();
-        ObjectUse { relation: self.relation.to_string(), operation: operation.word(), filters, masks }
+        let relation = self.relation.to_string();
+        ObjectUse { relation, operation: operation.word(), filters, masks, shadow: Vec::new() }
     }
 
     /// May COPY FROM fill it? Where no column is masked: a COPY names columns by their places. Rows are checked one by one.
@@ -193,6 +237,8 @@ pub struct Entitlement {
     pub fingerprint: Fingerprint,
     /// What open references in the views read for this session: key (`user.region`) -> values.
     pub session_attributes: BTreeMap<String, BTreeSet<String>>,
+    /// What the shadow policies would change on a relation, were they all active; in words, for the record.
+    pub shadow: BTreeMap<RelationName, Vec<String>>,
 }
 
 impl Entitlement {

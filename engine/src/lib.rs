@@ -16,3 +16,4 @@ pub mod refusal;
 pub mod released;
 pub mod snapshot;
 pub mod sql;
+pub mod workspace;

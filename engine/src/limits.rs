@@ -54,5 +54,9 @@ pub const MASK_ALPHABET_CHARS_MAX: usize = 256;
 pub const MASK_QUASI_COLUMNS_MAX: usize = 16;
 /// Largest `k` of a `k_anonymous` mask.
 pub const MASK_K_MAX: u32 = 1_000_000;
+/// Most rulings on tables that are made ahead of the logins that need them.
+pub const WARM_RULINGS_MAX: usize = 20_000;
+/// Most policies looked at to tell kinds of users apart, ahead of their logins.
+pub const WARM_POLICIES_MAX: usize = 5_000_000;
 /// Most kinds of principals that `lanyard diff` compares.
 pub const DIFF_PRINCIPALS_MAX: usize = 200_000;

@@ -113,12 +113,15 @@ fn members(object: &impl Serialize) -> String {
     text.strip_prefix('{').and_then(|t| t.strip_suffix('}')).expect("an object").to_owned()
 }
 
+/// The operation of whoever turns masked values back.
+pub const UNMASK: &str = "unmask";
+
 /// A relation that a statement touches.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ObjectUse {
     /// `schema.table`, the governed name.
     pub relation: String,
-    /// `read` or `write`.
+    /// `read`, `write` or `unmask`.
     pub operation: &'static str,
     /// Row policies that limit it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -126,6 +129,9 @@ pub struct ObjectUse {
     /// `column: mask (policy)` for each masked column of the relation.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub masks: Vec<String>,
+    /// What shadow policies would have changed: `email: clear -> null (NAME)`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shadow: Vec<String>,
 }
 
 /// All that a statement touches, written out once however often it runs. Clones share it.

@@ -11,6 +11,8 @@ pub enum Code {
     Policy,
     /// 42P01: not visible or missing, alike.
     UndefinedTable,
+    /// 42P07: a relation of that name exists.
+    DuplicateTable,
     /// 42703: column not visible or missing, alike.
     UndefinedColumn,
     /// 42704: a type or the like, not visible or missing, alike.
@@ -68,6 +70,7 @@ impl Code {
         match self {
             Self::Policy => "42501",
             Self::UndefinedTable => "42P01",
+            Self::DuplicateTable => "42P07",
             Self::UndefinedColumn => "42703",
             Self::UndefinedObject => "42704",
             Self::Unsupported => "0A000",

@@ -4,6 +4,7 @@ A result is ("pass" | "fail" | "skip", message). Must never count what was not r
 """
 
 import os
+import re
 import subprocess
 import sys
 import urllib.parse
@@ -67,10 +68,11 @@ def run(command, door, cwd=None, seconds=RUN_SECONDS_MAX, environment=None, stdi
 
 
 def last_line(text):
-    """The line of an output that says most about why it failed."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    """The line of an output that says most about why it failed: the last that begins as an error, or tells of one."""
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith(("at ", "severity:"))]
+    errors = [line for line in lines if re.match(r"\w*(\[.*\])?[Ee]rror( \[.*\])?: |(psql|pgbench|pg_dump|ERROR|FATAL)\S*:", line)]
     telling = [line for line in lines if "ERROR" in line or "FATAL" in line or "rror:" in line]
-    return (telling or lines or [""])[-1]
+    return (errors or telling or lines or [""])[-1]
 
 
 def junit(path, fell):
@@ -115,8 +117,7 @@ def sdist(work, package, version):
         download = work / "download"
         download.mkdir(exist_ok=True)
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        # --no-build-isolation: the archive is wanted, nothing is built.
-        pip += ["--no-build-isolation", "--no-binary", ":all:", "-d", download, f"{package}=={version}"]
+        pip += ["--no-binary", ":all:", "-d", download, f"{package}=={version}"]
         if subprocess.run(pip, stdin=subprocess.DEVNULL, capture_output=True).returncode:
             raise Unavailable(f"pip cannot download the source of {package} {version}")
         archive = next(path for path in download.iterdir() if path.name.lower().startswith(f"{package}-{version}".lower()))

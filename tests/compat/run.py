@@ -133,6 +133,7 @@ def reason(message):
     """What differs, without what differs from case to case."""
     text = message.split("\n")[0]
     text = re.sub(r"^.*?(?:psycopg2?\.\w+\.\w+: |psycopg\.errors\.\w+: |ERROR:  |error: |Error: )", "", text)
+    text = re.sub(r"(/[\w.+@-]+){2,}/?", "…", text)
     text = re.sub(r'"[^"]*"', '"…"', text)
     text = re.sub(r"'[^']*'", "'…'", text)
     text = re.sub(r"0x[0-9a-f]+|\d+", "N", text)

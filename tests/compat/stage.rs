@@ -25,7 +25,7 @@ const LOGIN: &str = "compat-agent~compat";
 
 #[tokio::main]
 async fn main() -> Outcome {
-    let settings = [("fsync", "off"), ("log_statement", "none"), ("max_prepared_transactions", "10")];
+    let settings = [("fsync", "off"), ("log_statement", "none")];
     let cluster = Cluster::start(ClusterOptions {
         bin: None,
         data: scratch_folder("lanyard-compat")?,

@@ -31,7 +31,7 @@ def cases(stage, door):
     dsn = f"host={door.host} port={door.port} user={door.user} password={door.password} dbname={door.database} sslmode=disable"
     out = stage.work / f"psycopg-{door.port}.xml"
     out.unlink(missing_ok=True)
-    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", LEFT_OUT, "--junitxml", out]
+    command = [python, "-m", "pytest", "-q", "-m", LEFT_OUT, "--junitxml", out]
     command += ["-o", "junit_family=xunit1", "tests", "--ignore=tests/pool", "--ignore=tests/crdb"]
     code, printed, err = run(command, door, cwd=sources(stage), environment={"PSYCOPG_TEST_DSN": dsn})
     return junit(out, f"{code} {last_line(printed)} {last_line(err)}")

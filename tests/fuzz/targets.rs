@@ -12,7 +12,8 @@ use lanyard_engine::entitlement::{
 use lanyard_engine::names;
 use lanyard_engine::policy::{self, PolicySet, Source};
 use lanyard_engine::released::RawSql;
-use lanyard_engine::sql::{Context, judge};
+use lanyard_engine::sql::paths::Step;
+use lanyard_engine::sql::{Context, Effect, Judged, judge};
 use lanyard_tests::trees;
 
 use crate::run;
@@ -148,6 +149,7 @@ fn entitlement() -> Entitlement {
             type_sql: type_sql.into(),
             base_number: 1,
             writable: write,
+            by_prefix: type_sql == "text",
         };
         let access = Access {
             relation: RelationName::new(schema, name),
@@ -157,6 +159,7 @@ fn entitlement() -> Entitlement {
             columns: BTreeMap::from([("id".to_owned(), ColumnRule::Clear)]),
             granted_by: vec!["grant".into()],
             sequences: BTreeSet::new(),
+            undone_by: BTreeMap::new(),
             view: SecuredView {
                 name: view.into(),
                 select_sql: String::new(),
@@ -170,6 +173,7 @@ fn entitlement() -> Entitlement {
     Entitlement {
         relations,
         extras: Extras::default(),
+        shadow: BTreeMap::new(),
         fingerprint: Fingerprint([0; 16]),
         session_attributes: BTreeMap::new(),
     }
@@ -194,51 +198,86 @@ fn statements() -> Vec<Vec<u8>> {
     texts
 }
 
+/// Words that mutations put in.
+const JUDGED: &[&str] = &[
+    "SELECT",
+    "FROM",
+    "app.customers",
+    "app.orders",
+    "orders",
+    "hidden_thing",
+    "public.hidden_thing",
+    "WITH orders AS (SELECT 1)",
+    "UNION",
+    "(",
+    ")",
+    "::regclass",
+    "'x'",
+    "\"",
+    "--",
+    "/*",
+    "*/",
+    "$$",
+    "ONLY",
+    "TABLE",
+    "LATERAL",
+    "pg_class",
+    "NULL::hidden_thing",
+    "pg_read_file('x')",
+    "E'\\'",
+    "U&\"orders\"",
+    "AS",
+    ",",
+    ";",
+    "JOIN app.employees e ON true",
+    "query_to_xml('x',true,true,'')",
+];
+/// And of workspaces.
+const OWN: &[&str] = &[
+    "CREATE TABLE t (a int)",
+    "CREATE TEMP TABLE x AS",
+    "CREATE VIEW v AS",
+    "CREATE INDEX ON t",
+    "DROP TABLE IF EXISTS",
+    "ALTER TABLE t ADD COLUMN",
+    "REFERENCES app.orders",
+    "INHERITS (app.orders)",
+    "LIKE app.orders",
+    "DEFAULT",
+    "CHECK (",
+    "INTO TEMP t",
+    "workspace_0_1.t",
+    "workspace_0_2.t",
+    "pg_temp.x",
+    "COMMENT ON TABLE t IS 'x'",
+    "TRUNCATE",
+    "nextval('s')",
+    "'t'::regclass",
+];
+
 #[test]
 fn what_the_judge_releases_names_nothing_but_what_is_secured() {
-    let words = [
-        "SELECT",
-        "FROM",
-        "app.customers",
-        "app.orders",
-        "orders",
-        "hidden_thing",
-        "public.hidden_thing",
-        "WITH orders AS (SELECT 1)",
-        "UNION",
-        "(",
-        ")",
-        "::regclass",
-        "'x'",
-        "\"",
-        "--",
-        "/*",
-        "*/",
-        "$$",
-        "ONLY",
-        "TABLE",
-        "LATERAL",
-        "pg_class",
-        "NULL::hidden_thing",
-        "pg_read_file('x')",
-        "E'\\'",
-        "U&\"orders\"",
-        "AS",
-        ",",
-        ";",
-        "JOIN app.employees e ON true",
-        "query_to_xml('x',true,true,'')",
-    ];
+    released("judge", None, JUDGED);
+}
+
+#[test]
+fn with_a_workspace_it_names_that_besides() {
+    released("own", Some("workspace_0_1"), &[JUDGED, OWN].concat());
+}
+
+/// What is released for a session with this workspace, or without one, names what is secured and what is its own.
+fn released(target: &str, workspace: Option<&str>, words: &[&str]) {
     let entitlement = entitlement();
     let path = ["app".to_owned(), "public".to_owned(), "lab".to_owned()];
-    let context = Context { entitlement: &entitlement, search_path: &path, paths: None, database: "shop" };
+    let context =
+        Context { entitlement: &entitlement, search_path: &path, paths: None, workspace, database: "shop" };
     let mut views: BTreeSet<String> = entitlement.iter().map(|access| access.view.name.clone()).collect();
     // COPY FROM fills the view beside, which reads nothing.
     let filled = entitlement
         .iter()
         .filter(|access| access.operations.contains(&Operation::Write) && access.takes_copies());
     views.extend(filled.map(|access| format!("{}{}", access.view.name, names::COPY_SUFFIX)));
-    run("judge", &statements(), &words, |input| {
+    run(target, &statements(), words, |input| {
         let Ok(text) = std::str::from_utf8(input) else { return Ok(false) };
         let Ok(judged) = judge(RawSql::new(text), &context) else { return Ok(false) };
         let sent = judged.enforced.for_record();
@@ -250,8 +289,9 @@ fn what_the_judge_releases_names_nothing_but_what_is_secured() {
             let allowed = match schema.as_deref() {
                 Some("lanyard_secured") => views.contains(name.as_str()),
                 Some("lanyard_catalog" | "lanyard_information_schema") => true,
-                Some(_) => false,
-                None => named.ctes.contains(name),
+                Some("pg_temp") => workspace.is_some(),
+                Some(other) => Some(other) == workspace,
+                None => named.ctes.contains(name) || makes_temporary(&judged, name),
             };
             if !allowed {
                 return Err(format!("{schema:?}.{name} is in {sent:?}"));
@@ -262,7 +302,8 @@ fn what_the_judge_releases_names_nothing_but_what_is_secured() {
                 "pg_catalog" | "information_schema" => true,
                 "lanyard_secured" => views.contains(name.as_str()),
                 "public" => name == "mood",
-                _ => false,
+                "pg_temp" => workspace.is_some(),
+                other => Some(other) == workspace,
             };
             if !allowed {
                 return Err(format!("type {schema}.{name} is in {sent:?}"));
@@ -276,4 +317,11 @@ fn what_the_judge_releases_names_nothing_but_what_is_secured() {
         }
         Ok(true)
     });
+}
+
+fn makes_temporary(judged: &Judged, name: &str) -> bool {
+    judged
+        .effects
+        .iter()
+        .any(|(_, effect)| matches!(effect, Effect::Path(Step::Made { name: made, .. }) if **made == *name))
 }

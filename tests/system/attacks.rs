@@ -5,7 +5,8 @@
 //! one of them in anything the server said is a leak. What was said is written `=text=` before the search, so `=text=` in
 //! the catalogue means the whole of a value and `=text` its start. `kind` is what is at stake: `value`, `metadata`,
 //! `existence`, or `exposed` for what somebody left open to PUBLIC, which no floor stops. `answer` says what the proxy must
-//! do: `runs`, `refused`, `any` where only the secret matters.
+//! do for who only reads: `runs`, `refused`, `any` where only the secret matters; `owner` what for who has a workspace, where an
+//! attack on those does not end in a refusal.
 
 use std::path::Path;
 use std::sync::{Arc, Weak};
@@ -16,8 +17,8 @@ use lanyard_tests::{Frame, Governed, GovernedOptions, Outcome, Raw};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
-/// The principals under attack: one reads, the other may write `app.notes` as well.
-pub(crate) const PRINCIPALS: [&str; 2] = ["eu_analyst", "eu_writer"];
+/// The principals under attack: one reads, one may write `app.notes` as well, one has a workspace.
+pub(crate) const PRINCIPALS: [&str; 3] = ["eu_analyst", "eu_writer", "eu_worker"];
 
 /// Values that nobody may see in any answer, whatever the entry says; not looked for where the attack itself says them.
 const SECRETS: [&str; 14] = [
@@ -46,6 +47,20 @@ pub(crate) struct Attack {
     pub(crate) sql: String,
     pub(crate) secret: Vec<String>,
     pub(crate) answer: String,
+    pub(crate) group: String,
+    pub(crate) owner: Option<String>,
+}
+
+impl Attack {
+    /// What the proxy must do with it for this principal.
+    pub(crate) fn answer_to(&self, login: &str) -> &str {
+        match login {
+            "eu_analyst" => &self.answer,
+            "eu_worker" if self.group == "W_workspace" => self.owner.as_deref().unwrap_or(&self.answer),
+            // The others get further with some: only what leaks counts.
+            _ => "any",
+        }
+    }
 }
 
 /// Every attack of the catalogue.
@@ -61,6 +76,8 @@ pub(crate) fn catalogue() -> Outcome<Vec<Attack>> {
             sql: text("sql")?,
             secret: secret.collect::<Option<_>>()?,
             answer: text("answer")?,
+            group: text("group")?,
+            owner: text("owner"),
         })
     };
     entries.iter().map(|e| attack(e).ok_or_else(|| format!("not an attack: {e}").into())).collect()

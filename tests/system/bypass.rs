@@ -20,10 +20,11 @@ const REFUSALS: [&str; 12] = [
 ];
 
 /// What is wrong with the answers to one attack, if anything.
-fn verdict(attack: &Attack, how: &str, frames: &[lanyard_tests::Frame]) -> Vec<String> {
+fn verdict(attack: &Attack, login: &str, how: &str, frames: &[lanyard_tests::Frame]) -> Vec<String> {
     let mut wrong = Vec::new();
-    let mut add =
-        |what: String| wrong.push(format!("{} {} ({how}): {what}: {}", attack.id, attack.class, attack.sql));
+    let mut add = |what: String| {
+        wrong.push(format!("{login}: {} {} ({how}): {what}: {}", attack.id, attack.class, attack.sql))
+    };
     if let Some(what) = leak(attack, frames) {
         add(format!("{} leaks: {what}", attack.kind));
     }
@@ -34,7 +35,7 @@ fn verdict(attack: &Attack, how: &str, frames: &[lanyard_tests::Frame]) -> Vec<S
         add(format!("a name of ours in {piece:?}"));
     }
     let state = refused(frames);
-    match (attack.answer.as_str(), &state) {
+    match (attack.answer_to(login), &state) {
         ("refused", None) => add("not refused".into()),
         ("refused", Some(state)) if !REFUSALS.contains(&state.as_str()) => {
             add(format!("refused with {state}"))
@@ -53,14 +54,14 @@ async fn both_protocols(governed: &Governed, login: &str) -> Outcome<Vec<String>
     let mut raw = governed.raw_session(login).await?;
     for attack in catalogue()? {
         let frames = simple(&mut raw, &attack.sql).await?;
-        let found = verdict(&attack, "simple", &frames);
+        let found = verdict(&attack, login, "simple", &frames);
         // What an earlier attack left open must not decide over the next.
         simple(&mut raw, "ROLLBACK").await?;
         wrong.extend(found);
         let frames = extended(&mut raw, &attack.sql).await?;
         let several = refused(&frames).as_deref() == Some("42601") && attack.sql.contains(';');
         if !several {
-            wrong.extend(verdict(&attack, "extended", &frames));
+            wrong.extend(verdict(&attack, login, "extended", &frames));
         }
         if simple(&mut raw, "ROLLBACK").await?.last().is_none_or(|frame| frame.tag != b'Z') {
             raw = governed.raw_session(login).await?;
@@ -76,14 +77,10 @@ async fn nothing_leaks_through_the_proxy() -> Outcome {
 
 /// The whole catalogue by every principal, in both protocols.
 pub(crate) async fn nothing_leaks(governed: &Governed) -> Outcome {
-    let mut wrong = both_protocols(governed, LOGIN).await?;
-    // The writer gets further with some: only what leaks counts.
-    let writer = both_protocols(governed, PRINCIPALS[1]).await?;
-    wrong.extend(
-        writer.into_iter().filter(|w| {
-            w.contains("leaks") || w.contains("a name of ours") || w.contains("the session ended")
-        }),
-    );
+    let mut wrong = Vec::new();
+    for login in PRINCIPALS {
+        wrong.extend(both_protocols(governed, login).await?);
+    }
     println!("{} attacks through the proxy, in both protocols", catalogue()?.len());
     if wrong.is_empty() {
         Ok(())

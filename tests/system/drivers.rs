@@ -28,7 +28,17 @@ const PGBENCH_TABLES: &str = "
     INSERT INTO pgbench_accounts SELECT a, 1, 0, '' FROM generate_series(1, 1000) a;
     ANALYZE;";
 
-const PSQL_COMMANDS: [&str; 44] = [
+const PSQL_COMMANDS: [&str; 54] = [
+    r"\dd",
+    r"\dL",
+    r"\dL+",
+    r"\dFd",
+    r"\dFp",
+    r"\dFt",
+    r"\dAf",
+    r"\dAo",
+    r"\dAp",
+    r"\drds",
     r"\d",
     r"\dt",
     r"\d+",

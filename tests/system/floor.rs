@@ -15,6 +15,7 @@ use lanyard_engine::entitlement::Entitlement;
 use lanyard_engine::identity::{Principal, RoleName, SessionId, ShortId, UserId};
 use lanyard_engine::policy::{self, PolicySet, Source};
 use lanyard_engine::snapshot::{Parts, Snapshot};
+use lanyard_engine::workspace::Workspace;
 use lanyard_tests::{Governed, Outcome, Raw};
 
 use crate::attacks::{Attack, PRINCIPALS, attacked, catalogue, leak, simple};
@@ -71,13 +72,18 @@ pub(crate) async fn vend(governed: &Governed, user: &str, number: u32) -> Outcom
     let principal = Principal::direct(UserId::parse(user)?);
     let entitlement = policy::entitle(&snapshot, &principal)?;
     let prepared = warehouse.prepare(&entitlement).await?;
-    let role = RoleName::of(None, Some(ShortId::new(number)?), SessionId::from_u128(u128::from(number)));
+    let user_number = ShortId::new(number)?;
+    let role = RoleName::of(None, Some(user_number), SessionId::from_u128(u128::from(number)));
     let lease = Lease {
         role: role.clone(),
         bundle: prepared.bundle.clone(),
         expires: SystemTime::now() + Duration::from_secs(600),
         connections: 20,
         attributes: entitlement.session_attributes.clone(),
+        workspace: entitlement
+            .extras
+            .workspace
+            .map(|leftovers| Workspace::of(None, Some(user_number), None, leftovers)),
     };
     let login = warehouse.vend(&lease).await?;
     let name = |access: &lanyard_engine::entitlement::Access| {

@@ -483,6 +483,25 @@ async fn a_greeting_says_what_drivers_need_and_nothing_of_ours() -> Outcome {
     Ok(())
 }
 
+/// PostgreSQL reports this name of UTF8 as it was written, and no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_encoding_may_be_called_by_its_other_names_and_not_changed() -> Outcome {
+    let (_governed, mut raw) = session().await?;
+    for (sql, refused) in [
+        ("SET client_encoding TO 'UNICODE'", false),
+        ("SET NAMES 'utf-8'", false),
+        ("SET client_encoding TO 'utf_8'", false),
+        ("SET client_encoding TO 'LATIN9'", true),
+        ("SET NAMES 'SQL_ASCII'", true),
+    ] {
+        let answer = raw.query(sql).await?;
+        assert_eq!(answer.iter().any(|frame| frame.tag == b'E'), refused, "{sql}");
+    }
+    let still = raw.query("SELECT 1").await?;
+    assert!(still.iter().any(|frame| frame.tag == b'D'), "{still:?}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn encryption_is_asked_for_once_and_nothing_slips_in_front_of_it() -> Outcome {
     let governed = environment().await?;

@@ -22,4 +22,5 @@ mod starting;
 mod support;
 mod wire;
 mod works;
+mod workspace;
 mod writes;

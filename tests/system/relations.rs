@@ -57,8 +57,13 @@ async fn the_judge_saw_every_relation_that_postgresql_records() -> Outcome {
     let governed = attacked().await?;
     let vended = floor::vend(&governed, "eu_analyst", 301).await?;
     let path = ["public".to_owned()];
-    let context =
-        Context { entitlement: &vended.entitlement, search_path: &path, paths: None, database: "shop" };
+    let context = Context {
+        entitlement: &vended.entitlement,
+        search_path: &path,
+        paths: None,
+        workspace: None,
+        database: "shop",
+    };
     let dba = governed.dba().await?;
     let (mut judged_count, mut compared, mut wrong) = (0, 0, Vec::new());
     for text in corpus()? {

@@ -543,10 +543,10 @@ async fn the_search_path_opens_nothing() -> Outcome {
 }
 
 /// Small numbers that look random and are the same each time (xorshift64).
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
+    pub(crate) fn roll(&mut self, sides: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -596,8 +596,8 @@ const STEPS: [&str; 34] = [
 ];
 
 /// One message or pipeline of messages, and how many ReadyForQuery answer it.
-fn message(dice: &mut Dice) -> (String, Vec<u8>, usize) {
-    let steps: Vec<&str> = (0..1 + dice.roll(4)).map(|_| dice.pick(&STEPS)).collect();
+pub(crate) fn message(dice: &mut Dice, from: &[&str]) -> (String, Vec<u8>, usize) {
+    let steps: Vec<&str> = (0..1 + dice.roll(4)).map(|_| dice.pick(from)).collect();
     let text = steps.join("; ");
     match dice.roll(4) {
         0 => (format!("simple: {text}"), query(&text), 1),
@@ -620,7 +620,7 @@ fn message(dice: &mut Dice) -> (String, Vec<u8>, usize) {
 }
 
 /// What a client can tell: rows, command tags, states, SQLSTATEs.
-async fn told(raw: &mut Raw, bytes: &[u8], readies: usize) -> Outcome<Vec<String>> {
+pub(crate) async fn told(raw: &mut Raw, bytes: &[u8], readies: usize) -> Outcome<Vec<String>> {
     raw.send_bytes(bytes).await?;
     let mut said = Vec::new();
     for _ in 0..readies {
@@ -651,7 +651,7 @@ async fn the_search_path_follows_transactions_as_postgresql_has_it() -> Outcome 
         direct.read_until(b'Z').await?;
         let mut script = Vec::new();
         for _ in 0..12 {
-            let (text, bytes, readies) = message(&mut dice);
+            let (text, bytes, readies) = message(&mut dice, &STEPS);
             script.push(text);
             let expected = told(&mut direct, &bytes, readies).await?;
             assert_eq!(told(&mut proxied, &bytes, readies).await?, expected, "{script:#?}");

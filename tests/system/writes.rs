@@ -93,7 +93,7 @@ const DONE: [(&str, &[&str]); 24] = [
         &["1|9"],
     ),
     ("INSERT INTO open_t (id, n) VALUES (1, 7) ON CONFLICT DO NOTHING RETURNING id", &[]),
-    ("UPDATE open_t SET n = n + 1, made = DEFAULT WHERE id = 1 RETURNING n, twice", &["10|20"]),
+    ("UPDATE open_t SET n = n + 1, made = '2026-02-02' WHERE id = 1 RETURNING n, twice", &["10|20"]),
     ("DELETE FROM open_t WHERE n > 10 RETURNING n", &["11", "12"]),
     ("SELECT currval('open_t_id_seq') > 0, nextval('public.open_t_id_seq') > 5", &["t|t"]),
     (
@@ -125,7 +125,8 @@ const DONE: [(&str, &[&str]); 24] = [
 ];
 
 /// `(statement, SQLSTATE)`: refused, by us or by the warehouse.
-const REFUSED: [(&str, &str); 48] = [
+const REFUSED: [(&str, &str); 49] = [
+    ("UPDATE open_t SET made = DEFAULT", "0A000"),
     ("INSERT INTO open_t (n) VALUES (NULL)", "23502"),
     ("INSERT INTO open_t (n) VALUES (5000)", "23514"),
     ("INSERT INTO open_t (id, n) VALUES (1, 1)", "23505"),

@@ -23,6 +23,7 @@ fn put(
         operation: "read",
         filters: vec!["own_region".into()],
         masks: vec![],
+        shadow: vec![],
     }]);
     let facts = facts(who.0, who.1);
     let Filed { .. } = shard.file(&attempt(ruling, &facts, &what("select", &objects, disposition)))?;

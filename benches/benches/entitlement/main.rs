@@ -2,7 +2,8 @@
 //!
 //! Every line changes one size ten times over and leaves the others at the full world: 100,000 users, 10,000 policies, 100,000
 //! columns, of which the principal matches 50 policies and 200 tables of 10 columns. `steady` is a login under a snapshot that
-//! has served others, `first` the first login under a fresh snapshot, `index` what publishing a snapshot adds. Started by
+//! has served others, `first` the first login under a fresh snapshot, `index` what publishing a snapshot adds before it is in force, `warm`
+//! what is worked out beside the first sessions then. Started by
 //! `make bench-entitlement`; writes `benches/results/entitlement.json`.
 
 #![allow(missing_docs, reason = "criterion's macros")]
@@ -15,7 +16,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion};
-use lanyard_engine::policy::{entitle, prepare};
+use lanyard_engine::policy::{entitle, prepare, warm};
 use serde_json::{Value, json};
 use world::{Size, World};
 
@@ -75,10 +76,19 @@ fn measure(criterion: &mut Criterion, varied: &'static str, size: Size) -> Line 
         // By reference: giving a snapshot back to the allocator is not what is measured.
         b.iter_batched_ref(fresh, |fresh| prepare(black_box(fresh)), BatchSize::PerIteration);
     });
+    group.bench_function(BenchmarkId::new("warm", &id), |b| {
+        let prepared = || {
+            let fresh = fresh();
+            prepare(&fresh);
+            fresh
+        };
+        b.iter_batched_ref(prepared, |fresh| warm(black_box(fresh), []), BatchSize::PerIteration);
+    });
     group.bench_function(BenchmarkId::new("first", &id), |b| {
         let prepared = || {
             let fresh = fresh();
             prepare(&fresh);
+            warm(&fresh, []);
             fresh
         };
         b.iter_batched_ref(
@@ -101,26 +111,27 @@ fn report(lines: &[Line]) {
         Some(estimates["median"]["point_estimate"].as_f64()? / 1e3)
     };
     println!(
-        "\n{:<15} {:>8} {:>9} {:>8} {:>7} {:>11} {:>11} {:>10}",
-        "varied", "users", "policies", "columns", "tables", "steady µs", "first µs", "index ms"
+        "\n{:<15} {:>8} {:>9} {:>8} {:>7} {:>11} {:>11} {:>10} {:>10}",
+        "varied", "users", "policies", "columns", "tables", "steady µs", "first µs", "index ms", "warm ms"
     );
     let mut results = Vec::new();
     for line in lines {
-        let (Some(steady), Some(first), Some(index)) =
-            (measured("steady", &line.id), measured("first", &line.id), measured("index", &line.id))
+        let [Some(steady), Some(first), Some(index), Some(warm)] =
+            ["steady", "first", "index", "warm"].map(|kind| measured(kind, &line.id))
         else {
             println!("{:<15} not measured", line.varied);
             continue;
         };
         let Size { users, policies, columns, tables } = line.size;
         println!(
-            "{:<15} {users:>8} {policies:>9} {columns:>8} {tables:>7} {steady:>11.0} {first:>11.0} {:>10.1}",
+            "{:<15} {users:>8} {policies:>9} {columns:>8} {tables:>7} {steady:>11.0} {first:>11.0} {:>10.1} {:>10.1}",
             line.varied,
-            index / 1e3
+            index / 1e3,
+            warm / 1e3
         );
         results.push(json!({
             "varied": line.varied, "users": users, "policies": policies, "columns": columns, "matched_tables": tables,
-            "steady_us": steady, "first_us": first, "index_us": index,
+            "steady_us": steady, "first_us": first, "index_us": index, "warm_us": warm,
         }));
     }
     let report = json!({
@@ -128,7 +139,8 @@ fn report(lines: &[Line]) {
         "machine": machine(),
         "versions": { "rustc": run("rustc", &["--version"]), "lanyard": env!("CARGO_PKG_VERSION") },
         "method": "criterion, medians; the principal matches 50 policies; steady: principals in turn under one snapshot; \
-                   first: one under a snapshot whose index is built and has served nobody; index: building it",
+                   first: one under a snapshot that is indexed and warm and has served nobody; index: building the index; warm: working \
+                   out what policies come to on every table",
         "results": results,
     });
     let output = root.join("results/entitlement.json");

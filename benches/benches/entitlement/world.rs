@@ -104,7 +104,7 @@ impl World {
             };
             (name, relation)
         });
-        Catalog { relations: relations.collect() }
+        Catalog { relations: relations.collect(), ..Catalog::default() }
     }
 
     /// Fifty that match the principal, and the rest for others, among them many on the principal's own tables.
@@ -176,6 +176,7 @@ fn column(table: usize, number: usize) -> Column {
         type_sql: type_sql.to_owned(),
         category,
         not_null: false,
+        deterministic: false,
         tags,
     }
 }

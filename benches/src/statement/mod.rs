@@ -90,6 +90,7 @@ impl Case {
                     entitlement: &world.granted.entitlement,
                     search_path: &world.search_path,
                     paths: None,
+                    workspace: None,
                     database: world::DATABASE,
                 };
                 let judged = judge(RawSql::new(text), &context);

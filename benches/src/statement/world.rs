@@ -60,14 +60,16 @@ pub(super) struct World {
 impl World {
     pub(super) fn new() -> Self {
         let search_path = vec!["public".to_owned()];
-        let prepared = Prepared { bundle: String::new(), views: HashMap::new() };
+        let prepared = Prepared { bundle: String::new(), views: HashMap::new(), whole: true };
         Self {
             granted: Granted::new(
                 1,
                 entitlement(),
                 Arc::new(prepared),
+                None,
                 search_path.clone(),
                 DATABASE.to_owned(),
+                Arc::default(),
             ),
             search_path,
             analytic: analytic(),
@@ -81,6 +83,7 @@ fn entitlement() -> Entitlement {
         tables.insert((*name).to_owned(), Arc::new(access(number, name, columns)));
     }
     Entitlement {
+        shadow: Default::default(),
         relations: BTreeMap::from([("public".to_owned(), tables)]),
         extras: Extras::default(),
         fingerprint: Fingerprint([0; 16]),
@@ -102,6 +105,7 @@ fn access(number: usize, name: &str, columns: &[&str]) -> Access {
         type_sql: "text".to_owned(),
         base_number,
         writable: false,
+        by_prefix: true,
     });
     Access {
         relation: RelationName::new("public", name),
@@ -111,6 +115,7 @@ fn access(number: usize, name: &str, columns: &[&str]) -> Access {
         columns: rules.collect(),
         granted_by: vec!["open".to_owned()],
         sequences: BTreeSet::new(),
+        undone_by: BTreeMap::new(),
         view: SecuredView {
             name: format!("v_{number:032x}"),
             select_sql: String::new(),

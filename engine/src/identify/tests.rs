@@ -10,6 +10,7 @@ fn column(name: &str, category: char) -> Column {
         type_sql: "text".into(),
         category,
         not_null: false,
+        deterministic: false,
         tags: Default::default(),
     }
 }

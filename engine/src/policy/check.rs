@@ -5,6 +5,7 @@
 
 mod conflicts;
 mod names;
+mod permits;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +14,9 @@ use super::index::Lane;
 use super::kinds;
 use super::mask;
 use super::matching::{column_depth, is_table};
-use super::model::{EventColumn, Mask, MaskRule, Masking, Place, Policy, Rows, RowsShown, Rule, State};
+use super::model::{
+    Columns, EventColumn, Mask, MaskRule, Masking, Place, Policy, Rows, RowsShown, Rule, State,
+};
 use super::predicate::compile::{Ground, Values, compile_cells, formula};
 use super::predicate::{Attribute, Expr, Holder, Named, Predicate};
 use super::rows::is_skipped;
@@ -94,6 +97,10 @@ fn means(policy: &Policy, relation: &Relation) -> bool {
     }
 }
 
+fn means_column(columns: &Columns, relation: &Relation, column: &Column) -> bool {
+    column_depth(columns, relation, column).is_some()
+}
+
 struct Checker<'a> {
     snapshot: &'a Snapshot,
     known: Known<'a>,
@@ -157,6 +164,7 @@ impl<'a> Checker<'a> {
             }
             Rule::Permit(permit) => {
                 self.who(&permit.to, policy.watches);
+                self.permitted(policy, &permit.what);
                 return;
             }
             Rule::Purpose(purpose) => {

@@ -4,11 +4,12 @@
 //! the judge.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::holders::named;
 use super::matching::Person;
 use super::model::Rule;
-use super::resolved::Resolved;
+use super::resolved::{Reached, Resolved};
 use crate::approval::Approved;
 use crate::snapshot::Snapshot;
 
@@ -21,6 +22,8 @@ pub(crate) struct Held {
     permits: Vec<u32>,
     /// Relations an approval names.
     approved: BTreeSet<u32>,
+    /// Relations that `scoped` is about, in order.
+    within: Arc<[u32]>,
 }
 
 /// Numbers of policies by number of relation, oldest first. Three lists instead of a map of lists: this is built at every
@@ -57,10 +60,16 @@ impl ByRelation {
     }
 }
 
-impl Held {
+/// A person's policies before it is known which relations matter.
+pub(crate) struct Reach {
+    held: Held,
+    scoped: Vec<u32>,
+}
+
+impl Reach {
     pub(crate) fn of(person: &Person<'_>, snapshot: &Snapshot, resolved: &Resolved) -> Self {
         let (mut grants, mut scoped, mut permits) = (Vec::new(), Vec::new(), Vec::new());
-        let mut reached = Vec::new();
+        let mut reached = Reached { within: None, found: Vec::new() };
         for number in snapshot.policies.holders().candidates(person) {
             let Some(policy) = snapshot.policies.get(number) else {
                 continue;
@@ -68,32 +77,46 @@ impl Held {
             if !named(policy).is_some_and(|who| person.is(who)) {
                 continue;
             }
-            let list = match policy.rule {
-                Rule::Grant(_) => &mut grants,
-                Rule::Permit(_) => {
-                    permits.push(number);
-                    continue;
+            match policy.rule {
+                Rule::Grant(_) => {
+                    resolved.reached(policy, &mut reached);
+                    grants.extend(reached.found.drain(..).map(|relation| (relation, number)));
                 }
-                Rule::Rows(_) | Rule::Mask(_) | Rule::Reveal(_) => &mut scoped,
-                Rule::Guardrail(_) | Rule::Purpose(_) => continue,
-            };
-            reached.clear();
-            resolved.reached(policy, &mut reached);
-            list.extend(reached.iter().map(|relation| (*relation, number)));
+                Rule::Permit(_) => permits.push(number),
+                Rule::Rows(_) | Rule::Mask(_) | Rule::Reveal(_) => scoped.push(number),
+                Rule::Guardrail(_) | Rule::Purpose(_) => {}
+            }
         }
         let approved = resolved.approvals(snapshot, person).filter_map(|approval| {
             let (Approved::Access { relation, .. } | Approved::Unmask { relation, .. }) = &approval.what;
             resolved.number(relation)
         });
         let approved = approved.collect();
-        Self { grants: ByRelation::of(grants), scoped: ByRelation::of(scoped), permits, approved }
+        let held = Held { grants: ByRelation::of(grants), permits, approved, ..Held::default() };
+        Self { held, scoped }
     }
 
     /// Relations some grant or approval reaches.
     pub(crate) fn relations(&self) -> impl Iterator<Item = u32> {
-        self.grants.relations.iter().chain(&self.approved).copied()
+        self.held.grants.relations.iter().chain(&self.held.approved).copied()
     }
 
+    /// Looks up the policies for this person on the relations that somebody in the session can reach, in order, and on no
+    /// others.
+    pub(crate) fn within(self, within: &Arc<[u32]>, snapshot: &Snapshot, resolved: &Resolved) -> Held {
+        let mut scoped = Vec::new();
+        let mut reached = Reached { within: Some(within), found: Vec::new() };
+        for number in self.scoped {
+            if let Some(policy) = snapshot.policies.get(number) {
+                resolved.reached(policy, &mut reached);
+                scoped.extend(reached.found.drain(..).map(|relation| (relation, number)));
+            }
+        }
+        Held { scoped: ByRelation::of(scoped), within: Arc::clone(within), ..self.held }
+    }
+}
+
+impl Held {
     pub(crate) fn is_approved(&self, relation: u32) -> bool {
         self.approved.contains(&relation)
     }
@@ -106,8 +129,9 @@ impl Held {
         self.grants.get(relation)
     }
 
-    pub(crate) fn scoped(&self, relation: u32) -> &[u32] {
-        self.scoped.get(relation)
+    /// Row, mask and reveal policies for this person; nothing is known of relations that nobody in the session can reach.
+    pub(crate) fn scoped(&self, relation: u32) -> Option<&[u32]> {
+        self.within.binary_search(&relation).ok().map(|_| self.scoped.get(relation))
     }
 }
 

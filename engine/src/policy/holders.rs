@@ -99,7 +99,15 @@ impl Holders {
             // INVARIANT of `Person`: never both. Nobody could be left out this way.
             PartyKind::Everyone => return self.any_user.iter().chain(&self.any_agent).copied().collect(),
         };
-        let mut found: BTreeSet<u32> = any.iter().copied().collect();
+        let mut found = self.telling(person);
+        found.extend(any);
+        found
+    }
+
+    /// Those of them that a group, an attribute or the id of the person leads to: what tells one person from another, but for
+    /// conditions that no list can be looked up by.
+    pub(crate) fn telling(&self, person: &Person<'_>) -> BTreeSet<u32> {
+        let mut found = BTreeSet::new();
         let mut add = |numbers: Option<&Vec<u32>>| found.extend(numbers.into_iter().flatten());
         add(self.by_id.get(person.id));
         person.groups.iter().for_each(|group| add(self.by_group.get(group)));

@@ -9,13 +9,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::PolicySet;
-use super::held::{Held, merged};
+use super::facts::Facts;
+use super::held::{self, Held};
+use super::mask::key;
 use super::matching::{Person, is_table};
 use super::memo::Found;
-use super::model::{PartyKind, Permitted, Policy, Rule, Watches};
+use super::model::{PartyKind, Policy, Rule, Watches};
 use super::predicate::compile::Read;
-use super::resolved::{Facts, Resolved, SnapshotIndex};
-use super::shape::Worn;
+use super::resolved::{Resolved, SnapshotIndex};
+use super::shadow;
+use super::shape::{Sight, Worn};
 use super::view::{self, Shown};
 use crate::approval::{Approval, Approved, Grantee};
 use crate::catalog::{Relation, RelationKind, RelationName, TagPath};
@@ -41,7 +44,9 @@ pub fn entitle(snapshot: &Snapshot, principal: &Principal) -> Result<Entitlement
     // In order of schema, then name.
     let mut by_schema: Vec<(String, Vec<Named>)> = Vec::new();
     let mut session_attributes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for number in session.reachable() {
+    let permits = session.permits();
+    let mut unmask = BTreeMap::new();
+    for &number in session.reachable.iter() {
         let ruled = session.ruled(number);
         let Some(access) = &ruled.access else {
             continue;
@@ -56,6 +61,7 @@ pub fn entitle(snapshot: &Snapshot, principal: &Principal) -> Result<Entitlement
                 session_attributes.insert(key.clone(), values);
             }
         }
+        session.unmask(&permits, access, &mut unmask);
         let RelationName { schema, name } = &access.relation;
         let entry = (name.clone(), Arc::clone(access));
         match by_schema.last_mut() {
@@ -65,9 +71,10 @@ pub fn entitle(snapshot: &Snapshot, principal: &Principal) -> Result<Entitlement
     }
     let relations: BTreeMap<String, BTreeMap<String, Arc<Access>>> =
         by_schema.into_iter().map(|(schema, tables)| (schema, tables.into_iter().collect())).collect();
-    let extras = session.extras();
+    let extras = Extras { unmask, ..session.extras(&permits) };
     Ok(Entitlement {
         fingerprint: view::fingerprint(&relations, &extras),
+        shadow: shadow::changes(snapshot, principal, &relations),
         relations,
         extras,
         session_attributes,
@@ -80,10 +87,12 @@ pub(crate) struct Session<'a> {
     pub(crate) policies: &'a PolicySet,
     pub(crate) user: Option<Person<'a>>,
     pub(crate) agent: Option<Person<'a>>,
-    combination: Combination,
+    pub(crate) combination: Combination,
     /// What it is for; declared, and allowed to subject and actor.
     pub(crate) purpose: Option<&'a PurposeName>,
     pub(crate) resolved: Arc<Resolved>,
+    /// Relations that a grant or an approval of somebody in the session could mean, in order: all others are refused.
+    reachable: Arc<[u32]>,
     pub(crate) of_user: Held,
     pub(crate) of_agent: Held,
     pub(crate) found: RefCell<Found>,
@@ -106,7 +115,7 @@ pub(crate) struct Ruling {
     /// Conditions on rows that are ANDed.
     pub(crate) parts: Vec<String>,
     /// Masked columns: expression, and whether the rule's mask is in force in every row.
-    pub(crate) masked: BTreeMap<String, (String, bool)>,
+    pub(crate) masked: BTreeMap<String, (Arc<str>, bool)>,
 }
 
 /// Why a relation may not be used.
@@ -190,9 +199,20 @@ impl<'a> Session<'a> {
         let user = user.map(|u| Person::user(u).under(purpose));
         let agent = agent.map(|a| Person::agent(a).under(purpose));
         let resolved = SnapshotIndex::of(snapshot);
-        let held = |person: &Person<'_>| Held::of(person, snapshot, &resolved);
-        let of_user = user.as_ref().map(held).unwrap_or_default();
-        let of_agent = agent.as_ref().map(held).unwrap_or_default();
+        let reach = |person: &Person<'_>| held::Reach::of(person, snapshot, &resolved);
+        let (of_user, of_agent) = (user.as_ref().map(reach), agent.as_ref().map(reach));
+        let granted = [&of_user, &of_agent].into_iter().flatten().flat_map(held::Reach::relations);
+        let mut reachable: Vec<u32> = granted.collect();
+        reachable.extend(supposed.iter().filter_map(|approval| {
+            let (Approved::Access { relation, .. } | Approved::Unmask { relation, .. }) = &approval.what;
+            resolved.number(relation)
+        }));
+        reachable.sort_unstable();
+        reachable.dedup();
+        let reachable: Arc<[u32]> = reachable.into();
+        let held = |reach: held::Reach| reach.within(&reachable, snapshot, &resolved);
+        let of_user = of_user.map(held).unwrap_or_default();
+        let of_agent = of_agent.map(held).unwrap_or_default();
         let found = RefCell::default();
         let session = Self {
             snapshot,
@@ -202,6 +222,7 @@ impl<'a> Session<'a> {
             combination,
             purpose,
             resolved,
+            reachable,
             of_user,
             of_agent,
             found,
@@ -246,14 +267,6 @@ impl<'a> Session<'a> {
         self.resolved.approvals(self.snapshot, person).chain(supposed)
     }
 
-    /// Relations that a grant or an approval of somebody in the session could mean: all others are refused.
-    fn reachable(&self) -> Vec<u32> {
-        let mut numbers: Vec<u32> = self.of_user.relations().chain(self.of_agent.relations()).collect();
-        numbers.sort_unstable();
-        numbers.dedup();
-        numbers
-    }
-
     pub(crate) fn relation(&self, number: u32) -> Option<&'a Relation> {
         self.snapshot.catalog.relations.get(self.resolved.name(number)?)
     }
@@ -268,7 +281,7 @@ impl<'a> Session<'a> {
         combination << 2 | u64::from(self.user.is_some()) << 1 | u64::from(self.agent.is_some())
     }
 
-    fn held(&self, person: &Person<'a>) -> &Held {
+    pub(crate) fn held(&self, person: &Person<'a>) -> &Held {
         match person.kind {
             PartyKind::Agents => &self.of_agent,
             PartyKind::Users | PartyKind::Everyone => &self.of_user,
@@ -285,95 +298,76 @@ impl<'a> Session<'a> {
     }
 
     /// Row, mask and reveal policies for somebody in particular that could be for the subject, or for the agent that acts.
-    pub(crate) fn scoped(&self, relation: u32, subject: &Person<'a>) -> [&[u32]; 2] {
-        [self.held(subject).scoped(relation), self.of_agent.scoped(relation)]
-    }
-
-    /// What the permits give to a session: the subject's, and where access is an intersection, only what the agent has too.
-    fn extras(&self) -> Extras {
-        let of = |person: &Person<'a>| {
-            let mut extras = Extras::default();
-            let permits = self.held(person).permits();
-            for policy in permits.iter().filter_map(|n| self.policies.get(*n)) {
-                let Rule::Permit(permit) = &policy.rule else {
-                    continue;
-                };
-                if !self.watched(policy, person).all(|p| p.is(&permit.to)) {
-                    continue;
-                }
-                match &permit.what {
-                    Permitted::Workspace(leftovers) => {
-                        extras.workspace = extras.workspace.max(Some(*leftovers))
-                    }
-                    Permitted::Functions(list) => extras.functions.extend(list.iter().cloned()),
-                    Permitted::Types(list) => extras.types.extend(list.iter().cloned()),
-                    Permitted::Extensions(list) => extras.extensions.extend(list.iter().cloned()),
-                }
-            }
-            extras
+    pub(crate) fn scoped(&self, relation: u32, subject: &Person<'a>) -> Result<[&[u32]; 2], Vec<Reason>> {
+        let unknown = || vec![Reason::NoGrant("principal")];
+        let of_subject = self.held(subject).scoped(relation).ok_or_else(unknown)?;
+        let of_actor = match self.agent {
+            Some(_) => self.of_agent.scoped(relation).ok_or_else(unknown)?,
+            None => &[],
         };
-        match (&self.user, &self.agent) {
-            (None, None) => Extras::default(),
-            (Some(one), None) | (None, Some(one)) => of(one),
-            (Some(user), Some(agent)) => {
-                let mut extras = of(user);
-                if self.combination == Combination::Intersection {
-                    let other = of(agent);
-                    extras.workspace = extras.workspace.min(other.workspace);
-                    extras.functions.retain(|f| other.functions.contains(f));
-                    extras.types.retain(|t| other.types.contains(t));
-                    extras.extensions.retain(|e| other.extensions.contains(e));
-                }
-                extras
-            }
-        }
+        Ok([of_subject, of_actor])
     }
 
     /// Judges one relation.
     pub(crate) fn judge(&self, relation: &'a Relation) -> Result<Ruling, Vec<Reason>> {
-        let reach = self.reach(relation)?;
+        let (number, facts) = self.facts(relation)?;
+        let reach = self.reach(relation, number, facts)?;
         if relation.row_security {
             return Err(vec![Reason::RowSecurity]);
         }
-        if self.is_new(relation) {
+        if facts.is_new {
             return Err(vec![Reason::New]);
         }
-        let rows = self.rows(relation, &reach.subject)?;
-        let mut shown = Vec::new();
+        let scoped = self.scoped(number, &reach.subject)?;
+        let rows = self.rows(facts, scoped, &reach.subject, relation)?;
+        let mut shown = Vec::with_capacity(relation.columns.len());
         let mut columns = BTreeMap::new();
         let mut keys = rows.keys;
         let mut notes = BTreeMap::new();
         let mut masks = BTreeMap::new();
-        let (number, facts) = self.facts(relation)?;
-        let [of_subject, of_actor] = self.scoped(number, &reach.subject);
-        let candidates = merged([&facts.open_masks, of_subject, of_actor]);
+        let sight = Sight {
+            relation,
+            subject: reach.subject,
+            masks: self.masks(facts, scoped),
+            reveals: self.reveals(relation, scoped, &reach.subject),
+        };
         let mut reads = rows.reads;
         let mut subject = false;
-        let reveals = self.reveals(relation, &reach.subject);
-        for column in &relation.columns {
-            let (rule, applied) = self.column(relation, column, &reach.subject, &candidates, &reveals);
-            columns.insert(column.name.clone(), rule.clone());
+        let mut undone_by = BTreeMap::new();
+        for (column, known) in relation.columns.iter().zip(&facts.columns) {
+            let (rule, applied) = self.column(&sight, column, known);
             if let Some(note) = applied.as_ref().and_then(|a| a.note.clone()) {
                 notes.insert(column.name.clone(), note);
             }
-            let masked = match rule {
-                ColumnRule::Denied { .. } => continue,
-                ColumnRule::Clear => None,
+            let (value, masked) = match &rule {
+                ColumnRule::Denied { .. } => (None, true),
+                ColumnRule::Clear => (Some(known.clear.clone()), false),
                 ColumnRule::Masked { .. } => match applied {
                     Some(Worn {
-                        sql: Some(sql), keys: needed, reads: needs, subject: asks, whole, ..
+                        value: Some(value),
+                        keys: needed,
+                        reads: needs,
+                        subject: asks,
+                        whole,
+                        ..
                     }) => {
-                        masks.insert(column.name.clone(), (sql.clone(), whole));
+                        masks.insert(column.name.clone(), (Arc::clone(&value.sql), whole));
+                        let undo: BTreeSet<String> =
+                            needed.iter().filter(|key| undoes(key)).cloned().collect();
+                        if !undo.is_empty() {
+                            undone_by.insert(column.name.clone(), undo);
+                        }
                         keys.extend(needed);
                         reads.extend(needs);
                         subject |= asks;
-                        Some(sql)
+                        (Some(value), true)
                     }
                     // A mask without an expression shows nothing.
-                    Some(Worn { sql: None, .. }) | None => continue,
+                    Some(Worn { value: None, .. }) | None => (None, true),
                 },
             };
-            shown.push(Shown { column, masked });
+            columns.insert(column.name.clone(), rule);
+            shown.extend(value.map(|value| Shown { column, name: &known.name, value, masked }));
         }
         if shown.is_empty() {
             return Err(vec![Reason::NoColumns]);
@@ -401,6 +395,7 @@ impl<'a> Session<'a> {
             columns,
             granted_by: reach.grants.into_iter().map(str::to_owned).collect(),
             sequences,
+            undone_by,
             view,
         };
         let (as_agent, parts) = (reach.as_agent, rows.parts);
@@ -422,9 +417,8 @@ impl<'a> Session<'a> {
         })
     }
 
-    fn side(&self, person: &Person<'a>, relation: &'a Relation) -> Side<'a> {
-        let number = self.resolved.number(&relation.name);
-        let grants = number.map_or(&[][..], |number| self.held(person).grants(number));
+    fn side(&self, person: &Person<'a>, relation: &'a Relation, number: u32, facts: &Facts) -> Side<'a> {
+        let grants = self.held(person).grants(number);
         let mut side = Side { operations: BTreeSet::new(), grants: Vec::new(), failed: Vec::new() };
         for policy in self.lane(grants.iter().copied(), relation) {
             if let Rule::Grant(grant) = &policy.rule
@@ -444,14 +438,13 @@ impl<'a> Session<'a> {
         }
         // Guardrails beat grants; without a grant they need no look.
         if !side.grants.is_empty() {
-            side.failed = self.failed(person, relation, Watches::Subject);
+            side.failed = self.failed(person, facts, Watches::Subject);
         }
         side
     }
 
-    fn failed(&self, person: &Person<'a>, relation: &'a Relation, watches: Watches) -> Vec<&'a str> {
-        let guardrails = self.facts(relation).map_or(&[][..], |(_, facts)| &facts.guardrails);
-        (guardrails.iter().filter_map(|n| self.policies.get(*n)))
+    fn failed(&self, person: &Person<'a>, facts: &Facts, watches: Watches) -> Vec<&'a str> {
+        (facts.guardrails.iter().filter_map(|n| self.policies.get(*n)))
             .filter(|p| p.watches == watches || p.watches == Watches::Both)
             .filter(|p| match &p.rule {
                 Rule::Guardrail(guardrail) => !person.is(&guardrail.require),
@@ -468,11 +461,12 @@ impl<'a> Session<'a> {
 
     /// On behalf of a user, a table that the user is granted is judged as the user, whatever the agent is granted: a guardrail
     /// that stops the user cannot be passed by way of the agent.
-    fn reach(&self, relation: &'a Relation) -> Result<Reach<'a>, Vec<Reason>> {
+    fn reach(&self, relation: &'a Relation, number: u32, facts: &Facts) -> Result<Reach<'a>, Vec<Reason>> {
+        let side = |person| self.side(person, relation, number, facts);
         let (side, subject, whom) = match (&self.user, &self.agent) {
-            (Some(user), None) => (self.side(user, relation), *user, "user"),
-            (None, Some(agent)) => (self.side(agent, relation), *agent, "agent"),
-            (Some(user), Some(agent)) => self.together(user, agent, relation)?,
+            (Some(user), None) => (side(user), *user, "user"),
+            (None, Some(agent)) => (side(agent), *agent, "agent"),
+            (Some(user), Some(agent)) => self.together((user, side(user)), (agent, side(agent)), relation)?,
             (None, None) => return Err(vec![Reason::NoGrant("principal")]),
         };
         if side.operations.is_empty() {
@@ -482,7 +476,7 @@ impl<'a> Session<'a> {
             |whom: &'static str| move |policy: &str| Reason::Guardrail { policy: policy.to_owned(), whom };
         let mut reasons: Vec<Reason> = side.failed.iter().copied().map(unmet(whom)).collect();
         if let Some(agent) = &self.agent {
-            let failed = self.failed(agent, relation, Watches::Actor);
+            let failed = self.failed(agent, facts, Watches::Actor);
             reasons.extend(failed.into_iter().map(unmet("acting agent")));
         }
         if !reasons.is_empty() {
@@ -493,11 +487,10 @@ impl<'a> Session<'a> {
 
     fn together(
         &self,
-        user: &Person<'a>,
-        agent: &Person<'a>,
+        (user, mut of_user): (&Person<'a>, Side<'a>),
+        (agent, of_agent): (&Person<'a>, Side<'a>),
         relation: &'a Relation,
     ) -> Result<(Side<'a>, Person<'a>, &'static str), Vec<Reason>> {
-        let (mut of_user, of_agent) = (self.side(user, relation), self.side(agent, relation));
         let tool = TagPath(TagPath::AGENT_TOOL.to_owned());
         let lends = match self.combination {
             Combination::Intersection => {
@@ -531,12 +524,11 @@ impl<'a> Session<'a> {
         }
         Ok((of_user, *user, "user"))
     }
+}
 
-    /// New and covered by no tag of its own (policy.md §2). A schema's tag does not count: it was there before.
-    fn is_new(&self, relation: &Relation) -> bool {
-        let own = self.snapshot.tags.tables.get(&relation.name.to_string());
-        relation.tags.iter().any(|t| t.0 == NEW) && !own.is_some_and(|tags| tags.iter().any(|t| t.0 != NEW))
-    }
+/// Does the key belong to a mask that can be turned back?
+fn undoes(key: &str) -> bool {
+    key == key::TOKEN || key.starts_with(key::REVERSIBLE)
 }
 
 fn unique(mut names: Vec<&str>) -> Vec<&str> {

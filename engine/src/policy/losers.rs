@@ -41,7 +41,8 @@ pub(crate) fn losers<'a>(
     };
     // Of equals the older: `max_by_key` takes the last of them.
     let winner = all.iter().rev().filter(runs).max_by_key(|one| one.depth);
-    let revealed = session.reveals(relation, subject).opens(column);
+    let scoped = session.facts(relation).and_then(|(number, _)| session.scoped(number, subject));
+    let revealed = scoped.is_ok_and(|scoped| session.reveals(relation, scoped, subject).opens(column));
     let why = |one: &Runner<'a>| -> String {
         let floor = one.rule.strength == Strength::Floor || one.policy.watches == Watches::Actor;
         let mut watched = session.watched(one.policy, subject).peekable();

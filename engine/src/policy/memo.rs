@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use super::held::Held;
 use super::holders::whos;
 use super::judge::{Ruling, Session};
 use super::predicate::compile::Read;
@@ -43,7 +44,14 @@ type Key = (Option<PurposeName>, Vec<(u32, u64)>);
 
 /// Rulings on one relation.
 #[derive(Debug, Default)]
-pub(crate) struct Memo(RwLock<HashMap<Key, Vec<Arc<Remembered>>>>);
+pub(crate) struct Memo(RwLock<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    by_key: HashMap<Key, Vec<Arc<Remembered>>>,
+    /// In all its lists.
+    kept: usize,
+}
 
 /// What a session has found out about itself.
 #[derive(Debug, Default)]
@@ -63,14 +71,15 @@ impl<'a> Session<'a> {
         {
             let known = memo.0.read().unwrap_or_else(PoisonError::into_inner);
             let alike = |r: &&Arc<Remembered>| r.asked.iter().all(|a| self.has(&a.name, &a.read) == a.had);
-            if let Some(found) = known.get(&key).and_then(|list| list.iter().find(alike)) {
+            if let Some(found) = known.by_key.get(&key).and_then(|list| list.iter().find(alike)) {
                 return Arc::clone(found);
             }
         }
         let made = Arc::new(self.remembered(number));
         let mut known = memo.0.write().unwrap_or_else(PoisonError::into_inner);
-        if known.values().map(Vec::len).sum::<usize>() < RULINGS_MAX {
-            known.entry(key).or_default().push(Arc::clone(&made));
+        if known.kept < RULINGS_MAX {
+            known.kept += 1;
+            known.by_key.entry(key).or_default().push(Arc::clone(&made));
         }
         made
     }
@@ -88,21 +97,25 @@ impl<'a> Session<'a> {
     }
 
     /// Where rulings on a relation are kept, and under which key; nowhere when the key would not say everything.
-    fn memo(&self, number: u32) -> Option<(&Memo, Key)> {
+    fn memo<'s>(&'s self, number: u32) -> Option<(&'s Memo, Key)> {
         let facts = self.resolved.facts(self.snapshot, number)?;
         let (of_user, of_agent) = (&self.of_user, &self.of_agent);
         // An approval is one person's.
         if of_user.is_approved(number) || of_agent.is_approved(number) {
             return None;
         }
+        let scoped = |held: &'s Held, is_there: bool| match is_there {
+            true => held.scoped(number),
+            false => Some(&[][..]),
+        };
         let lists = [
             of_user.grants(number),
             of_agent.grants(number),
             facts.guardrails.as_slice(),
             facts.open_rows.as_slice(),
             facts.open_masks.as_slice(),
-            of_user.scoped(number),
-            of_agent.scoped(number),
+            scoped(of_user, self.user.is_some())?,
+            scoped(of_agent, self.agent.is_some())?,
         ];
         let mut key = Vec::with_capacity(lists.iter().map(|l| l.len()).sum::<usize>() + 1);
         // Of equal phrases an agent alone, a user alone and both are not alike, nor are the ways in which they combine.

@@ -7,6 +7,7 @@ mod check;
 mod diff;
 mod encrypting;
 mod explain;
+mod facts;
 mod generalisation;
 mod held;
 mod holders;
@@ -18,16 +19,21 @@ mod mask;
 mod matching;
 mod memo;
 pub mod model;
+mod openable;
+mod permits;
 pub mod predicate;
 mod resolved;
 mod rows;
+mod shadow;
 mod shape;
 mod sqltext;
+mod targets;
 #[cfg(test)]
 mod tests;
 mod text;
 mod types;
 mod view;
+mod warm;
 mod why_not;
 
 use std::collections::HashMap;
@@ -43,12 +49,14 @@ pub use mask::anonymous::{Generalisation, Generalised};
 pub use model::Policy;
 pub use resolved::SnapshotIndex;
 pub use text::diagnostic::{Diagnostic, Severity};
+pub use warm::warm;
 pub use why_not::WhyNot;
 
 use crate::limits;
 use holders::Holders;
 use index::Index;
-use model::Place;
+use model::{Place, State};
+use targets::Targets;
 use text::diagnostic::Problem;
 
 /// One file of policy text.
@@ -72,6 +80,7 @@ struct Inner {
     files: Vec<(String, String)>,
     index: Index,
     holders: Holders,
+    targets: Targets,
 }
 
 impl PolicySet {
@@ -102,10 +111,22 @@ impl PolicySet {
                 break;
             }
         }
-        let inner = Inner { index: Index::of(&policies), holders: Holders::of(&policies), policies, files };
+        let inner = Inner::of(policies, files);
         findings.extend(inner.duplicates());
         findings.truncate(limits::POLICY_DIAGNOSTICS_MAX);
         if findings.is_empty() { Ok(Self { inner: Arc::new(inner) }) } else { Err(findings) }
+    }
+
+    /// The same set with its shadow policies active; `None` when it has none.
+    pub(crate) fn with_shadows(&self) -> Option<Self> {
+        if !self.iter().any(|policy| policy.state == State::Shadow) {
+            return None;
+        }
+        let mut policies = self.inner.policies.clone();
+        for policy in policies.iter_mut().filter(|policy| policy.state == State::Shadow) {
+            policy.state = State::Active;
+        }
+        Some(Self { inner: Arc::new(Inner::of(policies, self.inner.files.clone())) })
     }
 
     /// Every policy, whatever its state, oldest first.
@@ -125,12 +146,22 @@ impl PolicySet {
         &self.inner.holders
     }
 
+    pub(crate) fn targets(&self) -> &Targets {
+        &self.inner.targets
+    }
+
     pub(crate) fn report(&self, severity: Severity, place: Place, problem: Problem) -> Diagnostic {
         self.inner.report(severity, place, problem)
     }
 }
 
 impl Inner {
+    fn of(policies: Vec<Policy>, files: Vec<(String, String)>) -> Self {
+        let (index, holders, targets) =
+            (Index::of(&policies), Holders::of(&policies), Targets::of(&policies));
+        Self { index, holders, targets, policies, files }
+    }
+
     fn report(&self, severity: Severity, place: Place, problem: Problem) -> Diagnostic {
         let none = (String::new(), String::new());
         let number = usize::try_from(place.file).unwrap_or(usize::MAX);
@@ -164,7 +195,9 @@ impl Inner {
 
 /// Builds what [`entitle`] looks things up in, so that the first login does not wait for it.
 pub fn prepare(snapshot: &crate::snapshot::Snapshot) {
-    drop(SnapshotIndex::of(snapshot));
+    if let Some(what_if) = SnapshotIndex::of(snapshot).what_if(snapshot) {
+        prepare(what_if);
+    }
 }
 
 /// A policy as canonical text: `parse(print(p)) == p`.

@@ -8,15 +8,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use super::holders::named;
-use super::judge::Reason;
-use super::matching::{Person, is_like, is_table};
-use super::memo::Memo;
+use super::facts::Facts;
+use super::matching::{Person, is_like};
 use super::model::{ColumnMatch, NamePattern, PartyKind, Policy, Rule, State, TableMatch};
-use super::predicate::compile::Ground;
-use super::rows::{broken, is_skipped};
+use super::openable;
 use crate::approval::{Approval, Approvals, Grantee};
 use crate::catalog::{Catalog, Relation, RelationName, TagPath};
+use crate::entitlement::Extension;
 use crate::snapshot::Snapshot;
 
 /// The index of a snapshot, built when it is first needed; [`Snapshot`] sees to it that it is never of other parts.
@@ -33,6 +31,44 @@ impl SnapshotIndex {
     pub(crate) fn of(snapshot: &Snapshot) -> Arc<Resolved> {
         let resolved = snapshot.index().0.get_or_init(|| Arc::new(Resolved::of(snapshot)));
         Arc::clone(resolved)
+    }
+}
+
+/// Relations that policies reach, all of them or only some that matter.
+pub(crate) struct Reached<'w> {
+    /// Those that matter, in order; all without.
+    pub(crate) within: Option<&'w [u32]>,
+    pub(crate) found: Vec<u32>,
+}
+
+/// From so many times more on, looking up beats reading both lists.
+const LOOK_UP_FROM: usize = 16;
+
+impl Reached<'_> {
+    fn add(&mut self, number: Option<u32>) {
+        let matters = |n: &u32| self.within.is_none_or(|within| within.binary_search(n).is_ok());
+        self.found.extend(number.filter(matters));
+    }
+
+    /// Those of a list in order that matter, in time that follows the shorter of both.
+    fn extend(&mut self, numbers: Option<&Vec<u32>>) {
+        let numbers = numbers.map_or(&[][..], Vec::as_slice);
+        let Some(within) = self.within else {
+            self.found.extend(numbers);
+            return;
+        };
+        let (few, many) = if numbers.len() < within.len() { (numbers, within) } else { (within, numbers) };
+        if many.len() / LOOK_UP_FROM > few.len() {
+            self.found.extend(few.iter().filter(|n| many.binary_search(n).is_ok()));
+            return;
+        }
+        let mut rest = many.iter().peekable();
+        for number in few {
+            while rest.next_if(|n| *n < number).is_some() {}
+            if rest.peek() == Some(&number) {
+                self.found.push(*number);
+            }
+        }
     }
 }
 
@@ -55,20 +91,10 @@ pub(crate) struct Resolved {
     of_user: HashMap<String, Vec<usize>>,
     of_agent: HashMap<String, Vec<usize>>,
     facts: Vec<OnceLock<Facts>>,
-}
-
-/// What policies say about one relation, whoever asks.
-pub(crate) struct Facts {
-    /// Guardrails that mean it, oldest first.
-    pub(crate) guardrails: Vec<u32>,
-    /// Row policies that mean it and do not compile there.
-    pub(crate) broken: Vec<(u32, Reason)>,
-    /// Row policies that mean it and are not for somebody in particular.
-    pub(crate) open_rows: Vec<u32>,
-    /// Masks that could mean a column of it and are not for somebody in particular.
-    pub(crate) open_masks: Vec<u32>,
-    /// Rulings made before.
-    pub(crate) memo: Memo,
+    /// What permits may open of each extension.
+    extensions: BTreeMap<String, Arc<Extension>>,
+    /// The snapshot with its shadow policies active.
+    what_if: OnceLock<Option<Box<Snapshot>>>,
 }
 
 impl Resolved {
@@ -87,6 +113,8 @@ impl Resolved {
             of_user: HashMap::new(),
             of_agent: HashMap::new(),
             facts: Vec::with_capacity(catalog.relations.len()),
+            extensions: openable::extensions(catalog),
+            what_if: OnceLock::new(),
         };
         for (number, relation) in (0u32..).zip(catalog.relations.values()) {
             resolved.add(number, relation);
@@ -128,7 +156,7 @@ impl Resolved {
     }
 
     /// Numbers of relations a policy could mean, in no order, perhaps twice.
-    pub(crate) fn reached(&self, policy: &Policy, found: &mut Vec<u32>) {
+    pub(crate) fn reached(&self, policy: &Policy, found: &mut Reached<'_>) {
         match &policy.rule {
             Rule::Grant(grant) => self.tables(&grant.on.any, found),
             Rule::Guardrail(guardrail) => self.tables(&guardrail.on.any, found),
@@ -140,21 +168,21 @@ impl Resolved {
     }
 
     /// Recursion is bounded by the depth the parser keeps.
-    fn tables(&self, any: &[TableMatch], found: &mut Vec<u32>) {
+    fn tables(&self, any: &[TableMatch], found: &mut Reached<'_>) {
         for one in any {
             match one {
                 TableMatch::Tagged(tags) => {
-                    tags.iter().for_each(|tag| extend(found, self.by_tag.get(&tag.path.0)));
+                    tags.iter().for_each(|tag| found.extend(self.by_tag.get(&tag.path.0)));
                 }
                 TableMatch::Named(names) => {
-                    found.extend(names.iter().filter_map(|n| self.number(&n.relation)));
+                    names.iter().for_each(|n| found.add(self.number(&n.relation)));
                 }
                 TableMatch::Like(patterns) => {
-                    patterns.iter().for_each(|pattern| extend(found, self.like_table.get(pattern)));
+                    patterns.iter().for_each(|pattern| found.extend(self.like_table.get(pattern)));
                 }
                 TableMatch::WithColumns(columns) => self.columns(columns, found),
                 TableMatch::Matching(patterns) => {
-                    patterns.iter().for_each(|p| extend(found, self.regex_table.get(p.as_str())));
+                    patterns.iter().for_each(|p| found.extend(self.regex_table.get(p.as_str())));
                 }
                 // Where all must hold, the relations of any one will do; `matching` sees to the others.
                 TableMatch::AllOf(list) => self.tables(&list[..list.len().min(1)], found),
@@ -163,27 +191,27 @@ impl Resolved {
         }
     }
 
-    fn columns(&self, one: &ColumnMatch, found: &mut Vec<u32>) {
+    fn columns(&self, one: &ColumnMatch, found: &mut Reached<'_>) {
         match one {
             ColumnMatch::Tagged(tags) => {
                 for tag in tags {
-                    extend(found, self.by_tag.get(&tag.path.0));
-                    extend(found, self.by_column_tag.get(&tag.path.0));
+                    found.extend(self.by_tag.get(&tag.path.0));
+                    found.extend(self.by_column_tag.get(&tag.path.0));
                 }
             }
             ColumnMatch::Named(names) => {
                 for name in names {
                     match &name.relation {
-                        Some(relation) => found.extend(self.number(relation)),
-                        None => extend(found, self.by_column.get(&name.column)),
+                        Some(relation) => found.add(self.number(relation)),
+                        None => found.extend(self.by_column.get(&name.column)),
                     }
                 }
             }
             ColumnMatch::Like(patterns) => {
-                patterns.iter().for_each(|pattern| extend(found, self.like_column.get(pattern)));
+                patterns.iter().for_each(|pattern| found.extend(self.like_column.get(pattern)));
             }
             ColumnMatch::Matching(patterns) => {
-                patterns.iter().for_each(|p| extend(found, self.regex_column.get(p.as_str())));
+                patterns.iter().for_each(|p| found.extend(self.regex_column.get(p.as_str())));
             }
         }
     }
@@ -196,6 +224,22 @@ impl Resolved {
         }
         let relation = snapshot.catalog.relations.get(self.name(number)?)?;
         Some(facts.get_or_init(|| Facts::of(snapshot, relation)))
+    }
+
+    /// What would be if its shadow policies were active; nothing when it has none.
+    pub(crate) fn what_if(&self, snapshot: &Snapshot) -> Option<&Snapshot> {
+        let build = || {
+            let policies = snapshot.policies.with_shadows()?;
+            let mut what_if = snapshot.clone();
+            what_if.policies = policies;
+            Some(Box::new(what_if))
+        };
+        self.what_if.get_or_init(build).as_deref()
+    }
+
+    /// An extension that is there and may be opened.
+    pub(crate) fn extension(&self, name: &str) -> Option<&Arc<Extension>> {
+        self.extensions.get(name)
     }
 
     fn add_approvals(&mut self, approvals: &Approvals) {
@@ -222,43 +266,6 @@ impl Resolved {
         };
         let places = list.cloned().unwrap_or_default();
         places.into_iter().filter_map(|place| snapshot.approvals.all.get(place))
-    }
-}
-
-impl Facts {
-    fn of(snapshot: &Snapshot, relation: &Relation) -> Self {
-        let (policies, lanes) = (&snapshot.policies, snapshot.policies.index());
-        let mut facts = Self {
-            guardrails: Vec::new(),
-            broken: Vec::new(),
-            open_rows: Vec::new(),
-            open_masks: lanes.open_masks.candidates(relation).into_iter().collect(),
-            memo: Memo::default(),
-        };
-        for number in lanes.guardrails.candidates(relation) {
-            if let Some(Rule::Guardrail(guardrail)) = policies.get(number).map(|p| &p.rule)
-                && is_table(&guardrail.on, relation)
-            {
-                facts.guardrails.push(number);
-            }
-        }
-        let ground = Ground::of(&snapshot.catalog, relation);
-        for number in lanes.rows.candidates(relation) {
-            let Some(policy) = policies.get(number) else {
-                continue;
-            };
-            let Rule::Rows(rows) = &policy.rule else {
-                continue;
-            };
-            if !is_table(&rows.of, relation) || is_skipped(rows, relation) {
-                continue;
-            }
-            facts.broken.extend(broken(&policy.name, rows, &ground).map(|reason| (number, reason)));
-            if named(policy).is_none() {
-                facts.open_rows.push(number);
-            }
-        }
-        facts
     }
 }
 
@@ -345,10 +352,6 @@ fn sorted<'n>(numbers: impl Iterator<Item = &'n u32>) -> Vec<u32> {
 
 fn index(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
-}
-
-fn extend(found: &mut Vec<u32>, numbers: Option<&Vec<u32>>) {
-    found.extend(numbers.into_iter().flatten());
 }
 
 /// Notes a relation once, also when several of its tags or columns lead there.

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::facts::Facts;
 use super::held::merged;
 use super::judge::{Reason, Session};
 use super::kinds::{self, Part};
@@ -16,6 +17,7 @@ use super::types::SqlType;
 use crate::catalog::Relation;
 
 /// Row rules put together.
+#[derive(Default)]
 pub(crate) struct Filter {
     /// Those that limit, in order of name.
     pub(crate) policies: Vec<String>,
@@ -29,13 +31,15 @@ pub(crate) struct Filter {
     pub(crate) parts: Vec<String>,
 }
 
+/// Which branch of a row policy speaks to one person, by its place among all it could show; none when it is for others.
+fn place(rows: &Rows, person: &Person<'_>) -> Option<usize> {
+    let branch = || rows.branches.iter().position(|b| person.is(&b.who)).unwrap_or(rows.branches.len());
+    in_scope(&rows.scope, person).then(branch)
+}
+
 /// What a row policy says to one person.
 pub(crate) fn rows_say<'a>(rows: &'a Rows, person: &Person<'_>) -> &'a RowsShown {
-    if !in_scope(&rows.scope, person) {
-        return &RowsShown::All;
-    }
-    let branch = rows.branches.iter().find(|b| person.is(&b.who));
-    branch.map_or(&rows.otherwise, |b| &b.shown)
+    place(rows, person).and_then(|n| rows.all_shown().nth(n)).unwrap_or(&RowsShown::All)
 }
 
 pub(crate) fn in_scope(scope: &Scope, person: &Person<'_>) -> bool {
@@ -59,12 +63,18 @@ pub(crate) fn holder(kind: PartyKind) -> Holder {
     }
 }
 
-/// Why a row policy does not compile on a table, whoever asks.
-pub(crate) fn broken(policy: &str, rows: &Rows, ground: &Ground<'_>) -> Option<Reason> {
-    let wrong = rows
-        .all_shown()
-        .find_map(|shown| kinds::compile(shown, ground, Holder::User, &Values::Open).err())?;
-    Some(Reason::DoesNotCompile { policy: policy.to_owned(), problem: wrong.message })
+/// Does what is shown mean another column's values when an agent is looked at instead of a user?
+fn asks_whose(shown: &RowsShown) -> bool {
+    match shown {
+        RowsShown::Whose(_) => true,
+        RowsShown::Through(through) => asks_whose(&through.shown),
+        RowsShown::All
+        | RowsShown::None
+        | RowsShown::Where(_)
+        | RowsShown::Window(_)
+        | RowsShown::Share(_)
+        | RowsShown::Purpose(_) => false,
+    }
 }
 
 impl<'a> Session<'a> {
@@ -96,57 +106,54 @@ impl<'a> Session<'a> {
     }
 
     /// Every row policy on a relation, put together for one subject.
-    pub(crate) fn rows(&self, relation: &'a Relation, subject: &Person<'a>) -> Result<Filter, Vec<Reason>> {
-        let (number, facts) = self.facts(relation)?;
+    pub(crate) fn rows(
+        &self,
+        facts: &Facts,
+        [of_subject, of_actor]: [&[u32]; 2],
+        subject: &Person<'a>,
+        relation: &'a Relation,
+    ) -> Result<Filter, Vec<Reason>> {
         // Every branch must compile, also those for others: a table is right or denied.
-        let broken: Vec<Reason> = (facts.broken.iter())
-            .filter(|(n, _)| self.policies.get(*n).is_some_and(|p| self.watched(p, subject).next().is_some()))
-            .map(|(_, reason)| reason.clone())
-            .collect();
+        let looks = |n: u32| self.policies.get(n).is_some_and(|p| self.watched(p, subject).next().is_some());
+        let broken = facts.rows.iter().filter(|row| row.shown.is_err() && looks(row.policy));
+        let broken: Vec<Reason> = broken.filter_map(|row| row.shown.as_ref().err().cloned()).collect();
         if !broken.is_empty() {
             return Err(broken);
         }
-        let [of_subject, of_actor] = self.scoped(number, subject);
-        let candidates = merged([&facts.open_rows, of_subject, of_actor]);
         let ground = Ground::of(&self.snapshot.catalog, relation);
-        let mut policies = BTreeSet::new();
-        let mut filter = Filter {
-            policies: Vec::new(),
-            condition: None,
-            reads: BTreeMap::new(),
-            keys: BTreeSet::new(),
-            parts: Vec::new(),
-        };
+        let mut filter = Filter::default();
         let mut parts: BTreeSet<(&str, String)> = BTreeSet::new();
-        for policy in self.lane(candidates, relation) {
-            let Rule::Rows(rows) = &policy.rule else {
+        for row in merged([&facts.open_rows, of_subject, of_actor]).into_iter().filter_map(|n| facts.row(n)) {
+            let Some((policy, Rule::Rows(rows))) = self.policies.get(row.policy).map(|p| (p, &p.rule)) else {
                 continue;
             };
-            if is_skipped(rows, relation) {
-                continue;
-            }
             for person in self.watched(policy, subject) {
-                if let Some(sql) = self.part(rows_say(rows, &person), &ground, &person, &mut filter) {
-                    policies.insert(policy.name.as_str());
+                let Some(place) = place(rows, &person) else {
+                    continue;
+                };
+                let known = row.shown.as_ref().ok().and_then(|shown| shown.get(place));
+                let shown = rows.all_shown().nth(place).unwrap_or(&RowsShown::None);
+                if let Some(sql) = self.part(shown, known, &ground, &person, &mut filter) {
                     parts.insert((&policy.name, sql));
                 }
             }
         }
-        let parts: Vec<String> = parts.into_iter().map(|(_, sql)| sql).collect();
-        filter.condition = match parts.as_slice() {
+        filter.policies = parts.iter().map(|(policy, _)| (*policy).to_owned()).collect();
+        filter.policies.dedup();
+        filter.parts = parts.into_iter().map(|(_, sql)| sql).collect();
+        filter.condition = match filter.parts.as_slice() {
             [] => None,
             [one] => Some(one.clone()),
             many => Some(many.iter().map(|p| format!("({p})")).collect::<Vec<_>>().join(" AND ")),
         };
-        filter.parts = parts;
-        filter.policies = policies.into_iter().map(str::to_owned).collect();
         Ok(filter)
     }
 
-    /// The condition of what one policy shows one person; `None` for every row.
+    /// The condition of what one policy shows one person, as it is known to compile for a user; `None` for every row.
     fn part(
         &self,
         shown: &RowsShown,
+        known: Option<&Part>,
         ground: &Ground<'_>,
         person: &Person<'a>,
         filter: &mut Filter,
@@ -164,10 +171,11 @@ impl<'a> Session<'a> {
             | RowsShown::Window(_)
             | RowsShown::Share(_)
             | RowsShown::Through(_) => {
-                Some(match kinds::compile(shown, ground, holder(person.kind), &Values::Open) {
-                    Ok(part) => self.close(part, filter),
-                    Err(_) => "FALSE".to_owned(),
-                })
+                if holder(person.kind) == Holder::Agent && asks_whose(shown) {
+                    let of_agent = kinds::compile(shown, ground, Holder::Agent, &Values::Open).ok();
+                    return Some(self.close(of_agent.as_ref(), filter));
+                }
+                Some(self.close(known, filter))
             }
         }
     }
@@ -230,13 +238,13 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// An empty attribute makes the whole predicate FALSE; else it is noted.
-    fn close(&self, part: Part, filter: &mut Filter) -> String {
-        if !part.reads.values().all(|read| self.has_values(read)) {
+    /// An empty attribute makes the whole predicate FALSE, and so does what did not compile; else it is noted what is read.
+    fn close(&self, part: Option<&Part>, filter: &mut Filter) -> String {
+        let Some(part) = part.filter(|part| part.reads.values().all(|read| self.has_values(read))) else {
             return "FALSE".to_owned();
-        }
-        filter.reads.extend(part.reads);
-        filter.keys.extend(part.keys);
-        part.sql
+        };
+        filter.reads.extend(part.reads.iter().map(|(key, read)| (key.clone(), read.clone())));
+        filter.keys.extend(part.keys.iter().cloned());
+        part.sql.clone()
     }
 }

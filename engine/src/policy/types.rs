@@ -340,6 +340,7 @@ mod tests {
             type_sql: type_sql.into(),
             category,
             not_null: false,
+            deterministic: false,
             tags: BTreeSet::new(),
         })
     }

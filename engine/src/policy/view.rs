@@ -3,7 +3,6 @@
 //! Must never contain a value of a principal, a key, or an identifier that is not quoted. Called by the judge.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -12,12 +11,27 @@ use super::sqltext::ident;
 use crate::catalog::{Column, Relation};
 use crate::entitlement::{Access, Extras, Fingerprint, Leftovers, Operation, SecuredView, ViewColumn};
 
+/// An expression of a view, and what views that select it are named after.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Piece {
+    pub(crate) sql: Arc<str>,
+    digest: [u8; 32],
+}
+
+impl Piece {
+    pub(crate) fn of(sql: &str) -> Self {
+        Self { sql: sql.into(), digest: Sha256::digest(sql.as_bytes()).into() }
+    }
+}
+
 /// A column of the view.
-#[derive(Debug)]
 pub(crate) struct Shown<'a> {
     pub(crate) column: &'a Column,
-    /// The mask's expression; the column itself without.
-    pub(crate) masked: Option<String>,
+    /// Its name, quoted.
+    pub(crate) name: &'a str,
+    /// The mask's expression, or the column itself.
+    pub(crate) value: Piece,
+    pub(crate) masked: bool,
 }
 
 /// Builds the view of one (table, policy shape).
@@ -27,42 +41,43 @@ pub(crate) fn build(
     condition: Option<&str>,
     keys: BTreeSet<String>,
 ) -> SecuredView {
-    let list: Vec<String> = shown
-        .iter()
-        .map(|s| {
-            let name = ident(&s.column.name);
-            match &s.masked {
-                Some(sql) => format!("{sql} AS {name}"),
-                None => format!("t.{name} AS {name}"),
-            }
-        })
-        .collect();
-    let mut select_sql = format!(
-        "SELECT {} FROM {}.{} AS t",
-        list.join(", "),
-        ident(&relation.name.schema),
-        ident(&relation.name.name)
-    );
+    let length: usize = shown.iter().map(|s| s.value.sql.len() + s.name.len() + 6).sum();
+    let mut select_sql = String::with_capacity(length + condition.map_or(0, str::len) + 192);
+    for (n, one) in shown.iter().enumerate() {
+        select_sql.push_str(if n == 0 { "SELECT " } else { ", " });
+        select_sql.push_str(&one.value.sql);
+        select_sql.push_str(" AS ");
+        select_sql.push_str(one.name);
+    }
+    for piece in [" FROM ", &ident(&relation.name.schema), ".", &ident(&relation.name.name), " AS t"] {
+        select_sql.push_str(piece);
+    }
     if let Some(condition) = condition {
         select_sql.push_str(" WHERE ");
         select_sql.push_str(condition);
     }
-    let barrier = condition.is_some();
     SecuredView {
-        name: name(shown, &select_sql, barrier),
+        name: name(relation, shown, condition),
         select_sql,
-        barrier,
+        barrier: condition.is_some(),
         columns: shown
             .iter()
             .map(|s| ViewColumn {
                 name: s.column.name.clone(),
                 type_sql: s.column.type_sql.clone(),
                 base_number: s.column.number,
-                writable: s.masked.is_none(),
+                writable: !s.masked,
+                by_prefix: !s.masked && s.column.deterministic && is_text(&s.column.type_sql),
             })
             .collect(),
         keys,
     }
+}
+
+/// The types for which LIKE and `^@` are the same type's operators. Not `character(n)`, whose trailing blanks LIKE sees.
+fn is_text(type_sql: &str) -> bool {
+    matches!(type_sql, "text" | "character varying")
+        || type_sql.starts_with("character varying(") && !type_sql.ends_with("[]")
 }
 
 /// Fields with their length in front, so that no two lists of fields look alike.
@@ -85,20 +100,33 @@ impl Digester {
     }
 }
 
-/// Columns that are not shown, OIDs and numbers stay out: a table that is made again as it was keeps the names of its views,
-/// and a column nobody is shown changes nobody's access. The warehouse adapter sees to what a view of that name reads.
-fn name(shown: &[Shown<'_>], select_sql: &str, barrier: bool) -> String {
+/// A hash of hashes: of the table's name, of every column that is shown and its expression, and of the condition. So two views of
+/// one name are one text, and naming a view costs less than reading it. Columns that are not shown, OIDs and numbers stay out: a
+/// table that is made again as it was keeps the names of its views, and a column nobody is shown changes nobody's access. The
+/// warehouse adapter sees to what a view of that name reads.
+fn name(relation: &Relation, shown: &[Shown<'_>], condition: Option<&str>) -> String {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut digest = Digester(Sha256::new());
-    digest.field(select_sql.as_bytes());
-    digest.field(&[u8::from(barrier)]);
-    for Shown { column, .. } in shown {
-        digest.field(column.name.as_bytes());
-        digest.field(column.type_sql.as_bytes());
+    digest.field(relation.name.schema.as_bytes());
+    digest.field(relation.name.name.as_bytes());
+    for one in shown {
+        digest.field(one.column.name.as_bytes());
+        digest.field(one.column.type_sql.as_bytes());
+        digest.field(&one.value.digest);
     }
-    let mut name = String::from("v_");
+    match condition {
+        Some(condition) => {
+            digest.field(b"filtered");
+            digest.field(condition.as_bytes());
+        }
+        None => digest.field(b"all"),
+    }
+    let mut name = String::with_capacity(34);
+    name.push_str("v_");
     for byte in digest.cut() {
-        // INVARIANT: writing to a String does not fail.
-        write!(name, "{byte:02x}").expect("a String takes everything");
+        for digit in [byte >> 4, byte & 15] {
+            name.push(char::from(HEX[usize::from(digit)]));
+        }
     }
     name
 }
@@ -123,6 +151,20 @@ pub(crate) fn fingerprint(
     }
     for extension in &extras.extensions {
         digest.field(extension.as_bytes());
+    }
+    digest.field(b"");
+    // An extension that gained something is another one: the bundle may need rights for it.
+    for one in &extras.members {
+        for list in [&one.functions, &one.types, &one.operators] {
+            for name in list {
+                digest.field(name.schema.as_bytes());
+                digest.field(name.name.as_bytes());
+            }
+            digest.field(b"");
+        }
+    }
+    for key in extras.unmask.keys() {
+        digest.field(key.as_bytes());
     }
     digest.field(b"");
     for access in relations.values().flat_map(BTreeMap::values) {

@@ -23,10 +23,11 @@ const OPTIONS_FROM: [&str; 6] =
     ["force_not_null", "force_null", "default", "on_error", "reject_limit", "log_verbosity"];
 
 /// Options by allow-list.
-pub(super) fn options(copy: &nodes::CopyStmt) -> Verdict {
+pub(super) fn options(copy: &nodes::CopyStmt, own: bool) -> Verdict {
     for option in copy.options().iter() {
         let name = option.defname().unwrap_or_default();
-        let known = OPTIONS.contains(&name) || copy.is_from && OPTIONS_FROM.contains(&name);
+        let known = OPTIONS.contains(&name)
+            || copy.is_from && (OPTIONS_FROM.contains(&name) || own && name == "freeze");
         let utf8 = name == "encoding"
             && option.arg().as_str().is_some_and(|v| settings::says(v, &["utf8", "utf-8"]));
         if !known && !utf8 {
@@ -41,9 +42,11 @@ impl<'t> Walk<'t, '_> {
     pub(super) fn copy_from(&mut self, copy: &'t nodes::CopyStmt) -> Result<&'static str, Refusal> {
         let relation = copy.relation().ok_or_else(not_spliced)?;
         let at = offset(relation.location)?;
-        let (schema, view) = self.target(relation, Operation::Write)?;
-        self.takes_copies(relation).map_err(|refusal| refusal.at(at))?;
-        let name = format!("{view}{}", names::COPY_SUFFIX);
+        let (schema, mut name) = self.target(relation, Operation::Write)?;
+        if !self.is_own(relation) {
+            self.takes_copies(relation).map_err(|refusal| refusal.at(at))?;
+            name.push_str(names::COPY_SUFFIX);
+        }
         let end = self.name_end(at, parts(relation))?;
         self.plan.edits.push(Edit::new(at..end, format!("{}.{}", quote(&schema), quote(&name))));
         self.plan.changes.push(Change::Relation { at, schema, name, alias: None });
@@ -56,7 +59,8 @@ impl<'t> Walk<'t, '_> {
 
     fn takes_copies(&self, relation: &nodes::RangeVar) -> Verdict {
         let name = relation.relname().unwrap_or_default();
-        let target = resolve::relation(&self.context, relation.catalogname(), relation.schemaname(), name)?;
+        let (database, schema) = (relation.catalogname(), relation.schemaname());
+        let target = resolve::relation(&self.context, self.names.temps(), database, schema, name)?;
         let Target::Governed(access) = target else {
             return Err(Refusal::new(Code::Policy, format!("permission denied for table {name}")));
         };

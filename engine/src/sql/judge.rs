@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::entitlement::{Entitlement, Operation};
 use crate::limits;
-use crate::record::{Disposition, ObjectUse, Objects};
+use crate::record::{Disposition, ObjectUse, Objects, UNMASK};
 use crate::refusal::{Code, Refusal};
 use crate::released::{Enforced, RawSql};
 
@@ -32,6 +32,8 @@ pub struct Context<'a> {
     pub search_path: &'a [String],
     /// What the session did to the path; absent where nothing.
     pub paths: Option<&'a Paths>,
+    /// The schema of the session's own, where policy allows one.
+    pub workspace: Option<&'a str>,
     /// The database's name in the warehouse, for three-part names.
     pub database: &'a str,
 }
@@ -117,7 +119,7 @@ fn judge_text(text: &str, context: &Context<'_>) -> Result<Judged, Refusal> {
     let plain = Paths::default();
     let paths = context.paths.unwrap_or(&plain);
     let ahead = search_path::ahead(&tree, context, paths)?;
-    let mut walk = Walk::new(text, *context);
+    let mut walk = Walk::new(text, *context, paths.clone());
     for (index, statement) in tree.iter().enumerate() {
         walk.look_in(ahead.get(index).unwrap_or(paths.current()).as_deref());
         walk.statement(statement)?;
@@ -151,12 +153,15 @@ pub(super) fn not_spliced() -> Refusal {
 /// arguments that were looked at may hold them.
 fn numbers_are_data(plan: &Plan, statements: usize) -> bool {
     let spliced_names = plan.changes.iter().all(|change| match change {
-        Change::Relation { .. } | Change::Function { .. } | Change::Column { .. } => true,
+        Change::Relation { .. } | Change::Function { .. } | Change::Column { .. } | Change::Prefix { .. } => {
+            true
+        }
         Change::Through { .. }
         | Change::Type { .. }
         | Change::Literal { .. }
         | Change::CopyQuery { .. }
         | Change::Name { .. }
+        | Change::Domain { .. }
         | Change::Statement { .. } => false,
     });
     statements == 1
@@ -190,12 +195,14 @@ fn leaves_nothing(plan: &Plan) -> bool {
     ];
     let passing = |effect: &Effect| match effect {
         Effect::Path(Step::Set { local, to }) => *local || to.is_none(),
-        Effect::Prepare(..)
+        Effect::Path(Step::Made { .. } | Step::Gone(_) | Step::AllGone)
+        | Effect::Prepare(..)
         | Effect::Execute(_)
         | Effect::Deallocate(_)
         | Effect::DeallocateAll
         | Effect::CopyIn => false,
-        Effect::Path(_) | Effect::Move(..) | Effect::Show => true,
+        Effect::Path(step) => !step.moves_names(),
+        Effect::Move(..) | Effect::Show => true,
     };
     // What is written may take the next number of a sequence, which lastval() remembers.
     let writes = plan.objects.iter().any(|object| object.operation != Operation::Read.word());
@@ -208,7 +215,7 @@ fn leaves_nothing(plan: &Plan) -> bool {
 /// The words of the completeness notice (wire.md, "To an agent").
 pub(super) fn completeness(objects: &[ObjectUse]) -> Option<Arc<str>> {
     let mut said: Vec<String> = Vec::new();
-    for object in objects {
+    for object in objects.iter().filter(|object| object.operation != UNMASK) {
         for policy in &object.filters {
             said.push(format!("rows of {} limited by policy {policy}", object.relation));
         }
@@ -221,7 +228,7 @@ pub(super) fn completeness(objects: &[ObjectUse]) -> Option<Arc<str>> {
 }
 
 pub(super) fn disposition(objects: &[ObjectUse]) -> Disposition {
-    if objects.iter().any(|o| !o.masks.is_empty()) {
+    if objects.iter().any(|o| !o.masks.is_empty() && o.operation != UNMASK) {
         Disposition::Masked
     } else if objects.iter().any(|o| !o.filters.is_empty()) {
         Disposition::Filtered

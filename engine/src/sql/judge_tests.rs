@@ -14,6 +14,9 @@ use crate::released::RawSql;
 
 mod extras;
 mod hidden_names;
+mod own;
+mod permits;
+mod prefix;
 mod writes;
 
 fn access(schema: &str, name: &str, view: &str, write: bool, shaped: bool) -> Access {
@@ -32,7 +35,11 @@ fn access(schema: &str, name: &str, view: &str, write: bool, shaped: bool) -> Ac
         rows: RowRule::All,
         columns,
         granted_by: vec!["grant".into()],
-        sequences: BTreeSet::new(),
+        sequences: write
+            .then(|| RelationName::new(schema, &format!("{name}_feeling_seq")))
+            .into_iter()
+            .collect(),
+        undone_by: BTreeMap::new(),
         view: SecuredView {
             name: view.into(),
             select_sql: String::new(),
@@ -42,6 +49,7 @@ fn access(schema: &str, name: &str, view: &str, write: bool, shaped: bool) -> Ac
                 type_sql: "public.mood".into(),
                 base_number: 1,
                 writable: true,
+                by_prefix: false,
             }],
             keys: BTreeSet::new(),
         },
@@ -64,6 +72,7 @@ fn entitlement() -> Entitlement {
     Entitlement {
         relations,
         extras: Extras::default(),
+        shadow: BTreeMap::new(),
         fingerprint: Fingerprint([0; 16]),
         session_attributes: BTreeMap::new(),
     }
@@ -74,7 +83,13 @@ pub(super) fn run(sql: &str) -> Result<Judged, Refusal> {
     let path = ["public".to_owned()];
     judge(
         RawSql::new(sql),
-        &Context { entitlement: &entitlement, search_path: &path, paths: None, database: "shop" },
+        &Context {
+            entitlement: &entitlement,
+            search_path: &path,
+            paths: None,
+            workspace: None,
+            database: "shop",
+        },
     )
 }
 

@@ -121,7 +121,7 @@ impl<'t> Walk<'t, '_> {
     }
 
     /// Where the text goes on after these words at the start of a statement. A wrong guess fails the tree check.
-    fn keyword(&self, raw: &nodes::RawStmt, words: &[&str]) -> Result<usize, Refusal> {
+    pub(super) fn keyword(&self, raw: &nodes::RawStmt, words: &[&str]) -> Result<usize, Refusal> {
         let bytes = self.text.as_bytes();
         let space = |at| scan::skip_space(bytes, at).ok_or_else(not_spliced);
         let mut at = space(offset(raw.stmt_location)?)?;

@@ -1,5 +1,5 @@
 //! The search path of a session, with PostgreSQL's transaction semantics: SET and SET LOCAL in transactions, savepoints and
-//! several statements of one message.
+//! several statements of one message. With it go the names of temporary relations ([`Temps`]): both say what a bare name means.
 //!
 //! The stack is that of PostgreSQL's settings (src/backend/utils/misc/README, "GUC variables and transactions"), for one
 //! setting. It is told what was completed and what failed, and judges nothing. A wrong answer resolves a bare name to
@@ -7,6 +7,8 @@
 //! what follows in the same message.
 
 use std::sync::Arc;
+
+pub use super::temps::Temps;
 
 /// Schemas in order; `None` is the session's own default.
 pub type Schemas = Option<Arc<[String]>>;
@@ -33,6 +35,33 @@ pub enum Step {
     Release(Arc<str>),
     /// ROLLBACK TO.
     RollbackTo(Arc<str>),
+    /// A temporary relation was made.
+    Made {
+        /// Its name.
+        name: Arc<str>,
+        /// ON COMMIT DROP.
+        until_commit: bool,
+    },
+    /// A temporary relation was dropped.
+    Gone(Arc<str>),
+    /// DISCARD TEMP.
+    AllGone,
+}
+
+impl Step {
+    /// Does it change what bare names mean, rather than the transaction that such a change hangs on?
+    #[must_use]
+    pub fn moves_names(&self) -> bool {
+        match self {
+            Self::Set { .. } | Self::Made { .. } | Self::Gone(_) | Self::AllGone => true,
+            Self::Begin
+            | Self::Commit(_)
+            | Self::Rollback(_)
+            | Self::Savepoint(_)
+            | Self::Release(_)
+            | Self::RollbackTo(_) => false,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,9 +100,22 @@ pub struct Paths {
     stack: Vec<Entry>,
     block: Block,
     savepoints: Vec<Arc<str>>,
+    temps: Temps,
 }
 
 impl Paths {
+    /// Names of temporary relations now.
+    #[must_use]
+    pub fn temps(&self) -> &Temps {
+        &self.temps
+    }
+
+    /// Does a bare name mean there what it means here?
+    #[must_use]
+    pub fn means_like(&self, other: &Self) -> bool {
+        self.current == other.current && self.temps == other.temps
+    }
+
     /// The path now.
     #[must_use]
     pub fn current(&self) -> &Schemas {
@@ -83,7 +125,7 @@ impl Paths {
     /// It is the default, and no end of a transaction can make it anything else.
     #[must_use]
     pub fn is_plain(&self) -> bool {
-        self.current.is_none() && self.stack.is_empty()
+        self.current.is_none() && self.stack.is_empty() && self.temps.is_plain()
     }
 
     /// A statement was completed.
@@ -96,21 +138,38 @@ impl Paths {
                 self.end(commit, *chain);
             }
             Step::Rollback(chain) => self.end(false, *chain),
-            Step::Savepoint(name) => self.savepoints.push(Arc::clone(name)),
+            Step::Savepoint(name) => {
+                self.savepoints.push(Arc::clone(name));
+                self.temps.savepoint();
+            }
             Step::Release(name) => {
                 if let Some(at) = self.savepoints.iter().rposition(|n| n == name) {
                     for level in (at + 2..=self.level()).rev() {
                         self.end_level(level, true);
                     }
                     self.savepoints.truncate(at);
+                    self.temps.release(at);
                 }
             }
             Step::RollbackTo(name) => {
                 if let Some(at) = self.savepoints.iter().rposition(|n| n == name) {
                     self.end_level(at + 2, false);
                     self.savepoints.truncate(at + 1);
+                    self.temps.back_to(at);
                     self.block = Block::Explicit;
                 }
+            }
+            Step::Made { name, until_commit } => {
+                self.begin();
+                self.temps.made(name, *until_commit);
+            }
+            Step::Gone(name) => {
+                self.begin();
+                self.temps.gone(name);
+            }
+            Step::AllGone => {
+                self.begin();
+                self.temps.all_gone();
             }
         }
     }
@@ -146,10 +205,15 @@ impl Paths {
         1 + self.savepoints.len()
     }
 
-    fn set(&mut self, local: bool, to: Schemas) {
+    /// Something changes: outside a transaction block it lasts to the end of the message.
+    fn begin(&mut self) {
         if self.block == Block::None {
             self.block = Block::Implicit;
         }
+    }
+
+    fn set(&mut self, local: bool, to: Schemas) {
+        self.begin();
         let level = self.level();
         match self.stack.last_mut().filter(|top| top.level >= level) {
             Some(top) if local => {
@@ -179,6 +243,7 @@ impl Paths {
             self.end_level(1, false);
         }
         self.savepoints.clear();
+        self.temps.end(commit);
         self.block = if chain { Block::Explicit } else { Block::None };
     }
 

@@ -16,6 +16,8 @@ pub(super) enum Change {
     Column { at: usize, dropped: usize },
     /// The argument of the cast at this byte becomes this one, inside a call of this function of the virtual catalog.
     Through { at: usize, function: &'static str, argument: String, becomes: String },
+    /// The LIKE at this byte stands behind AND and what it implies: the column begins with this prefix. All three as SQL.
+    Prefix { at: usize, column: String, pattern: String, prefix: String },
     /// The type at this byte becomes `schema.name`.
     Type { at: usize, schema: String, name: String },
     /// The literal at this byte becomes this text.
@@ -24,6 +26,8 @@ pub(super) enum Change {
     CopyQuery { at: usize, query: String },
     /// The whole statement of this index becomes this constant.
     Statement { index: usize, text: String },
+    /// The domain that the statement of this index makes is called `schema.name`.
+    Domain { index: usize, schema: String, name: String },
     /// The prepared statement that the statement of this index names is called [`super::named::PLACEHOLDER`].
     Name { index: usize },
 }

@@ -3,12 +3,14 @@
 //! Each is on an allow-list or refused; what is let through is qualified, so that no search path can change it. Called by
 //! the walk in `statement`.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use pg_raw_parse::{Node, nodes};
 
 use crate::catalog::RelationName;
-use crate::names::CATALOG_SCHEMA;
+use crate::names::{CATALOG_SCHEMA, PRIVATE_SCHEMA, SECURED_SCHEMA};
+use crate::record::{ObjectUse, UNMASK};
 use crate::refusal::{Code, Refusal};
 
 use super::edit::Edit;
@@ -36,7 +38,8 @@ impl<'t> Walk<'t, '_> {
             [schema, table, ..] => (*schema, *table),
             _ => return Err(not_spliced().at(at)),
         };
-        resolve::relation(&self.context, None, Some(schema), table).map_err(|refusal| refusal.at(at))?;
+        resolve::relation(&self.context, self.names.temps(), None, Some(schema), table)
+            .map_err(|refusal| refusal.at(at))?;
         let kept = self.name_end(at, dropped)?;
         let next = scan::skip_space(self.text.as_bytes(), kept)
             .filter(|dot| self.text.as_bytes().get(*dot) == Some(&b'.'))
@@ -76,62 +79,125 @@ impl<'t> Walk<'t, '_> {
         let stand_in = virtual_catalog::function(name);
         // A stand-in is ours and may be called, whatever the function it stands for does. A type's name around one argument
         // is a cast.
-        let known = stand_in.is_some()
+        let built_in = stand_in.is_some()
             || functions::is_allowed(name)
+            || self.sets_own_sequence(name, call)
             || (call.args().len() == 1 && super::types::casts_as_a_function(name));
-        if schema.is_some_and(|s| s != "pg_catalog") || !known {
-            let granted = self.granted_function(schema, name);
-            let Some(owner) = granted else { return Err(forbidden_function(&names.join(".")).at(at)) };
-            self.coercions.granted(name);
-            return self.call_in(owner, name, at, names.len());
+        if schema == Some("information_schema") && name == EXPAND_ARRAY {
+            return Ok(());
+        }
+        if !built_in || schema.is_some_and(|s| s != "pg_catalog") {
+            return self.opened_function(schema, name, at, names.len());
         }
         match name {
             "set_config" => set_config(call)?,
             "current_setting" => current_setting(call)?,
-            "nextval" | "currval" => self.sequence(call)?,
+            "nextval" | "currval" | "setval" => self.sequence(call)?,
             _ => {}
         }
-        self.plan.keeps |= functions::leaves_something(name);
+        self.plan.keeps |= functions::leaves_something(name) || name == "setval";
         if call.funcformat == COERCE_SQL_SYNTAX && stand_in.is_none() {
             return Ok(());
         }
+        // An extension's function of a built-in one's name is PostgreSQL's to choose by its arguments, as it always is.
+        if schema.is_none() && stand_in.is_none() && self.is_overloaded(name) {
+            return Ok(());
+        }
+        self.own.reads_catalogs |= stand_in.is_some();
         let real = stand_in.unwrap_or("pg_catalog");
         if schema == Some(real) {
             return Ok(());
         }
-        self.call_in(real.to_owned(), name, at, names.len())
+        self.send_to(real, name, at, names.len())
     }
 
-    /// Names the function's schema in the text.
-    fn call_in(&mut self, schema: String, name: &str, at: usize, parts: usize) -> Verdict {
+    /// Sends a call to the function of that schema.
+    fn send_to(&mut self, schema: &str, name: &str, at: usize, parts: usize) -> Verdict {
         let end = self.name_end(at, parts)?;
-        let ours = schema == "pg_catalog" || schema == CATALOG_SCHEMA;
-        let shown = if ours { schema.clone() } else { quote(&schema) };
-        self.plan.edits.push(Edit::new(at..end, format!("{shown}.{}", quote(name))));
-        self.plan.changes.push(Change::Function { at, schema, name: name.to_owned() });
+        let bare = [CATALOG_SCHEMA, "pg_catalog"].contains(&schema);
+        let place = if bare { schema.to_owned() } else { quote(schema) };
+        self.plan.edits.push(Edit::new(at..end, format!("{place}.{}", quote(name))));
+        self.plan.changes.push(Change::Function { at, schema: schema.to_owned(), name: name.to_owned() });
         Ok(())
     }
 
-    /// The schema of a function that policy lets this principal call; a bare name is looked up along the path. What
-    /// pg_catalog has under the name goes first.
-    fn granted_function(&self, schema: Option<&str>, name: &str) -> Option<String> {
-        let granted = &self.context.entitlement.extras.functions;
-        let mut schemas: Box<dyn Iterator<Item = &str>> = match schema {
-            Some(schema) => Box::new(std::iter::once(schema)),
-            None => Box::new(self.context.search_path.iter().map(String::as_str)),
+    /// A function that is on no built-in list: the way back from a mask, or what a permit lets through.
+    fn opened_function(&mut self, schema: Option<&str>, name: &'t str, at: usize, parts: usize) -> Verdict {
+        if schema.is_none_or(|schema| schema == PRIVATE_SCHEMA) && self.undoes(name) {
+            return self.send_to(SECURED_SCHEMA, name, at, parts);
+        }
+        let extras = &self.context.entitlement.extras;
+        let has = |schema: &str| extras.has_function(&RelationName::new(schema, name));
+        let found = match schema {
+            Some(schema) => has(schema).then_some(schema),
+            None => self.context.search_path.iter().map(String::as_str).find(|schema| has(schema)),
         };
-        schemas.find(|schema| granted.contains(&RelationName::new(schema, name))).map(str::to_owned)
+        match found {
+            Some(found) => {
+                self.coercions.granted(name);
+                // What it does to the session is its own affair.
+                self.plan.keeps = true;
+                if schema == Some(found) { Ok(()) } else { self.send_to(found, name, at, parts) }
+            }
+            None => {
+                let dot = schema.map_or_else(String::new, |schema| format!("{schema}."));
+                Err(forbidden_function(&format!("{dot}{name}")).at(at))
+            }
+        }
+    }
+
+    /// Is it a function that turns masked values back, and has the session the right? Then every column it is for is on record.
+    fn undoes(&mut self, name: &str) -> bool {
+        let takes = |key: &str| match name {
+            "unmask" => key.starts_with("reversible:"),
+            "detokenize" => key == "token",
+            _ => false,
+        };
+        let keys = self.context.entitlement.extras.unmask.iter().filter(|(key, _)| takes(key));
+        let mut relations: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for (key, columns) in keys {
+            for (relation, column) in columns.iter().filter_map(|full| full.rsplit_once('.')) {
+                relations.entry(relation).or_default().push(format!("{column}: undone ({key})"));
+            }
+        }
+        let has = !relations.is_empty();
+        for (relation, masks) in relations {
+            self.note(ObjectUse {
+                relation: relation.to_owned(),
+                operation: UNMASK,
+                filters: Vec::new(),
+                masks,
+                shadow: Vec::new(),
+            });
+        }
+        has
+    }
+
+    /// Has an extension that a permit opens, in a schema of the search path, a function of this name, and nobody else one?
+    fn is_overloaded(&self, name: &str) -> bool {
+        let path = self.context.search_path;
+        self.context.entitlement.extras.members.iter().any(|one| {
+            one.alone.contains(name)
+                && path.iter().any(|schema| one.functions.contains(&RelationName::new(schema, name)))
+        })
     }
 
     /// An operator by a name PostgreSQL itself has, qualified with pg_catalog or not at all. Others come with the types of an
-    /// extension: where no visible column has such a type, there is nothing to use them on. What a DBA made under one of
+    /// extension, where a visible column has such a type, or with an extension that a permit opens. What a DBA made under one of
     /// PostgreSQL's own names runs with the session's rights, or start refuses to serve.
     pub(super) fn operator(&self, name: &pg_raw_parse::list::NodeList) -> Verdict {
         let parts: Vec<&str> = name.iter().filter_map(Node::as_str).collect();
+        let extras = &self.context.entitlement.extras;
+        let opened = |schema: &str, name: &str| extras.has_operator(&RelationName::new(schema, name));
         let known = match parts.as_slice() {
             [] => true,
             ["pg_catalog", name] => functions::is_operator(name),
-            [name] => functions::is_operator(name) || super::types::has_user_types(&self.context),
+            [name] => {
+                functions::is_operator(name)
+                    || super::types::has_user_types(&self.context)
+                    || self.context.search_path.iter().any(|schema| opened(schema, name))
+            }
+            [schema, name] => opened(schema, name),
             _ => false,
         };
         if known {
@@ -169,12 +235,26 @@ impl<'t> Walk<'t, '_> {
             ))
         };
         if naming.array {
-            return refused("an array");
+            // pgcli reads the types of functions' arguments like this.
+            return match cast.arg() {
+                Node::ColumnRef(column) if naming.type_name == "regtype" && column.fields().len() <= 2 => {
+                    self.column(column)?;
+                    let at = offset(column.location)?;
+                    let end = self.name_end(at, column.fields().len())?;
+                    self.through(cast, at..end, "_regtypes")
+                }
+                _ => refused("an array"),
+            };
         }
         match cast.arg() {
             Node::A_Const(constant) => match constant.val() {
                 None => Ok(()),
                 Some(pg_raw_parse::ConstValue::String(text)) if naming.type_name == "regclass" => {
+                    if self.may_be_own_oid(text) {
+                        let at = offset(constant.location)?;
+                        let end = scan::string_end(self.text, at).ok_or_else(|| not_spliced().at(at))?;
+                        return self.through(cast, at..end, "regclass");
+                    }
                     self.regclass(constant, text)
                 }
                 Some(pg_raw_parse::ConstValue::String(_)) => match naming.of_text {
@@ -267,6 +347,14 @@ impl<'t> Walk<'t, '_> {
         Ok(())
     }
 
+    /// An OID that may be of a relation of the session's own, which only the warehouse knows.
+    fn may_be_own_oid(&self, text: &str) -> bool {
+        self.context.workspace.is_some()
+            && !text.is_empty()
+            && text.bytes().all(|b| b.is_ascii_digit())
+            && text.parse::<u32>().is_ok_and(|oid| oid >= FIRST_NORMAL_OID)
+    }
+
     /// `'orders'::regclass` -> `'16401'::regclass`: the name is resolved here, the OID is the one the catalog shows.
     fn regclass(&mut self, literal: &nodes::A_Const, text: &str) -> Verdict {
         let at = offset(literal.location)?;
@@ -286,19 +374,28 @@ impl<'t> Walk<'t, '_> {
         })?;
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         let target = match parts.as_slice() {
-            [name] => resolve::relation(&self.context, None, None, name),
-            [schema, name] => resolve::relation(&self.context, None, Some(schema), name),
+            [name] => resolve::relation(&self.context, self.names.temps(), None, None, name),
+            [schema, name] => resolve::relation(&self.context, self.names.temps(), None, Some(schema), name),
             _ => {
                 return Err(Refusal::new(Code::Unsupported, "a regclass literal has one or two parts").at(at));
             }
         };
-        let Target::Governed(access) = target.map_err(|refusal| refusal.at(at))? else {
-            return Ok(());
+        let text = match target.map_err(|refusal| refusal.at(at))? {
+            Target::Virtual(_) => return Ok(()),
+            Target::Governed(access) => access.oid.to_string(),
+            Target::Own(schema) => {
+                let name = parts.last().copied().unwrap_or_default();
+                format!("{}.{}", quote(schema), quote(name))
+            }
         };
+        self.literal(at, text)
+    }
+
+    /// The literal at this byte becomes this text.
+    pub(super) fn literal(&mut self, at: usize, text: String) -> Verdict {
         let end = scan::string_end(self.text, at).ok_or_else(|| not_spliced().at(at))?;
-        let oid = access.oid.to_string();
-        self.plan.edits.push(Edit::new(at..end, format!("'{oid}'")));
-        self.plan.changes.push(Change::Literal { at, text: oid });
+        self.plan.edits.push(Edit::new(at..end, format!("'{}'", text.replace('\'', "''"))));
+        self.plan.changes.push(Change::Literal { at, text });
         Ok(())
     }
 }
@@ -370,6 +467,9 @@ fn names_safely(call: &nodes::FuncCall) -> bool {
         name == "pg_typeof" || (named && virtual_catalog::function(name).is_some())
     })
 }
+
+/// Numbers the elements of an array it is given, and looks at nothing else: JDBC asks for keys with it.
+const EXPAND_ARRAY: &str = "_pg_expandarray";
 
 fn forbidden_function(name: &str) -> Refusal {
     Refusal::new(

@@ -11,7 +11,7 @@ pub enum Setting {
     Ours,
 }
 
-const UTF8: Setting = Setting::Only(&["utf8", "utf-8", "unicode"]);
+const UTF8: Setting = Setting::Only(&["utf8", "utf-8", "utf_8", "unicode"]);
 const ON: Setting = Setting::Only(&["on", "true", "yes", "1"]);
 const SETTINGS: [(&str, Setting); 40] = [
     ("datestyle", Setting::Free),
@@ -129,6 +129,12 @@ mod tests {
         }
         assert_eq!(setting("TimeZone"), Some(Setting::Free));
         assert!(says("'utf-8'", &["utf8", "utf-8"]));
+        let Some(Setting::Only(same)) = setting("client_encoding") else { panic!("the encoding is ours") };
+        for (value, kept) in
+            [("UNICODE", true), ("utf_8", true), ("UTF16", false), ("utf", false), ("SQL_ASCII", false)]
+        {
+            assert_eq!(says(value, same), kept, "{value}");
+        }
         assert!(!says("GBK", &["utf8", "utf-8"]));
         assert!(!may_show("data_directory"));
         assert!(!may_show("all"));

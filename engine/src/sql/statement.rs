@@ -6,11 +6,15 @@ use pg_raw_parse::{Node, nodes};
 
 use crate::entitlement::{Access, Operation};
 use crate::limits;
+use crate::record::ObjectUse;
 use crate::refusal::{Code, Refusal};
 
 use super::coercion::Coercions;
 use super::edit::Edit;
-use super::judge::{Context, not_spliced};
+use super::grammar::{is_table_command, spread_unnest};
+use super::judge::{Context, Effect, not_spliced};
+use super::own::OwnWork;
+use super::paths::Paths;
 use super::plan::{Change, Plan};
 use super::reference::{literal_text, names_objects};
 use super::resolve::{self, Target, quote};
@@ -36,6 +40,8 @@ pub(super) struct Walk<'t, 'c> {
     pub(super) context: Context<'c>,
     /// The session's default path.
     pub(super) home: &'c [String],
+    /// What bare names mean when the statement at hand runs, if those before it succeed.
+    pub(super) names: Paths,
     pub(super) plan: Plan,
     pub(super) coercions: Coercions<'t>,
     stack: Vec<Frame<'t>>,
@@ -43,17 +49,21 @@ pub(super) struct Walk<'t, 'c> {
     nodes: usize,
     /// Is it an EXPLAIN?
     pub(super) explained: bool,
+    /// What it makes or changes of the session's own.
+    pub(super) own: OwnWork,
     pub(super) index: usize,
 }
 
 pub(super) type Verdict = Result<(), Refusal>;
 
 impl<'t, 'c> Walk<'t, 'c> {
-    pub(super) fn new(text: &'t str, context: Context<'c>) -> Self {
+    pub(super) fn new(text: &'t str, context: Context<'c>, names: Paths) -> Self {
         Self {
             text,
             home: context.search_path,
             context,
+            names,
+            own: OwnWork::default(),
             plan: Plan::default(),
             coercions: Coercions::default(),
             stack: Vec::new(),
@@ -77,6 +87,7 @@ impl<'t, 'c> Walk<'t, 'c> {
     pub(super) fn statement(&mut self, raw: &'t nodes::RawStmt) -> Verdict {
         let before = std::mem::take(&mut self.plan.objects);
         self.explained = false;
+        self.own = OwnWork::default();
         let kind = self.begin(raw)?;
         if !self.plan.operation.is_empty() {
             self.plan.operation.push(',');
@@ -104,6 +115,12 @@ impl<'t, 'c> Walk<'t, 'c> {
         std::mem::take(&mut self.coercions).judge()?;
         if self.explained && (self.plan.shaped || self.plan.catalogs) {
             return Err(unexplained());
+        }
+        self.own_work_done()?;
+        for (index, effect) in &self.plan.effects {
+            if let (true, Effect::Path(step)) = (*index == self.index, effect) {
+                self.names.apply(step);
+            }
         }
         self.index += 1;
         Ok(())
@@ -148,7 +165,7 @@ impl<'t, 'c> Walk<'t, 'c> {
         inner
     }
 
-    fn is_cte(&self, name: &str, mut scope: usize) -> bool {
+    pub(super) fn is_cte(&self, name: &str, mut scope: usize) -> bool {
         while let Some(here) = self.scopes.get(scope).filter(|_| scope != 0) {
             if here.name == name {
                 return true;
@@ -161,7 +178,12 @@ impl<'t, 'c> Walk<'t, 'c> {
     /// Puts a use of a relation on record.
     pub(super) fn note_use(&mut self, access: &Access, operation: Operation) {
         self.plan.shaped |= access.is_shaped();
-        let used = access.used(operation);
+        let shadow = self.context.entitlement.shadow.get(&access.relation).cloned();
+        self.note(ObjectUse { shadow: shadow.unwrap_or_default(), ..access.used(operation) });
+    }
+
+    /// Puts it on record, once.
+    pub(super) fn note(&mut self, used: ObjectUse) {
         if !self.plan.objects.contains(&used) {
             self.plan.objects.push(used);
         }
@@ -175,11 +197,17 @@ impl<'t, 'c> Walk<'t, 'c> {
     ) -> Result<(String, String), Refusal> {
         let name = relation.relname().unwrap_or_default();
         let at = offset(relation.location)?;
-        let target = resolve::relation(&self.context, relation.catalogname(), relation.schemaname(), name)
+        let (database, schema) = (relation.catalogname(), relation.schemaname());
+        let target = resolve::relation(&self.context, self.names.temps(), database, schema, name)
             .map_err(|refusal| refusal.at(at))?;
         match target {
+            Target::Own(schema) => {
+                self.note_own(schema, name, operation.word());
+                Ok((schema.to_owned(), name.to_owned()))
+            }
             Target::Virtual(schema) if operation == Operation::Read => {
                 self.plan.catalogs = true;
+                self.own.reads_catalogs = true;
                 let alias = relation.alias().and_then(nodes::Alias::aliasname);
                 self.coercions.catalog(name, alias.unwrap_or(name));
                 Ok((schema.to_owned(), name.to_owned()))
@@ -210,6 +238,7 @@ impl<'t, 'c> Walk<'t, 'c> {
                 for column in access.view.columns.iter().filter(|c| c.type_sql.starts_with("reg")) {
                     self.coercions.column(&column.name);
                 }
+                self.own.reads_governed = true;
                 self.note_use(access, operation);
                 Ok((crate::names::SECURED_SCHEMA.to_owned(), access.view.name.clone()))
             }
@@ -271,6 +300,10 @@ impl<'t, 'c> Walk<'t, 'c> {
                     self.relation(relation, Operation::Read, false)?;
                 }
             }
+            Node::ColumnDef(column) => self.column_definition(column)?,
+            Node::Constraint(constraint) => self.constraint(constraint)?,
+            Node::TableLikeClause(like) => self.like(like)?,
+            Node::PartitionRangeDatum(datum) => push!(datum.value()),
             Node::ColumnRef(column) => self.column(column)?,
             Node::FuncCall(call) => {
                 self.function(call)?;
@@ -418,7 +451,7 @@ impl<'t, 'c> Walk<'t, 'c> {
     }
 
     fn select(&mut self, select: &'t nodes::SelectStmt, depth: usize, scope: usize) -> Verdict {
-        if select.into_clause().is_some() {
+        if select.into_clause().is_some() && !std::mem::take(&mut self.own.into) {
             return Err(Refusal::new(Code::Policy, "SELECT INTO is not allowed")
                 .hint("creating tables needs a workspace grant"));
         }
@@ -443,6 +476,7 @@ impl<'t, 'c> Walk<'t, 'c> {
                 self.push(node, depth, scope);
             }
         }
+        self.prefixes(select, scope)?;
         self.coercions.select(select);
         for target in select.target_list().iter() {
             self.coercions.target(target);
@@ -494,35 +528,6 @@ pub(super) fn offset(location: i32) -> Result<usize, Refusal> {
 
 fn too_large(what: &str, limit: usize) -> Refusal {
     Refusal::new(Code::TooLarge, format!("the statement has more than {limit} {what}"))
-}
-
-/// `FROM unnest(a, b)`, several arrays side by side: the grammar's own reading of the bare name, always pg_catalog's
-/// function, and lost when the name is qualified. The conditions are those of PostgreSQL's transformRangeFunction: where
-/// one fails, the name would be looked up like any other, and is spliced like any other.
-fn spread_unnest(entry: Node<'_>) -> Option<&nodes::FuncCall> {
-    let Node::NodeList(pair) = entry else { return None };
-    let mut parts = pair.iter();
-    let (Some(Node::FuncCall(call)), None | Some(Node::None)) = (parts.next(), parts.next()) else {
-        return None;
-    };
-    let mut names = call.funcname().iter();
-    let bare = names.next().and_then(Node::as_str) == Some("unnest") && names.next().is_none();
-    let plain = call.agg_order().is_empty()
-        && matches!(call.agg_filter(), Node::None)
-        && call.over().is_none()
-        && !(call.agg_star || call.agg_distinct || call.func_variadic);
-    (bare && plain && call.args().len() > 1).then_some(call)
-}
-
-/// `TABLE t` is a SELECT whose star has no place in the text.
-fn is_table_command(select: &nodes::SelectStmt) -> bool {
-    let mut targets = select.target_list().iter();
-    match (targets.next().map(nodes::ResTarget::val), targets.next()) {
-        (Some(Node::ColumnRef(column)), None) => {
-            column.location < 0 && matches!(column.fields().first(), Some(Node::A_Star(_)))
-        }
-        _ => false,
-    }
 }
 
 /// The text of a constant argument, also of a bare word as SET takes it.

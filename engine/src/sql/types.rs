@@ -1,5 +1,5 @@
-//! Which types a statement may name: PostgreSQL's own by allow-list, the types of visible columns, and visible relations'
-//! rows.
+//! Which types a statement may name: PostgreSQL's own by allow-list, the types of visible columns, those a permit opens, and
+//! visible relations' rows.
 //!
 //! A type's name tells that a relation is there, and its row type lists the columns; so what is hidden and what is missing
 //! get the same 42704. What is not PostgreSQL's own is spliced qualified. Called by the walk, through `reference`.
@@ -16,8 +16,9 @@ use crate::refusal::{Code, Refusal};
 
 use super::edit::Edit;
 use super::judge::Context;
+use super::paths::Temps;
 use super::plan::Change;
-use super::resolve::quote;
+use super::resolve::{self, quote};
 use super::statement::{Verdict, Walk, offset};
 
 /// Scalar types of `pg_catalog` in PostgreSQL 15 to 18 and their arrays, under their catalog names; neither row types of
@@ -37,6 +38,8 @@ enum Meaning<'a> {
     Of { schema: String, name: String },
     /// The row of this relation: that of its secured view, with the columns that exist for this principal and no other.
     Row(&'a Access),
+    /// A type of the session's own, if it is there at all.
+    Own(&'a str),
 }
 
 impl Walk<'_, '_> {
@@ -56,10 +59,14 @@ impl Walk<'_, '_> {
         if !name.typmods().iter().all(plain) {
             return Err(Refusal::new(Code::Syntax, "type modifiers must be simple constants or identifiers"));
         }
-        let (schema, name_of) = match meaning(&self.context, &parts).ok_or_else(|| unknown(&parts))? {
+        let (schema, name_of) = match meaning(&self.context, self.names.temps(), &parts)
+            .ok_or_else(|| unknown(&parts))?
+        {
             Meaning::BuiltIn => return Ok(()),
             Meaning::Of { schema, name } => (schema, name),
+            Meaning::Own(schema) => (schema.to_owned(), parts.last().copied().unwrap_or_default().to_owned()),
             Meaning::Row(access) => {
+                self.own.reads_governed = true;
                 self.note_use(access, Operation::Read);
                 (SECURED_SCHEMA.to_owned(), access.view.name.clone())
             }
@@ -77,13 +84,20 @@ fn unknown(parts: &[&str]) -> Refusal {
         .hint("PostgreSQL's own types, those of columns you see, and rows of relations you see can be named")
 }
 
-fn meaning<'a>(context: &Context<'a>, parts: &[&str]) -> Option<Meaning<'a>> {
+fn meaning<'a>(context: &Context<'a>, temps: &Temps, parts: &[&str]) -> Option<Meaning<'a>> {
     match parts {
         [name] if BUILT_IN.contains(name) => Some(Meaning::BuiltIn),
-        [name] => context.search_path.iter().find_map(|schema| visible(context, schema, name)),
+        [name] => {
+            let visible = || context.search_path.iter().find_map(|schema| visible(context, schema, name));
+            let own = || resolve::own(context, temps, name).map(Meaning::Own);
+            if temps.holds(name) { own() } else { visible().or_else(own) }
+        }
         ["pg_catalog", name] => BUILT_IN.contains(name).then_some(Meaning::BuiltIn),
         ["information_schema", name] => INFORMATION_TYPES.contains(name).then_some(Meaning::BuiltIn),
-        [schema, name] => visible(context, schema, name),
+        [schema, name] => match resolve::own_schema(context, schema) {
+            Some(own) => Some(Meaning::Own(own)),
+            None => visible(context, schema, name),
+        },
         _ => None,
     }
 }
@@ -93,10 +107,10 @@ fn visible<'a>(context: &Context<'a>, schema: &str, name: &str) -> Option<Meanin
         return access.operations.contains(&Operation::Read).then_some(Meaning::Row(access));
     }
     let mut columns = context.entitlement.iter().flat_map(|access| &access.view.columns);
-    let granted = context.entitlement.extras.types.contains(&RelationName::new(schema, name));
-    (granted
-        || columns.any(|column| user_type(&column.type_sql).is_some_and(|(s, n)| s == schema && n == name)))
-    .then(|| Meaning::Of { schema: schema.to_owned(), name: name.to_owned() })
+    let mut of_column =
+        || columns.any(|column| user_type(&column.type_sql).is_some_and(|(s, n)| s == schema && n == name));
+    let opened = context.entitlement.extras.has_type(&RelationName::new(schema, name));
+    (opened || of_column()).then(|| Meaning::Of { schema: schema.to_owned(), name: name.to_owned() })
 }
 
 /// May the type's name stand before one argument in parentheses, as `tsquery('a & b')`? PostgreSQL reads that as a cast where
@@ -108,8 +122,7 @@ pub(super) fn casts_as_a_function(name: &str) -> bool {
 /// Has a visible column a type that is not PostgreSQL's own?
 pub(super) fn has_user_types(context: &Context<'_>) -> bool {
     let mut columns = context.entitlement.iter().flat_map(|access| &access.view.columns);
-    !context.entitlement.extras.types.is_empty()
-        || columns.any(|column| user_type(&column.type_sql).is_some())
+    columns.any(|column| user_type(&column.type_sql).is_some())
 }
 
 /// Schemas of the types and functions, other than PostgreSQL's own, that a principal may name: those of columns it sees, and
@@ -118,8 +131,11 @@ pub(super) fn has_user_types(context: &Context<'_>) -> bool {
 pub fn schemas_beyond(entitlement: &Entitlement) -> BTreeSet<String> {
     let columns = entitlement.iter().flat_map(|access| &access.view.columns);
     let of_columns = columns.filter_map(|column| Some(user_type(&column.type_sql)?.0));
-    let extras = entitlement.extras.types.iter().chain(&entitlement.extras.functions);
-    of_columns.chain(extras.map(|name| name.schema.clone())).collect()
+    let extras = &entitlement.extras;
+    let members =
+        extras.members.iter().flat_map(|one| one.functions.iter().chain(&one.types).chain(&one.operators));
+    let named = extras.types.iter().chain(&extras.functions).chain(members);
+    of_columns.chain(named.map(|name| name.schema.clone())).collect()
 }
 
 /// Schema and name in what `format_type` prints under an empty search path; `None` for PostgreSQL's own types.

@@ -22,6 +22,9 @@ impl<'t> Walk<'t, '_> {
         if let Some(kind) = self.path_change(raw)? {
             return Ok(kind);
         }
+        if let Some(kind) = self.own_work(raw)? {
+            return Ok(kind);
+        }
         let kind = match raw.stmt() {
             Node::SelectStmt(_) => "SELECT",
             Node::InsertStmt(_) => "INSERT",
@@ -48,10 +51,14 @@ impl<'t> Walk<'t, '_> {
             Node::UnlistenStmt(_) => return Ok("UNLISTEN"),
             Node::DiscardStmt(discard) => {
                 const DISCARD_ALL: u32 = 0;
+                const DISCARD_TEMP: u32 = 3;
                 // DISCARD PLANS, SEQUENCES and TEMP leave prepared statements.
                 if discard.target == DISCARD_ALL {
                     self.plan.effects.push((self.index, Effect::DeallocateAll));
                     self.plan.effects.push((self.index, Effect::Path(Step::Set { local: false, to: None })));
+                }
+                if self.context.workspace.is_some() && matches!(discard.target, DISCARD_ALL | DISCARD_TEMP) {
+                    self.plan.effects.push((self.index, Effect::Path(Step::AllGone)));
                 }
                 return Ok("DISCARD");
             }
@@ -68,12 +75,24 @@ impl<'t> Walk<'t, '_> {
             Node::ExecuteStmt(execute) => return self.execute(raw, execute),
             Node::DeallocateStmt(statement) => return self.deallocate(raw, statement),
             _ => {
-                return Err(Refusal::new(Code::Policy, "this kind of statement is not allowed")
-                    .hint("SELECT, INSERT, UPDATE, DELETE, COPY … TO STDOUT, EXPLAIN, cursors, transactions and some SETs are"));
+                return Err(self.not_allowed());
             }
         };
         self.push(raw.stmt(), 0, 0);
         Ok(kind)
+    }
+
+    pub(super) fn not_allowed(&self) -> Refusal {
+        let kinds =
+            "SELECT, INSERT, UPDATE, DELETE, COPY, EXPLAIN, cursors, transactions and some SETs are allowed";
+        Refusal::new(Code::Policy, "this kind of statement is not allowed").hint(
+            match self.context.workspace {
+                None => format!("{kinds}; making tables needs a policy that says: allow workspace"),
+                Some(schema) => {
+                    format!("{kinds}, and tables, views, indexes, sequences and types in schema {schema}")
+                }
+            },
+        )
     }
 
     fn explain(&mut self, explain: &'t nodes::ExplainStmt) -> Result<&'static str, Refusal> {
@@ -127,7 +146,7 @@ impl<'t> Walk<'t, '_> {
             return Err(Refusal::new(Code::Policy, "COPY with a file or program is not allowed")
                 .hint("use COPY … TO STDOUT or FROM STDIN"));
         }
-        copy::options(copy)?;
+        copy::options(copy, copy.relation().is_some_and(|relation| self.is_own(relation)))?;
         if copy.is_from {
             return self.copy_from(copy);
         }
@@ -143,6 +162,9 @@ impl<'t> Walk<'t, '_> {
 
     /// `COPY t (a, b) TO STDOUT` -> `COPY (SELECT a, b FROM view AS t) TO STDOUT`: COPY does not read views.
     fn copy_relation(&mut self, copy: &'t nodes::CopyStmt, relation: &'t nodes::RangeVar) -> Verdict {
+        if self.is_own(relation) {
+            return self.relation(relation, Operation::Read, true);
+        }
         let (schema, name) = self.target(relation, Operation::Read)?;
         let columns: Vec<String> = copy.attlist().iter().filter_map(|n| n.as_str().map(quote)).collect();
         let list = if columns.is_empty() { "*".to_owned() } else { columns.join(", ") };

@@ -29,10 +29,16 @@ pub(super) fn check(old: &Tree, spliced: &str, plan: &Plan) -> Result<(), Refusa
     let mut changes: HashMap<usize, &Change> = HashMap::new();
     let mut constants: HashMap<usize, &str> = HashMap::new();
     let mut named: HashSet<usize> = HashSet::new();
+    let mut domains: HashMap<usize, (&str, &str)> = HashMap::new();
     for change in &plan.changes {
         match change {
             Change::Statement { index, text } => {
                 constants.insert(*index, text);
+            }
+            Change::Domain { index, schema, name } => {
+                if domains.insert(*index, (schema, name)).is_some() {
+                    return Err(not_spliced());
+                }
             }
             Change::Name { index } => {
                 if !named.insert(*index) {
@@ -45,6 +51,7 @@ pub(super) fn check(old: &Tree, spliced: &str, plan: &Plan) -> Result<(), Refusa
             | Change::Literal { at, .. }
             | Change::Type { at, .. }
             | Change::Through { at, .. }
+            | Change::Prefix { at, .. }
             | Change::CopyQuery { at, .. } => {
                 if changes.insert(*at, change).is_some() {
                     return Err(not_spliced());
@@ -66,13 +73,18 @@ pub(super) fn check(old: &Tree, spliced: &str, plan: &Plan) -> Result<(), Refusa
                     changes: &changes,
                     met: &mut met,
                     named: named.remove(&index),
+                    domain: domains.remove(&index),
                 };
-                lockstep.run().filter(|()| !lockstep.named).ok_or_else(not_spliced)?;
+                lockstep
+                    .run()
+                    .filter(|()| !lockstep.named && lockstep.domain.is_none())
+                    .ok_or_else(not_spliced)?;
             }
         }
     }
     // Every planned change must have been found.
-    if met.len() == changes.len() && named.is_empty() { Ok(()) } else { Err(not_spliced()) }
+    let all_met = met.len() == changes.len() && named.is_empty() && domains.is_empty();
+    if all_met { Ok(()) } else { Err(not_spliced()) }
 }
 
 fn print(into: &mut String, statement: &nodes::RawStmt) -> Result<(), Refusal> {
@@ -203,6 +215,8 @@ struct Lockstep<'t, 'm, 'p> {
     met: &'m mut HashSet<usize>,
     /// The name of a prepared statement is planned to change and has not been met yet.
     named: bool,
+    /// The same of the name of a domain.
+    domain: Option<(&'p str, &'p str)>,
 }
 
 impl Lockstep<'_, '_, '_> {
@@ -210,6 +224,12 @@ impl Lockstep<'_, '_, '_> {
     fn run(&mut self) -> Option<()> {
         let (mut i, mut j) = (0, 0);
         while i < self.old.items.len() {
+            if self.old.items.get(i) == Some(&Token::Word(b"A_Expr"))
+                && let Some(next) = self.implied(i, j)
+            {
+                (i, j) = next;
+                continue;
+            }
             let opens = self.old.items.get(i) == Some(&Token::Mark(b'{'));
             let name = i.checked_sub(1).and_then(|before| self.old.items.get(before).copied());
             if self.old.items.get(i) != self.new.items.get(j) {
@@ -229,6 +249,11 @@ impl Lockstep<'_, '_, '_> {
         if self.named && matches!(kind, b"PrepareStmt" | b"ExecuteStmt" | b"DeallocateStmt") {
             self.named = false;
             return self.name(i, j);
+        }
+        if kind == b"CreateDomainStmt"
+            && let Some((schema, name)) = self.domain.take()
+        {
+            return self.domain(i, j, schema, name);
         }
         let place = if kind == b"CopyStmt" {
             // Its relation's place: CopyStmt { relation Some ( RangeVar {
@@ -330,6 +355,22 @@ impl Lockstep<'_, '_, '_> {
         (same == Some(true)).then_some((args, j))
     }
 
+    /// The old name's last part must be the new one's.
+    fn domain(&self, i: usize, j: usize, schema: &str, name: &str) -> Option<(usize, usize)> {
+        let j = self.expect(
+            j,
+            &format!(
+                "domainname: [String {{ sval: Some({schema:?}), .. }}, String {{ sval: Some({name:?}), .. }}], "
+            ),
+        )?;
+        let next = self.skip_to(i, "type_name")?;
+        let last = self.old.items.get(i..next)?.iter().rev().find_map(|token| match token {
+            Token::Text(text) => Some(*text == format!("{name:?}").as_bytes()),
+            Token::Word(_) | Token::Mark(_) => None,
+        });
+        (last == Some(true)).then_some((next, j))
+    }
+
     fn column(&self, i: usize, j: usize, dropped: usize) -> Option<(usize, usize)> {
         let mut i = self.skip_exact(i, "fields: [")?;
         let j = self.expect(j, "fields: [")?;
@@ -368,17 +409,32 @@ impl Lockstep<'_, '_, '_> {
         argument: &str,
         becomes: &str,
     ) -> Option<(usize, usize)> {
-        let print = |text: &str| -> Option<String> {
-            let tree = parse::parse(text).ok()?;
-            let mut statements = tree.iter();
-            let (Node::SelectStmt(select), None) = (statements.next()?.stmt(), statements.next()) else {
-                return None;
-            };
-            Some(format!("arg: {:?}, ", select.target_list().iter().next()?.val()))
-        };
-        let i = self.skip_exact(i, &print(&format!("SELECT {argument}"))?)?;
-        let j = self.expect(j, &print(&format!("SELECT {CATALOG_SCHEMA}.{function}({becomes})"))?)?;
+        let print = |text: &str| Some(format!("arg: {}, ", expression(text)?));
+        let i = self.skip_exact(i, &print(argument)?)?;
+        let j = self.expect(j, &print(&format!("{CATALOG_SCHEMA}.{function}({becomes})"))?)?;
         Some((i, j))
+    }
+
+    /// The old expression at `i` is the LIKE the plan says, and the new one is that behind AND and what it implies: as an AND of
+    /// its own, or as two members of the list that the old one was first of, which is how the grammar reads `(a AND b) AND c`.
+    fn implied(&mut self, i: usize, j: usize) -> Option<(usize, usize)> {
+        // A_Expr ( A_Expr {
+        let place = *self.old.places.get(i + 3)?;
+        let Change::Prefix { column, pattern, prefix, .. } = self.changes.get(&place)? else {
+            return None;
+        };
+        let like = expression(&format!("{column} LIKE {pattern}"))?;
+        let implied = expression(&format!("{column} OPERATOR(pg_catalog.^@) {prefix}"))?;
+        let after = self.skip_exact(i, &like)?;
+        let own =
+            expression(&format!("{column} OPERATOR(pg_catalog.^@) {prefix} AND {column} LIKE {pattern}"))?;
+        let first_of_and = Tokens::read("boolop: 0, args: [").items;
+        let is_first = i.checked_sub(first_of_and.len()).and_then(|from| self.old.items.get(from..i))
+            == Some(first_of_and.as_slice());
+        let member = || self.expect(self.expect(j, &implied).filter(|_| is_first)?, &like);
+        let next = self.expect(j, &own).or_else(member)?;
+        self.met.insert(place);
+        Some((after, next))
     }
 
     fn name(&self, i: usize, j: usize) -> Option<(usize, usize)> {
@@ -397,6 +453,16 @@ impl Lockstep<'_, '_, '_> {
         let j = self.expect(j, &format!("relation: None, query: {print}, attlist: [], "))?;
         Some((self.skip_to(i, "is_from")?, j))
     }
+}
+
+/// One expression as it is printed in a tree.
+fn expression(text: &str) -> Option<String> {
+    let tree = parse::parse(&format!("SELECT {text}")).ok()?;
+    let mut statements = tree.iter();
+    let (Node::SelectStmt(select), None) = (statements.next()?.stmt(), statements.next()) else {
+        return None;
+    };
+    Some(format!("{:?}", select.target_list().iter().next()?.val()))
 }
 
 #[cfg(test)]
@@ -489,6 +555,49 @@ mod tests {
         let other =
             Change::Through { at: 10, function: "regclass", argument: "c.y".into(), becomes: "c.y".into() };
         assert!(!verdict(old, "SELECT lanyard_catalog.regclass(c.y)::regclass", vec![other]));
+    }
+
+    #[test]
+    fn a_like_gets_what_it_implies_and_nothing_else() {
+        let prefix = |at| Change::Prefix {
+            at,
+            column: "\"c\"".into(),
+            pattern: "'ab%'".into(),
+            prefix: "'ab'".into(),
+        };
+        let (new, like) = ("c OPERATOR(pg_catalog.^@) 'ab'", "c LIKE 'ab%'");
+        let tree = |condition: &str| format!("SELECT 1 FROM t WHERE {condition}");
+        let at = |condition: &str| tree(condition).find("LIKE").expect("there");
+        for (old, enforced) in [
+            (like.to_owned(), format!("({new} AND {like})")),
+            (format!("{like} AND x"), format!("({new} AND {like}) AND x")),
+            (format!("x AND {like}"), format!("x AND ({new} AND {like})")),
+            (format!("NOT {like}"), format!("NOT ({new} AND {like})")),
+            (format!("x OR {like}"), format!("x OR ({new} AND {like})")),
+        ] {
+            assert!(verdict(&tree(&old), &tree(&enforced), vec![prefix(at(&old))]), "{enforced}");
+        }
+        for (old, enforced, why) in [
+            (like, like.to_owned(), "not applied"),
+            (like, new.to_owned(), "the LIKE gone"),
+            (like, format!("({new} OR {like})"), "OR"),
+            (like, format!("({like} AND {new})"), "turned round"),
+            (like, format!("({new} AND {new} AND {like})"), "twice"),
+            (like, format!("({new} AND {like}) AND x"), "more"),
+            (like, "(c ^@ 'ab' AND c LIKE 'ab%')".to_owned(), "whichever operator"),
+            (like, format!("(c OPERATOR(public.^@) 'ab' AND {like})"), "another operator"),
+            (like, format!("(c OPERATOR(pg_catalog.^@) 'abc' AND {like})"), "another prefix"),
+            (like, format!("(d OPERATOR(pg_catalog.^@) 'ab' AND {like})"), "another column"),
+            (like, format!("({new} AND c LIKE 'abc%')"), "another pattern"),
+            (like, format!("({new} AND c ILIKE 'ab%')"), "another kind"),
+            ("c LIKE 'ab%' OR x", format!("{new} OR {like} OR x"), "two members of an OR"),
+            ("c LIKE 'abc%'", format!("({new} AND c LIKE 'abc%')"), "another LIKE than planned"),
+            ("c NOT LIKE 'ab%'", format!("({new} AND c NOT LIKE 'ab%')"), "NOT LIKE"),
+            ("f(c LIKE 'ab%')", format!("f({new}, {like})"), "two arguments"),
+        ] {
+            assert!(!verdict(&tree(old), &tree(&enforced), vec![prefix(at(old))]), "{why}");
+        }
+        assert!(!verdict(&tree(like), &tree(&format!("({new} AND {like})")), vec![]), "unplanned");
     }
 
     #[test]

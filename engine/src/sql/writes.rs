@@ -5,14 +5,13 @@
 
 use pg_raw_parse::{Node, nodes};
 
-use crate::catalog::RelationName;
 use crate::entitlement::{Access, Operation, RowRule};
 use crate::refusal::{Code, Refusal};
 
+use super::grammar::no_defaults;
 use super::judge::not_spliced;
-use super::reference::{literal_text, split_name};
 use super::resolve::{self, Target};
-use super::statement::{Verdict, Walk, offset};
+use super::statement::{Verdict, Walk};
 
 impl<'t, 'c> Walk<'t, 'c> {
     pub(super) fn insert(&mut self, insert: &'t nodes::InsertStmt, depth: usize, scope: usize) -> Verdict {
@@ -34,6 +33,7 @@ impl<'t, 'c> Walk<'t, 'c> {
             self.push(column, depth, scope);
         }
         if let Some(conflict) = insert.on_conflict_clause() {
+            no_defaults(conflict.target_list().iter().map(nodes::ResTarget::val))?;
             if let Some(access) = access {
                 upsert(access)?;
                 writable(access, conflict.target_list().iter().filter_map(nodes::ResTarget::name))?;
@@ -49,6 +49,7 @@ impl<'t, 'c> Walk<'t, 'c> {
         if let Some(access) = self.write(update.relation())? {
             writable(access, update.target_list().iter().filter_map(nodes::ResTarget::name))?;
         }
+        no_defaults(update.target_list().iter().map(nodes::ResTarget::val))?;
         for target in update.target_list().iter() {
             self.push(target.into(), depth, scope);
         }
@@ -84,6 +85,11 @@ impl<'t, 'c> Walk<'t, 'c> {
                     writable(access, unnamed.map(|c| c.name.as_str()))?;
                 }
             }
+            // What an INSERT lists stands in `values`.
+            no_defaults(when.target_list().iter().map(|target| match target {
+                Node::ResTarget(target) => target.val(),
+                other => other,
+            }))?;
             self.push(when.condition(), depth, scope);
             for node in when.target_list().iter().chain(when.values().iter()) {
                 self.push(node, depth, scope);
@@ -98,9 +104,10 @@ impl<'t, 'c> Walk<'t, 'c> {
         let relation = relation.ok_or_else(not_spliced)?;
         self.relation(relation, Operation::Write, false)?;
         let name = relation.relname().unwrap_or_default();
-        Ok(match resolve::relation(&self.context, relation.catalogname(), relation.schemaname(), name)? {
+        let (database, schema) = (relation.catalogname(), relation.schemaname());
+        Ok(match resolve::relation(&self.context, self.names.temps(), database, schema, name)? {
             Target::Governed(access) => Some(access),
-            Target::Virtual(_) => None,
+            Target::Virtual(_) | Target::Own(_) => None,
         })
     }
 
@@ -125,35 +132,6 @@ impl<'t, 'c> Walk<'t, 'c> {
         for expression in clause.into_iter().flat_map(|c| c.exprs().iter()) {
             self.push(expression, depth, scope);
         }
-    }
-
-    /// `nextval('orders_id_seq')`: a sequence that a column draws from which this principal may write. Any other is not there,
-    /// whether it is or not; and what is not a literal cannot be looked at.
-    pub(super) fn sequence(&self, call: &'t nodes::FuncCall) -> Verdict {
-        let mut arguments = call.args().iter();
-        let (Some(Node::A_Const(literal)), None) = (arguments.next(), arguments.next()) else {
-            return Err(Refusal::new(Code::Policy, "a sequence is named by a literal here")
-                .hint("write its name, as in nextval('orders_id_seq')")
-                .at(offset(call.location)?));
-        };
-        let text = literal_text(literal).unwrap_or_default();
-        let known = |schema: &str, name: &str| {
-            let wanted = RelationName::new(schema, name);
-            self.context.entitlement.iter().any(|access| access.sequences.contains(&wanted))
-        };
-        let parts = split_name(text).unwrap_or_default();
-        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-        let found = match parts.as_slice() {
-            [name] => self.context.search_path.iter().any(|schema| known(schema, name)),
-            [schema, name] => known(schema, name),
-            _ => false,
-        };
-        if found {
-            return Ok(());
-        }
-        Err(Refusal::new(Code::UndefinedTable, format!("relation \"{text}\" does not exist"))
-            .hint("only sequences exist here that a column draws from which you may write")
-            .at(offset(literal.location)?))
     }
 }
 

@@ -16,7 +16,7 @@ use lanyard_engine::refusal::{Code, Refusal};
 use lanyard_engine::released::{Ledger as _, LedgerFull, RawSql, Released};
 use lanyard_engine::sql;
 use lanyard_engine::sql::Judged;
-use lanyard_engine::sql::paths::{Paths, Schemas};
+use lanyard_engine::sql::paths::Paths;
 
 use crate::observe::{Direction, Metrics};
 use crate::vend::Granted;
@@ -37,8 +37,8 @@ pub(super) struct Statement {
     pub(super) part: StatementPart,
     /// When it was made, in the session's own count.
     pub(super) number: u64,
-    /// The search path it was judged under.
-    pub(super) path: Schemas,
+    /// What bare names meant when it was judged.
+    pub(super) path: Paths,
     /// The types of its parameters as the Parse had them: their number, then their OIDs. Absent where SQL prepared it.
     pub(super) types: Option<Box<[u8]>>,
 }

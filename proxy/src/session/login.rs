@@ -287,7 +287,11 @@ async fn vend_role(
         let attributes = &granted.entitlement.session_attributes;
         let bundle = &granted.prepared.bundle;
         let alive = shared.alive()?;
-        match vend::vend(governor.warehouse(), role.clone(), bundle, attributes, expires, alive).await {
+        let workspace = granted.workspace.clone();
+        let vended =
+            vend::vend(governor.warehouse(), role.clone(), bundle, attributes, workspace, expires, alive)
+                .await;
+        match vended {
             Ok((lease, login)) => return Ok((granted, lease, login)),
             Err(error) if tries > 0 && error.sqlstate() == Some(BUNDLE_IS_GONE) => {
                 governor.forget(&wish.principal, &granted);

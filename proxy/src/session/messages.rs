@@ -9,8 +9,13 @@ use lanyard_engine::names::COPY_SUFFIX;
 use lanyard_engine::record::Disposition;
 use lanyard_engine::refusal::{Code, Refusal};
 use lanyard_engine::sql::{Effect, Judged, RESERVED_NAMES, original_offset};
+use lanyard_engine::workspace::Workspace;
 
+use crate::vend::Granted;
 use crate::wire::backend::{self, Severity, field, fields, message};
+
+/// The schema under which temporary relations are sent.
+const TEMPORARY: &str = "pg_temp";
 
 /// What an upstream error is about.
 pub(super) struct About<'a> {
@@ -28,28 +33,25 @@ pub(super) fn sqlstate(body: &[u8]) -> String {
 }
 
 /// Rewrites an ErrorResponse or NoticeResponse of the warehouse for the client.
-pub(super) fn relay(
-    out: &mut BytesMut,
-    kind: u8,
-    body: &[u8],
-    about: Option<&About<'_>>,
-    entitlement: &Entitlement,
-) {
+pub(super) fn relay(out: &mut BytesMut, kind: u8, body: &[u8], about: Option<&About<'_>>, granted: &Granted) {
     let state = sqlstate(body);
-    if let Some(relation) = changing(body, entitlement).filter(|_| kind == b'E') {
+    if let Some(relation) = changing(body, &granted.entitlement).filter(|_| kind == b'E') {
         let refusal =
             Refusal::new(Code::Changing, format!("\"{relation}\" is being changed in the warehouse"))
                 .hint("its tables or their rights are being changed by a DBA; try again in a moment");
         return backend::refusal(out, Severity::Error, &refusal, None, "");
     }
-    let invisible = fields(body).any(|(code, value)| code == b'M' && names_the_invisible(&state, value));
+    let invisible = fields(body).any(|(code, value)| {
+        code == b'M' && names_the_invisible(&state, value) && !names_own(value, granted)
+    });
     let shaped = about.is_some_and(|a| a.judged.disposition != Disposition::Allowed);
     let foreign = shaped && says_anything(&state, body);
     if foreign && kind == b'N' {
         return;
     }
-    let denied = fields(body).any(|(code, value)| code == b'M' && denies(&state, value));
-    let written = denied && view_named(body, entitlement).is_some();
+    let denied =
+        fields(body).any(|(code, value)| code == b'M' && denies(&state, value) && !names_own(value, granted));
+    let written = denied && view_named(body, &granted.entitlement).is_some();
     message(out, kind, |out| {
         for (code, value) in fields(body) {
             let value = String::from_utf8_lossy(value);
@@ -64,7 +66,7 @@ pub(super) fn relay(
                     None => {
                         let text =
                             about.map_or(value.as_ref().into(), |a| with_client_names(&value, a.judged));
-                        field(out, code, &with_our_names_replaced(&text, entitlement));
+                        field(out, code, &with_our_names_replaced(&text, granted));
                     }
                 },
                 b'P' => {
@@ -73,7 +75,7 @@ pub(super) fn relay(
                     }
                 }
                 b'D' | b'H' | b'W' | b'n' | b'c' | b'd' if !shaped && !value.contains("lanyard") => {
-                    field(out, code, &with_our_names_replaced(&value, entitlement));
+                    field(out, code, &with_our_names_replaced(&value, granted));
                 }
                 b'F' | b'L' | b'R' => field(out, code, &value),
                 // DETAIL, HINT, CONTEXT and object names of a shaped statement may carry values; internal queries
@@ -148,6 +150,16 @@ fn names_the_invisible(state: &str, message: &[u8]) -> bool {
     }
 }
 
+/// Does a message name what the session sent under a schema of its own? Nobody else's is there.
+fn names_own(message: &[u8], granted: &Granted) -> bool {
+    let Some(workspace) = &granted.workspace else { return false };
+    let text = String::from_utf8_lossy(message);
+    // DROP leaves the schema out; what it names was looked up among the session's own.
+    let dropped = ["table \"", "view \"", "index \"", "sequence \"", "materialized view \""];
+    dropped.iter().any(|start| text.starts_with(start))
+        || [workspace.schema(), TEMPORARY].iter().any(|schema| text.contains(&format!("\"{schema}.")))
+}
+
 /// Words for errors whose message carries values: data exceptions (class 22) and constraint violations (class 23).
 fn generic_message(state: &str) -> Option<&'static str> {
     match state {
@@ -165,15 +177,19 @@ fn generic_message(state: &str) -> Option<&'static str> {
 
 /// Names of secured views become the tables they stand for; names the session gave statements and portals in the warehouse
 /// are left out, as PostgreSQL has none for unnamed ones.
-fn with_our_names_replaced(text: &str, entitlement: &Entitlement) -> String {
+fn with_our_names_replaced(text: &str, granted: &Granted) -> String {
     let mut text = without_made_names(text);
     if text.contains("v_") {
-        for access in entitlement.iter() {
+        for access in granted.entitlement.iter() {
             if text.contains(&access.view.name) {
                 text = text.replace(&format!("{}{COPY_SUFFIX}", access.view.name), &access.relation.name);
                 text = text.replace(&access.view.name, &access.relation.name);
             }
         }
+    }
+    // Bare names of what is the session's own were sent with their schema.
+    for schema in granted.workspace.as_ref().map(Workspace::schema).into_iter().chain([TEMPORARY]) {
+        text = text.replace(&format!("\"{schema}."), "\"");
     }
     text
 }

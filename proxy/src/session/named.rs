@@ -197,7 +197,7 @@ impl Exchange {
                     part: self.part(&run.text, &judged),
                     judged,
                     number: self.next_number(),
-                    path: ahead.as_ref().map_or_else(|| self.path_ahead(), |ahead| ahead.current().clone()),
+                    path: ahead.clone().unwrap_or_else(|| self.path_ahead()),
                     types: None,
                 };
                 self.statements.insert(named.name.to_string(), Arc::new(statement));

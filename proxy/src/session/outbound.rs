@@ -108,7 +108,7 @@ impl Exchange {
             b'E' => self.error(&body, out),
             b'N' => {
                 let about = self.about();
-                messages::relay(out, kind, &body, about.as_ref(), &self.granted.entitlement);
+                messages::relay(out, kind, &body, about.as_ref(), &self.granted);
             }
             b'S' => self.parameter(&body, out)?,
             // LISTEN is refused, so nothing can be signalled to this session but by the warehouse's own doing.
@@ -127,7 +127,10 @@ impl Exchange {
     fn parsed_again(&mut self, kind: u8, name: &str, body: &[u8], out: &mut BytesMut) -> Result<(), Refusal> {
         match kind {
             b'1' | b'N' => {}
-            b'E' => drop(self.statements.remove(name)),
+            b'E' => {
+                self.doubt(body);
+                self.statements.remove(name);
+            }
             b'S' => self.parameter(body, out)?,
             b'Z' => drop(self.pending.pop_front()),
             _ => return Err(out_of_step()),
@@ -257,11 +260,11 @@ impl Exchange {
                     self.copy = None;
                 }
                 let about = self.about();
-                messages::relay(out, b'E', body, about.as_ref(), &self.granted.entitlement);
+                messages::relay(out, b'E', body, about.as_ref(), &self.granted);
             }
             _ => {
                 let about = self.about();
-                messages::relay(out, b'E', body, about.as_ref(), &self.granted.entitlement);
+                messages::relay(out, b'E', body, about.as_ref(), &self.granted);
                 let state = messages::sqlstate(body);
                 if let Some(run) = self.current_run() {
                     run.failed = Some(state);
@@ -341,7 +344,8 @@ impl Exchange {
             "standard_conforming_strings" if value != "on" => {
                 Err(Refusal::new(Code::Protocol, "the warehouse turned standard_conforming_strings off"))
             }
-            "client_encoding" if value != "UTF8" => {
+            // PostgreSQL keeps this other name of UTF8 as a client has written it.
+            "client_encoding" if !matches!(&*value, "UTF8" | "UNICODE") => {
                 Err(Refusal::new(Code::Protocol, "the warehouse changed client_encoding"))
             }
             "session_authorization" | "is_superuser" | "application_name" => Ok(()),

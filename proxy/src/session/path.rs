@@ -1,4 +1,4 @@
-//! The session's search path: what the warehouse has confirmed of it, and what it will be when all that is under way has
+//! The session's search path and the names of its temporary relations: what the warehouse has confirmed of it, and what it will be when all that is under way has
 //! run.
 //!
 //! A session that never sets it pays for two comparisons. Called by `inbound` when a statement is judged, and by `named` and
@@ -7,13 +7,13 @@
 use std::sync::Arc;
 
 use lanyard_engine::refusal::{Code, Refusal};
-use lanyard_engine::sql::paths::{Paths, Schemas, Step};
+use lanyard_engine::sql::paths::Paths;
 use lanyard_engine::sql::{Effect, Judged};
 
 use super::exchange::{Exchange, Pending, Run, Statement};
 
-fn sets_path(judged: &Judged) -> bool {
-    judged.effects.iter().any(|(_, effect)| matches!(effect, Effect::Path(Step::Set { .. })))
+fn moves_names(judged: &Judged) -> bool {
+    judged.effects.iter().any(|(_, effect)| matches!(effect, Effect::Path(step) if step.moves_names()))
 }
 
 impl Exchange {
@@ -52,15 +52,15 @@ impl Exchange {
         paths
     }
 
-    /// The schemas of that path; `None` for the default.
-    pub(super) fn path_ahead(&self) -> Schemas {
-        self.paths_ahead().and_then(|paths| paths.current().clone())
+    /// The same, for comparison with [`Paths::means_like`].
+    pub(super) fn path_ahead(&self) -> Paths {
+        self.paths_ahead().unwrap_or_default()
     }
 
     /// Does a prepared statement still name what it named? PostgreSQL plans it again under another path; ours is fixed to the
     /// relations that were judged.
     pub(super) fn names_the_same(&self, statement: &Arc<Statement>) -> Result<(), Refusal> {
-        if self.path_ahead() == statement.path {
+        if self.path_ahead().means_like(&statement.path) {
             return Ok(());
         }
         let judged = self.judge(&statement.text).0?;
@@ -69,18 +69,19 @@ impl Exchange {
         if !moves && judged.splices_like(&statement.judged) {
             Ok(())
         } else {
-            Err(Refusal::new(Code::Unsupported, "cached plan must not change result type")
-                .hint("the search path changed what the statement names; prepare it again"))
+            Err(Refusal::new(Code::Unsupported, "cached plan must not change result type").hint(
+                "the search path, or temporary tables, changed what the statement names; prepare it again",
+            ))
         }
     }
 
     /// A statement is on its way.
     pub(super) fn path_begun(&mut self, run: &Run) {
-        self.path_changes += usize::from(sets_path(&run.judged));
+        self.path_changes += usize::from(moves_names(&run.judged));
     }
 
     /// It is over.
     pub(super) fn path_over(&mut self, run: &Run) {
-        self.path_changes -= usize::from(sets_path(&run.judged));
+        self.path_changes -= usize::from(moves_names(&run.judged));
     }
 }

@@ -12,11 +12,12 @@ use lanyard_adapters::store::{Credentials, Governance};
 use lanyard_adapters::warehouse::postgres::{Reading, Warehouse, WarehouseError};
 use lanyard_engine::approval::Approvals;
 use lanyard_engine::catalog::Catalog;
-use lanyard_engine::entitlement::{Entitlement, Fingerprint};
+use lanyard_engine::entitlement::{Entitlement, Fingerprint, Leftovers};
 use lanyard_engine::identity::{Parties, Principal};
 use lanyard_engine::policy::{self, PolicySet, Source};
 use lanyard_engine::refusal::{Code, Refusal};
 use lanyard_engine::snapshot::{Parts, Snapshot};
+use lanyard_engine::workspace::Workspace;
 use thiserror::Error;
 use tokio::sync::Notify;
 
@@ -77,13 +78,15 @@ impl Governor {
             credentials: governance.credentials.clone(),
             granted: DashMap::new(),
         };
+        let state = Arc::new(state);
+        warm(&state, Vec::new());
         Ok(Self {
             name: name.to_owned(),
             warehouse,
             database: database.to_owned(),
             search_path,
             doubts,
-            state: RwLock::new(Arc::new(state)),
+            state: RwLock::new(state),
             migrating: AtomicBool::new(migrating),
             owed: Mutex::default(),
         })
@@ -138,8 +141,10 @@ impl Governor {
         }
         let state =
             State { snapshot: new, credentials: governance.credentials.clone(), granted: DashMap::new() };
-        *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
+        let state = Arc::new(state);
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&state);
         self.owe(&old);
+        warm(&state, old.granted.iter().map(|granted| granted.key().clone()).collect());
         Ok(true)
     }
 
@@ -268,10 +273,16 @@ impl Governor {
             Refusal::new(Code::UpstreamLost, "the warehouse cannot carry your access now")
                 .hint("try again; if it persists, an operator finds the cause in Lanyard's log")
         })?;
+        let workspace = entitlement
+            .extras
+            .workspace
+            .map(|kept| workspace(&state.snapshot, principal, kept))
+            .transpose()?;
         let granted = Arc::new(Granted::new(
             state.snapshot.version,
             entitlement,
             prepared,
+            workspace,
             self.search_path.clone(),
             self.database.clone(),
             Arc::clone(&self.doubts),
@@ -279,6 +290,23 @@ impl Governor {
         // Of two that came at once all sessions hold the same, so that what comes after it reaches them all.
         Ok(Arc::clone(&state.granted.entry(principal.clone()).or_insert(granted)))
     }
+}
+
+/// Works ahead of the logins under a new snapshot, beside them: what is narrowed must not wait for it.
+fn warm(state: &Arc<State>, recent: Vec<Principal>) {
+    let state = Arc::clone(state);
+    drop(tokio::task::spawn_blocking(move || policy::warm(&state.snapshot, recent)));
+}
+
+/// The schema of a principal's own. Who is not registered has none to be told apart by.
+fn workspace(snapshot: &Snapshot, principal: &Principal, leftovers: Leftovers) -> Result<Workspace, Refusal> {
+    let unknown = || Refusal::new(Code::NoIdentity, "the session's agent or user is not known");
+    let agents = &snapshot.identities.agents;
+    let agent =
+        principal.agent().map(|id| agents.get(id).map(|a| a.short).ok_or_else(unknown)).transpose()?;
+    let users = &snapshot.identities.users;
+    let user = principal.user().map(|id| users.get(id).map(|u| u.short).ok_or_else(unknown)).transpose()?;
+    Ok(Workspace::of(agent, user, principal.purpose.as_ref(), leftovers))
 }
 
 /// Seconds since 1970; with a clock before that every approval with an end has ended.

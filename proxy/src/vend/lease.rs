@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use lanyard_adapters::warehouse::postgres::{self, Login, Warehouse, WarehouseError};
 use lanyard_engine::identity::RoleName;
+use lanyard_engine::workspace::Workspace;
 use tokio::sync::mpsc;
 
 /// How often an end that failed is tried again.
@@ -30,6 +31,7 @@ pub async fn vend(
     role: RoleName,
     bundle: &str,
     attributes: &BTreeMap<String, BTreeSet<String>>,
+    workspace: Option<Workspace>,
     expires: SystemTime,
     alive: mpsc::Sender<()>,
 ) -> Result<(Lease, Login), WarehouseError> {
@@ -42,6 +44,7 @@ pub async fn vend(
             expires,
             connections: 1,
             attributes: attributes.clone(),
+            workspace,
         })
         .await;
     if let Err(error) = &vended

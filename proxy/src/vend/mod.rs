@@ -13,9 +13,10 @@ use lanyard_adapters::warehouse::postgres::Prepared;
 use lanyard_engine::entitlement::Entitlement;
 use lanyard_engine::refusal::Refusal;
 use lanyard_engine::released::RawSql;
-use lanyard_engine::sql::paths::{Paths, Step};
+use lanyard_engine::sql::paths::Paths;
 use lanyard_engine::sql::template::{Pattern, Template};
 use lanyard_engine::sql::{Context, Effect, Judged, judge};
+use lanyard_engine::workspace::Workspace;
 use tokio::sync::Notify;
 
 pub use governor::{Governor, GovernorError};
@@ -27,6 +28,10 @@ pub use registry::{Ending, Live, Registry};
 const CACHED_TEXT_BYTES_MAX: usize = 16 << 10;
 /// Most bytes of remembered texts for one principal; over it the memory starts afresh.
 const CACHE_BYTES_MAX: usize = 4 << 20;
+
+/// A text at least so long that only its numbers make new comes again as it is more often than not: a report, not a look-up by key.
+/// So it is remembered by its bytes too, in bytes.
+const REPEATED_TEXT_BYTES_MIN: usize = 256;
 
 /// Most search paths of its own that a principal's rulings are remembered for.
 const PATHS_MAX: usize = 8;
@@ -40,6 +45,8 @@ pub struct Granted {
     pub entitlement: Entitlement,
     /// The views and the bundle.
     pub prepared: Arc<Prepared>,
+    /// The schema of the session's own, where policy allows one.
+    pub workspace: Option<Workspace>,
     search_path: Vec<String>,
     database: String,
     /// Under the default search path.
@@ -70,6 +77,7 @@ impl Granted {
         snapshot: u64,
         entitlement: Entitlement,
         prepared: Arc<Prepared>,
+        workspace: Option<Workspace>,
         search_path: Vec<String>,
         database: String,
         doubts: Arc<Notify>,
@@ -78,6 +86,7 @@ impl Granted {
             snapshot,
             entitlement,
             prepared,
+            workspace,
             search_path,
             database,
             rulings: Rulings::default(),
@@ -123,6 +132,10 @@ impl Granted {
             Some(paths) => paths.current().as_ref(),
         };
         match path {
+            // Temporary relations are this session's alone.
+            _ if paths.is_some_and(|paths| !paths.temps().is_empty()) => {
+                self.judge_with(&Rulings::default(), raw, paths)
+            }
             // Now as by default, but the end of a transaction may change that within a message: nothing is remembered.
             None => self.judge_with(&Rulings::default(), raw, paths),
             Some(path) => {
@@ -153,20 +166,25 @@ impl Granted {
             && let Some(template) = rulings.templates.get(pattern.key())
             && let Some(judged) = template.apply(pattern, raw)
         {
-            return Ok(Arc::new(judged));
+            let judged = Arc::new(judged);
+            drop(template);
+            if text.len() >= REPEATED_TEXT_BYTES_MIN {
+                rulings.remember_text(raw, &judged);
+            }
+            return Ok(judged);
         }
         let context = Context {
             entitlement: &self.entitlement,
             search_path: &self.search_path,
             paths,
+            workspace: self.workspace.as_ref().map(Workspace::schema),
             database: &self.database,
         };
         let judged = Arc::new(judge(raw, &context)?);
         // Where a message moves the path, or ends a transaction that did, later statements of it find what the whole state of
         // the session makes of that.
         let of_path = |(_, effect): &(usize, Effect)| match effect {
-            Effect::Path(Step::Set { .. }) => true,
-            Effect::Path(_) => paths.is_some(),
+            Effect::Path(step) => step.moves_names() || paths.is_some(),
             Effect::Prepare(..)
             | Effect::Execute(_)
             | Effect::Deallocate(_)
@@ -191,16 +209,26 @@ impl Granted {
 
 impl Rulings {
     fn remember(&self, raw: RawSql<'_>, pattern: Option<&Pattern>, judged: &Arc<Judged>) {
-        let text = raw.for_record();
-        let grown = text.len() + judged.enforced.for_record().len();
+        match pattern.and_then(|pattern| Some((pattern, Template::of(pattern, raw, judged)?))) {
+            Some((pattern, template)) => {
+                self.make_room(raw, judged);
+                drop(self.templates.insert(pattern.key().into(), template));
+            }
+            None => self.remember_text(raw, judged),
+        }
+    }
+
+    fn remember_text(&self, raw: RawSql<'_>, judged: &Arc<Judged>) {
+        self.make_room(raw, judged);
+        drop(self.texts.insert(raw.for_record().into(), Arc::clone(judged)));
+    }
+
+    fn make_room(&self, raw: RawSql<'_>, judged: &Judged) {
+        let grown = raw.for_record().len() + judged.enforced.for_record().len();
         if self.bytes.fetch_add(grown, Ordering::Relaxed) + grown > CACHE_BYTES_MAX {
             self.texts.clear();
             self.templates.clear();
             self.bytes.store(grown, Ordering::Relaxed);
-        }
-        match pattern.and_then(|pattern| Some((pattern, Template::of(pattern, raw, judged)?))) {
-            Some((pattern, template)) => drop(self.templates.insert(pattern.key().into(), template)),
-            None => drop(self.texts.insert(text.into(), Arc::clone(judged))),
         }
     }
 }

@@ -18,6 +18,23 @@ impl Answer {
         matches!(self, Self::Rows { .. })
     }
 
+    /// At least one row came.
+    pub(crate) fn has_rows(&self) -> bool {
+        matches!(self, Self::Rows { rows, .. } if !rows.is_empty())
+    }
+
+    /// Only the names of columns, where rows cannot be the same. `tableoid` is a column like others of the virtual catalog's
+    /// relations, so a star has it too.
+    pub(crate) fn shape(&self) -> Self {
+        match self {
+            Self::Rows { names, .. } => {
+                let names = names.iter().filter(|name| *name != "tableoid").cloned().collect();
+                Self::Rows { names, rows: Vec::new(), affected: 0 }
+            }
+            Self::Failed { .. } => self.clone(),
+        }
+    }
+
     /// The same rows, or the same SQLSTATE.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         match (self, other) {

@@ -24,8 +24,14 @@ fn refused(tally: &Tally) -> usize {
     tally.refused.values().map(|(count, _)| count).sum()
 }
 
-/// Prints the tallies, and leaves tables and every refused statement in the folder.
+/// Prints the tallies, and leaves their table in the folder for the document.
 pub(crate) fn tell(part: &str, tallies: &[Tally]) -> Outcome {
+    let table = table(part, tallies)?;
+    leave(part, &table)
+}
+
+/// Prints the tallies, leaves every statement that is not alike in the folder, and gives their table.
+pub(crate) fn table(part: &str, tallies: &[Tally]) -> Outcome<String> {
     let mut table = String::from(
         "| | succeed directly | not compared | compared | alike | refused | other rows | share | fail alike | fail otherwise |\n|---|---|---|---|---|---|---|---|---|---|\n",
     );
@@ -61,10 +67,77 @@ pub(crate) fn tell(part: &str, tallies: &[Tally]) -> Outcome {
             writeln!(list, "DIFF {different}")?;
         }
     }
-    let folder = folder()?;
-    std::fs::write(folder.join(part).with_extension("md"), table + "\n" + &reasons(tallies))?;
-    std::fs::write(folder.join(part).with_extension("txt"), list)?;
-    Ok(())
+    std::fs::write(folder()?.join(part).with_extension("txt"), list)?;
+    Ok(table + "\n" + &reasons(tallies))
+}
+
+/// Leaves what a program printed, to look at.
+pub(crate) fn keep(name: &str, printed: &str) -> Outcome {
+    Ok(std::fs::write(folder()?.join(name).with_extension("out"), printed)?)
+}
+
+/// Leaves a part that is not a table of tallies.
+pub(crate) fn leave(part: &str, text: &str) -> Outcome {
+    std::fs::write(folder()?.join(part).with_extension("md"), text)?;
+    assemble()
+}
+
+/// Parts of the document, in order: file, heading, what stands under it.
+const PARTS: [(&str, &str, &str); 3] = [
+    (
+        "regression",
+        "PostgreSQL's regression files",
+        "SELECT, INSERT, UPDATE, DELETE and MERGE of PostgreSQL's own files, on a role that may read and write the tables and call \
+         the functions that the files make. Not compared: statements that succeed when PostgreSQL runs the file alone and not \
+         here, because a table has its last shape from the start. `on 17`: the same file on a server of that major; before \
+         it, PostgreSQL has no MERGE into views.",
+    ),
+    (
+        "analytic",
+        "Analytic questions",
+        "`tests/queries/analytic.sql` and `tests/queries/tpch.sql` over the sample data, on a role that may read all of it.",
+    ),
+    (
+        "tools",
+        "Tools that read the catalog",
+        "What each tool lists through the proxy against what policy shows: nothing missing, nothing of what is hidden.",
+    ),
+];
+
+/// Writes `docs/what-works.md` from the parts there are, where `LANYARD_WHAT_WORKS=write` asks for it.
+fn assemble() -> Outcome {
+    if std::env::var_os("LANYARD_WHAT_WORKS").is_none_or(|how| how != "write") {
+        return Ok(());
+    }
+    let mut out = format!(
+        "# What works\n\nWritten by `make what-works` on {} ({}, {}). Alike means the same rows, whatever their order where none is asked \
+         for, the same column names and the same count of rows touched.\n",
+        said("date", &["-u", "+%-d %B %Y"])?,
+        machine()?,
+        said(
+            &lanyard_adapters::cluster::Cluster::find_binaries(None)?.join("postgres").to_string_lossy(),
+            &["--version"]
+        )?,
+    );
+    for (part, heading, words) in PARTS {
+        let text = std::fs::read_to_string(folder()?.join(part).with_extension("md"));
+        let text = text.unwrap_or_else(|_| "NOT RUN\n".to_owned());
+        write!(out, "\n## {heading}\n\n{words}\n\n{text}")?;
+    }
+    let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/what-works.md");
+    Ok(std::fs::write(docs, out)?)
+}
+
+fn said(program: &str, arguments: &[&str]) -> Outcome<String> {
+    let output = std::process::Command::new(program).args(arguments).output()?;
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
+
+fn machine() -> Outcome<String> {
+    let cores = std::thread::available_parallelism()?;
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    Ok(format!("{cores} cores, {}", model.map_or("an unknown processor", |(_, name)| name.trim())))
 }
 
 /// The reasons of all tallies together, the most frequent first.

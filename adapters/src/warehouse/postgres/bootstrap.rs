@@ -18,9 +18,11 @@ use super::virtual_catalog;
 /// Run in this order.
 const OBJECTS: &[&str] = &[
     include_str!("bootstrap.sql"),
+    include_str!("workspace.sql"),
     include_str!("masks/ciphers.sql"),
     include_str!("masks/values.sql"),
     include_str!("masks/keys.sql"),
+    include_str!("masks/undo.sql"),
     include_str!("masks/generalise.sql"),
     include_str!("rights.sql"),
 ];
@@ -63,8 +65,8 @@ pub fn bootstrap_sql(options: &BootstrapOptions) -> String {
     for schema in &options.grant {
         let schema = escape_identifier(schema);
         let owner = names::OWNER_ROLE;
-        // The owner hands on sequences to bundles that may insert, and the schemas of types and functions to those that may
-        // name them, so it needs the grant option.
+        // The owner hands on sequences to bundles that may insert, and the schema to those that may name or call something in
+        // it, so it needs the grant option.
         writeln!(
             sql,
             "GRANT USAGE ON SCHEMA {schema} TO {owner} WITH GRANT OPTION;\n\

@@ -7,6 +7,7 @@
 --                    hang a trigger on a table these functions write, and act with CREATEROLE.
 --   lanyard_builder  logs in to build views and bundles; SET ROLE lanyard_owner is all it has.
 --   lanyard_vendor   logs in to call four functions.
+--   lanyard_workspace  may make temporary tables; sessions with a workspace are members. See workspace.sql.
 
 DO $lanyard$
 DECLARE
@@ -30,22 +31,27 @@ BEGIN
   IF to_regrole('lanyard_owner') IS NULL THEN CREATE ROLE lanyard_owner; END IF;
   IF to_regrole('lanyard_definer') IS NULL THEN CREATE ROLE lanyard_definer; END IF;
   IF to_regrole('lanyard_session') IS NULL THEN CREATE ROLE lanyard_session; END IF;
+  IF to_regrole('lanyard_workspace') IS NULL THEN CREATE ROLE lanyard_workspace; END IF;
   IF to_regrole('lanyard_builder') IS NULL THEN CREATE ROLE lanyard_builder; END IF;
   IF to_regrole('lanyard_vendor') IS NULL THEN CREATE ROLE lanyard_vendor; END IF;
 
   ALTER ROLE lanyard_owner NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS INHERIT PASSWORD NULL;
   ALTER ROLE lanyard_definer NOLOGIN NOSUPERUSER NOCREATEDB CREATEROLE NOREPLICATION NOBYPASSRLS INHERIT PASSWORD NULL;
   ALTER ROLE lanyard_session NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS INHERIT PASSWORD NULL;
+  ALTER ROLE lanyard_workspace NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS INHERIT PASSWORD NULL;
   ALTER ROLE lanyard_builder LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS NOINHERIT;
   ALTER ROLE lanyard_vendor LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS NOINHERIT;
 
   IF version >= 160000 THEN
     EXECUTE 'GRANT lanyard_owner TO lanyard_builder WITH ADMIN FALSE, INHERIT FALSE, SET TRUE';
-    EXECUTE 'GRANT lanyard_session TO lanyard_definer WITH ADMIN TRUE, INHERIT FALSE, SET FALSE';
+    EXECUTE 'GRANT lanyard_session, lanyard_workspace TO lanyard_definer WITH ADMIN TRUE, INHERIT FALSE, SET FALSE';
   ELSE
     GRANT lanyard_owner TO lanyard_builder;
   END IF;
   EXECUTE format('GRANT CONNECT ON DATABASE %I TO lanyard_session, lanyard_builder, lanyard_vendor', current_database());
+  -- Sessions with a workspace make temporary tables; the definer makes the workspaces' schemas.
+  EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO lanyard_workspace', current_database());
+  EXECUTE format('GRANT CREATE ON DATABASE %I TO lanyard_definer', current_database());
 END
 $lanyard$;
 
@@ -66,6 +72,7 @@ CREATE TABLE IF NOT EXISTS lanyard.lease (
   created timestamptz NOT NULL DEFAULT pg_catalog.now(),
   expires timestamptz NOT NULL
 );
+ALTER TABLE lanyard.lease ADD COLUMN IF NOT EXISTS workspace name;
 CREATE TABLE IF NOT EXISTS lanyard.session_attribute (
   role name,
   key text,
@@ -117,9 +124,14 @@ CREATE OR REPLACE FUNCTION lanyard.is_bundle(name text) RETURNS bool
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 RETURN coalesce(name ~ '^lanyard_bundle_[0-9a-f]{32}$', false);
 
--- Creates the role of one lease. "attributes" is an object of arrays of texts.
+-- Made under another list of arguments by earlier builds.
+DROP FUNCTION IF EXISTS lanyard.vend(text, text, text, timestamptz, int, text, jsonb);
+
+-- Creates the role of one lease. "attributes" is an object of arrays of texts; "workspace" is the schema of the session's own,
+-- NULL for none.
 CREATE OR REPLACE FUNCTION lanyard.vend(
-  role text, bundle text, verifier text, expires timestamptz, connections int, node text, attributes jsonb
+  role text, bundle text, verifier text, expires timestamptz, connections int, node text, attributes jsonb,
+  workspace text DEFAULT NULL
 ) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $vend$
@@ -154,7 +166,10 @@ BEGIN
   ELSE
     EXECUTE format('GRANT %I, lanyard_session TO %I', bundle, role);
   END IF;
-  INSERT INTO lanyard.lease (role, bundle, node, expires) VALUES (role, bundle, node, expires);
+  IF workspace IS NOT NULL THEN
+    PERFORM lanyard.open_workspace(role, workspace);
+  END IF;
+  INSERT INTO lanyard.lease (role, bundle, node, expires, workspace) VALUES (role, bundle, node, expires, workspace);
   INSERT INTO lanyard.session_attribute (role, key, value)
     SELECT role, e.key, v.value
     FROM jsonb_each(attributes) AS e(key, members), jsonb_array_elements_text(e.members) AS v(value)
@@ -200,20 +215,28 @@ AS $end_lease$
 #variable_conflict use_variable
 DECLARE
   id oid;
+  home text;
 BEGIN
   IF NOT lanyard.is_vended(role) THEN
     RAISE EXCEPTION 'not the name of a vended role' USING ERRCODE = '22023';
   END IF;
+  SELECT l.workspace INTO home FROM lanyard.lease l WHERE l.role = end_lease.role;
   SELECT r.oid INTO id FROM pg_roles r WHERE r.rolname = role;
   IF id IS NOT NULL THEN
     IF EXISTS (SELECT FROM pg_stat_activity a WHERE a.usesysid = id) THEN
       RAISE EXCEPTION 'the role still has sessions' USING ERRCODE = '55006';
+    END IF;
+    IF home IS NOT NULL THEN
+      PERFORM lanyard.hand_over(role, home);
     END IF;
     EXECUTE format('DROP OWNED BY %I', role);
     EXECUTE format('DROP ROLE %I', role);
   END IF;
   DELETE FROM lanyard.session_attribute a WHERE a.role = end_lease.role;
   DELETE FROM lanyard.lease l WHERE l.role = end_lease.role;
+  IF home IS NOT NULL THEN
+    PERFORM lanyard.close_workspace(home);
+  END IF;
 END
 $end_lease$;
 
@@ -263,5 +286,6 @@ BEGIN
   END IF;
   DELETE FROM lanyard.bundle_column c WHERE c.bundle = drop_bundle.name;
   DELETE FROM lanyard.bundle_relation r WHERE r.bundle = drop_bundle.name;
+  DELETE FROM lanyard.bundle_unmask u WHERE u.bundle = drop_bundle.name;
 END
 $drop_bundle$;

@@ -12,8 +12,8 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Transaction};
 
 use lanyard_engine::catalog::RelationName;
-use lanyard_engine::entitlement::{Access, Entitlement, Fingerprint, Operation};
-use lanyard_engine::{names, sql};
+use lanyard_engine::entitlement::{Access, Fingerprint, Operation};
+use lanyard_engine::names;
 
 use super::error::WarehouseError;
 use super::views::{State, json};
@@ -106,37 +106,6 @@ pub(super) async fn grant(
         }
     }
     tx.batch_execute(&sql).await.map_err(failed)
-}
-
-/// Schemas that the bundle cannot name yet and the owner may hand on.
-const CLOSED_SCHEMAS: &str = "
-    SELECT n.nspname::text FROM jsonb_array_elements_text($2::jsonb) AS w(name) JOIN pg_namespace n ON n.nspname = w.name
-    WHERE NOT has_schema_privilege($1::name, n.oid, 'USAGE')
-      AND has_schema_privilege(n.oid, 'USAGE WITH GRANT OPTION')
-    ORDER BY 1";
-
-/// Lets the bundle name types and functions of the schemas in which it has any: those of columns it sees, and those that
-/// policy lets through. Rights on what is in the schemas are not touched.
-pub(super) async fn open_schemas(
-    tx: &Transaction<'_>,
-    bundle: &str,
-    entitlement: &Entitlement,
-) -> Result<(), WarehouseError> {
-    let failed = |e| WarehouseError::from_client(e, "granting the use of schemas");
-    let schemas = sql::schemas_beyond(entitlement);
-    if schemas.is_empty() {
-        return Ok(());
-    }
-    let wanted = json(&schemas)?;
-    for row in tx
-        .query_typed(CLOSED_SCHEMAS, &[(&bundle, Type::TEXT), (&wanted, Type::TEXT)])
-        .await
-        .map_err(failed)?
-    {
-        let schema = escape_identifier(row.try_get(0).map_err(failed)?);
-        tx.batch_execute(&format!("GRANT USAGE ON SCHEMA {schema} TO {bundle}")).await.map_err(failed)?;
-    }
-    Ok(())
 }
 
 /// A row of `lanyard.bundle_relation` with its columns.

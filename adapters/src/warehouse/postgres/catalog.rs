@@ -11,6 +11,7 @@ use lanyard_engine::names;
 
 use super::error::WarehouseError;
 use super::migration;
+use super::objects;
 
 const DOING: &str = "reading the catalog";
 
@@ -32,7 +33,8 @@ const RELATIONS: &str = "
 /// Columns of those relations.
 const COLUMNS: &str = "
     SELECT a.attrelid, a.attnum, a.attname::text, a.atttypid, format_type(a.atttypid, a.atttypmod),
-           t.typcategory::text, a.attnotnull
+           t.typcategory::text, a.attnotnull,
+           coalesce((SELECT k.collisdeterministic FROM pg_collation k WHERE k.oid = a.attcollation), false)
     FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
     WHERE a.attrelid = ANY ($1) AND a.attnum > 0 AND NOT a.attisdropped
     ORDER BY a.attrelid, a.attnum";
@@ -137,8 +139,10 @@ pub(super) async fn read(client: &mut Client) -> Result<Reading, WarehouseError>
             relation.keys.sequences.entry(column).or_default().insert(sequence);
         }
     }
+    let relations = relations.into_values().map(|r| (r.name.clone(), r)).collect();
+    let mut catalog = Catalog { relations, ..Catalog::default() };
+    objects::read(&tx, &ours, &mut catalog).await.map_err(failed)?;
     tx.commit().await.map_err(failed)?;
-    let catalog = Catalog { relations: relations.into_values().map(|r| (r.name.clone(), r)).collect() };
     Ok(Reading { catalog, migrating })
 }
 
@@ -179,6 +183,7 @@ fn column(row: &tokio_postgres::Row) -> Result<Column, tokio_postgres::Error> {
         type_sql: row.try_get(4)?,
         category: row.try_get::<_, &str>(5)?.chars().next().unwrap_or('U'),
         not_null: row.try_get(6)?,
+        deterministic: row.try_get(7)?,
         tags: BTreeSet::new(),
     })
 }

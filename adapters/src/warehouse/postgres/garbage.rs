@@ -99,12 +99,13 @@ const HELD: &str = "
     JOIN pg_class c ON c.oid = d.objid
     WHERE r.rolname = $1::name
     UNION ALL
-    SELECT format('REVOKE ALL ON SCHEMA %I FROM %I;', n.nspname, r.rolname)
+    SELECT CASE WHEN d.classid = 'pg_namespace'::regclass
+                THEN format('REVOKE ALL ON SCHEMA %s FROM %I;', d.objid::regnamespace, r.rolname)
+                ELSE format('REVOKE ALL ON FUNCTION %s FROM %I;', d.objid::regprocedure, r.rolname) END
     FROM pg_roles r
     JOIN pg_shdepend d ON d.refclassid = 'pg_authid'::regclass AND d.refobjid = r.oid AND d.deptype = 'a'
-                      AND d.classid = 'pg_namespace'::regclass
+                      AND d.classid IN ('pg_namespace'::regclass, 'pg_proc'::regclass)
                       AND d.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
-    JOIN pg_namespace n ON n.oid = d.objid
     WHERE r.rolname = $1::name";
 
 async fn drop_bundle(tx: Transaction<'_>, bundle: &str) -> Result<(), WarehouseError> {

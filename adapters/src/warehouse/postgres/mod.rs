@@ -12,12 +12,14 @@ mod doctor;
 mod endpoint;
 mod error;
 mod exposure;
+mod extras;
 mod garbage;
 mod generalise;
 mod harden;
 mod identify;
 mod keys;
 mod migration;
+mod objects;
 mod roles;
 mod stream;
 #[cfg(test)]
@@ -77,7 +79,7 @@ pub const READERS_SECONDS_MAX: u64 = 10;
 
 /// What a bootstrapped database has; looked for at the start so that a missing bootstrap is said in words.
 const BOOTSTRAPPED: &str = "
-    SELECT to_regprocedure('lanyard.vend(text, text, text, timestamptz, int, text, jsonb)') IS NOT NULL
+    SELECT to_regprocedure('lanyard.vend(text, text, text, timestamptz, int, text, jsonb, text)') IS NOT NULL
        AND to_regprocedure('lanyard.create_bundle(text)') IS NOT NULL
        AND to_regclass('lanyard.bundle_column') IS NOT NULL
        AND to_regprocedure('lanyard.list_keys()') IS NOT NULL

@@ -10,7 +10,8 @@ BEGIN
   -- Roles made under PostgreSQL 15 have no administrator: after an upgrade the definer could neither vend nor end them.
   IF current_setting('server_version_num')::int >= 160000 THEN
     FOR r IN
-      SELECT rolname FROM pg_roles p WHERE (lanyard.is_bundle(rolname) OR lanyard.is_vended(rolname))
+      SELECT rolname FROM pg_roles p
+        WHERE (lanyard.is_bundle(rolname) OR lanyard.is_vended(rolname) OR lanyard.is_workspace_role(rolname))
         AND NOT EXISTS (SELECT FROM pg_auth_members m
                         WHERE m.roleid = p.oid AND m.member = 'lanyard_definer'::regrole AND m.admin_option)
     LOOP
@@ -20,7 +21,9 @@ BEGIN
   -- An extension's functions keep their owner, and lose PUBLIC all the same.
   FOR f, ours, mask IN
     SELECT oid::regprocedure,
-           NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'),
+           NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
+             -- Whoever owned this one could act as anybody who makes a table: it stays the superuser's.
+             AND proname <> 'after_ddl',
            proname ~ '^mask_' AND NOT proname = ANY (ARRAY['mask_aes_undo', 'mask_siv_open', 'mask_unbase64'])
     FROM pg_proc p WHERE pronamespace = 'lanyard'::regnamespace
   LOOP
@@ -41,11 +44,13 @@ BEGIN
 END
 $lanyard$;
 GRANT EXECUTE ON FUNCTION
-  lanyard.vend(text, text, text, timestamptz, int, text, jsonb),
+  lanyard.vend(text, text, text, timestamptz, int, text, jsonb, text),
   lanyard.terminate(text),
   lanyard.end_lease(text),
   lanyard.leftovers(text)
 TO lanyard_vendor;
+-- For the functions that sessions with the right to undo masks may call.
+GRANT EXECUTE ON FUNCTION lanyard.unmask(text), lanyard.detokenize(text), lanyard.detokenize(uuid) TO lanyard_owner;
 GRANT EXECUTE ON FUNCTION
   lanyard.create_bundle(text),
   lanyard.drop_bundle(text),

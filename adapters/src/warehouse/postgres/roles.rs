@@ -14,6 +14,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 use lanyard_engine::identity::RoleName;
+use lanyard_engine::workspace::Workspace;
 
 use super::endpoint::Secret;
 use super::error::WarehouseError;
@@ -34,6 +35,8 @@ pub struct Lease {
     pub connections: u32,
     /// What open references in secured views read for this session: key -> values.
     pub attributes: BTreeMap<String, BTreeSet<String>>,
+    /// The schema of the session's own, made where it is missing.
+    pub workspace: Option<Workspace>,
 }
 
 /// A new secret and the verifier the server may know.
@@ -79,7 +82,7 @@ pub(super) async fn vend(
     let connections = i32::try_from(lease.connections).unwrap_or(i32::MAX);
     client
         .execute_typed(
-            "SELECT lanyard.vend($1, $2, $3, $4, $5, $6, $7::jsonb)",
+            "SELECT lanyard.vend($1, $2, $3, $4, $5, $6, $7::jsonb, $8)",
             &[
                 (&lease.role.as_str(), Type::TEXT),
                 (&lease.bundle, Type::TEXT),
@@ -88,6 +91,7 @@ pub(super) async fn vend(
                 (&connections, Type::INT4),
                 (&node, Type::TEXT),
                 (&attributes, Type::TEXT),
+                (&lease.workspace.as_ref().map(Workspace::schema), Type::TEXT),
             ],
         )
         .await

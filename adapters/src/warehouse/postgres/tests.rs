@@ -11,6 +11,7 @@ mod roles;
 mod rows;
 mod server;
 mod views;
+mod workspace;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -120,6 +121,7 @@ fn access(
         columns: BTreeMap::new(),
         granted_by: vec!["test".into()],
         sequences: BTreeSet::new(),
+        undone_by: BTreeMap::new(),
         view: SecuredView {
             name: format!("v_{}", Fingerprint(hash)),
             // As the engine spells it.
@@ -132,6 +134,7 @@ fn access(
                     name: (*name).into(),
                     base_number: *number,
                     writable: *writable,
+                    by_prefix: false,
                 })
                 .collect(),
             keys: BTreeSet::from(["table:public.customer_orders".to_owned()]),
@@ -154,6 +157,7 @@ fn entitlement(seed: &str, accesses: Vec<Access>) -> Entitlement {
     Entitlement {
         relations,
         extras: Extras::default(),
+        shadow: BTreeMap::new(),
         fingerprint: Fingerprint(hash),
         session_attributes: attributes(&["US-EAST"]),
     }
@@ -175,6 +179,7 @@ fn lease(bundle: &str) -> Result<Lease, Box<dyn Error>> {
         expires: SystemTime::now() + Duration::from_secs(600),
         connections: 2,
         attributes: attributes(&["US-EAST"]),
+        workspace: None,
     })
 }
 

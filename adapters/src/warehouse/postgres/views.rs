@@ -12,9 +12,10 @@ use tokio_postgres::{Client, Transaction};
 use lanyard_engine::entitlement::{Access, Entitlement, Operation};
 use lanyard_engine::names;
 
-use super::bundles::{Rights, UpsertHole, announce, announced_alike, bundle_name, grant, open_schemas};
+use super::bundles::{Rights, UpsertHole, announce, announced_alike, bundle_name, grant};
 use super::copies;
 use super::error::{WarehouseError, short};
+use super::extras;
 use super::migration;
 
 const DOING: &str = "preparing an entitlement";
@@ -80,9 +81,9 @@ pub(super) async fn prepare(
         grant(&tx, &bundle, &accesses, &states, hole).await?;
         announce(&tx, &bundle, &accesses, &states).await?;
     }
-    open_schemas(&tx, &bundle, entitlement).await?;
     let open: Vec<&Access> = accesses.iter().copied().filter(|access| is_open(access)).collect();
     copies::prepare(&tx, &bundle, &open).await?;
+    extras::grant(&tx, &bundle, entitlement).await?;
     tx.commit().await.map_err(failed)?;
     Ok(Prepared { bundle, views, whole: open.len() == accesses.len() })
 }

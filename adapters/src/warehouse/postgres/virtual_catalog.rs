@@ -246,8 +246,9 @@ async fn columns(
              JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
              WHERE n.nspname = $1::text AND c.relkind IN ('r', 'v') AND c.oid < 16384
-               AND a.attnum > 0 AND NOT a.attisdropped
-             ORDER BY c.oid, a.attnum",
+               AND NOT a.attisdropped
+               AND (a.attnum > 0 OR c.relkind = 'r' AND a.attname = 'tableoid' AND n.nspname = 'pg_catalog')
+             ORDER BY c.oid, a.attnum < 0, a.attnum",
             &[&schema],
         )
         .await

@@ -50,7 +50,7 @@ pub(super) fn hash(
 /// AES-SIV (RFC 5297) with the key's name and version in front, which are authenticated too.
 pub(super) fn reversible(name: &str, raw: &str, found: SqlType, keys: &mut BTreeSet<String>) -> Fitted {
     let text = text_of(raw, found)?;
-    let id = format!("reversible:{name}");
+    let id = format!("{}{name}", key::REVERSIBLE);
     let prefix = format!("{} || k.version || '.'", quote(&format!("{name}.")));
     let schedule =
         format!("{}.mask_reversible_schedule(k.inner_pad, k.outer_pad, {prefix})", names::PRIVATE_SCHEMA);
@@ -68,7 +68,7 @@ pub(super) fn token(raw: &str, found: SqlType, keys: &mut BTreeSet<String>) -> F
         names::SESSION_ATTRIBUTE_TABLE,
         quote(names::SUBJECT_ATTRIBUTE)
     );
-    let id = "token".to_owned();
+    let id = key::TOKEN.to_owned();
     if found == SqlType::Uuid {
         let key = key::read(&id, &format!("{schema}.mask_token_key(k.inner_pad, k.outer_pad, {subject})"));
         keys.insert(id);

@@ -7,6 +7,11 @@ use crate::catalog::RelationName;
 use crate::names;
 use crate::policy::sqltext::literal as quote;
 
+/// The id of the key of all tokens.
+pub(crate) const TOKEN: &str = "token";
+/// What the ids of keys of reversible masks begin with.
+pub(crate) const REVERSIBLE: &str = "reversible:";
+
 /// The id of a table's key for one purpose. A part with a dot or a quote in it is quoted, so that two tables never share an id.
 pub(crate) fn of_table(purpose: &str, relation: &RelationName) -> String {
     format!("{purpose}:{}", table(relation))

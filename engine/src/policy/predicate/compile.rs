@@ -70,8 +70,8 @@ pub(crate) fn formula(
     column: &Column,
 ) -> Result<(String, SqlType), Problem> {
     // A formula looks into no other table.
-    static NO_TABLES: Catalog = Catalog { relations: BTreeMap::new() };
-    let ground = Ground { masked: Some(column), ..Ground::of(&NO_TABLES, relation) };
+    let no_tables = Catalog::default();
+    let ground = Ground { masked: Some(column), ..Ground::of(&no_tables, relation) };
     let mut compiler = Compiler { ground, values: &Values::Open, reads: BTreeMap::new(), lookups: 0 };
     let found = compiler.value(&formula.expr)?;
     if compiler.reads.is_empty() {

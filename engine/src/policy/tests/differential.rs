@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::naive::{self, Verdict};
+use super::naive_permits;
 use super::{attributes, definitions, groups, parse, principal, relation, tags, user_id};
 use crate::approval::{Approval, Approvals, Approved, Grantee};
-use crate::catalog::{Catalog, RelationName, Tags};
+use crate::catalog::{Catalog, ForeignKey, NamedType, Relation, RelationName, Routine, Tags};
 use crate::entitlement::{Access, ColumnRule, Operation, RowRule};
 use crate::identity::{Agent, AgentId, Combination, Identities, Principal, PurposeName, ShortId, User};
 use crate::policy::entitle;
@@ -47,7 +48,7 @@ const COLUMNS: [&str; 6] =
 const TABLES: [&str; 6] = ["a.orders", "a.people", "a.tools", "b.orders", "b.ledger", "b.odd_name"];
 const GROUPS: [&str; 4] = ["hr", "staff", "bots", "eu"];
 
-pub(super) fn world(seed: u64) -> (Snapshot, String) {
+pub(in crate::policy) fn world(seed: u64) -> (Snapshot, String) {
     let mut dice = Dice(seed.wrapping_mul(0x2545_f491_4f6c_dd1d));
     let text = policies(&mut dice);
     let (catalog, assigned) = catalog(&mut dice);
@@ -83,10 +84,64 @@ fn catalog(dice: &mut Dice) -> (Catalog, BTreeMap<String, BTreeSet<crate::catalo
         let columns = if columns.is_empty() { vec!["id integer".to_owned()] } else { columns };
         let mut relation = relation(oid, name, &own, &columns.iter().map(String::as_str).collect::<Vec<_>>());
         relation.row_security = dice.often(12);
+        keys(&mut relation, dice);
         relation
     });
     let relations: Vec<_> = relations.collect();
-    (Catalog { relations: relations.into_iter().map(|r| (r.name.clone(), r)).collect() }, assigned)
+    let relations = relations.into_iter().map(|r| (r.name.clone(), r)).collect();
+    let mut catalog = Catalog { relations, ..Catalog::default() };
+    objects(&mut catalog, dice);
+    (catalog, assigned)
+}
+
+/// Functions, types and extensions, some of which are not there, and some nobody may be let through to.
+fn objects(catalog: &mut Catalog, dice: &mut Dice) {
+    for name in ["score", "rank", "citext_eq", "dblink"] {
+        let extension = match name {
+            "citext_eq" => Some("citext".to_owned()),
+            "dblink" => Some("dblink".to_owned()),
+            _ => None,
+        };
+        let trusted = extension.is_none() && !dice.often(5);
+        let (definer, names_objects) = (dice.often(5), dice.often(8));
+        if !dice.often(6) {
+            let routine = Routine { definer, trusted, names_objects, extension };
+            catalog.functions.insert(RelationName::new("public", name), vec![routine]);
+        }
+    }
+    for name in ["mood", "citext"] {
+        let extension = (name == "citext").then(|| name.to_owned());
+        let (row, names_objects) = (dice.often(5), dice.often(5));
+        if !dice.often(6) {
+            let facts = NamedType { row, names_objects, extension };
+            catalog.types.insert(RelationName::new("public", name), facts);
+        }
+    }
+    catalog.extensions =
+        dice.some(&["citext", "pg_trgm", "dblink"], 4).iter().map(|e| (*e).to_owned()).collect();
+}
+
+/// A primary key, unique columns, and foreign keys, twice at times.
+fn keys(relation: &mut Relation, dice: &mut Dice) {
+    let has = |relation: &Relation, column: &str| relation.column(column).is_some();
+    if dice.often(2) && has(relation, "id") {
+        relation.primary_key = vec!["id".to_owned()];
+        relation.keys.unique.push(vec!["id".to_owned()]);
+    }
+    if dice.often(3) {
+        let both = vec!["name".to_owned(), "level".to_owned()];
+        relation.keys.unique.push(if dice.often(2) { vec!["name".to_owned()] } else { both });
+    }
+    for _ in 0..dice.roll(3) {
+        let (schema, name) =
+            dice.one(&["a.people", "b.ledger", "b.gone"]).split_once('.').expect("two parts");
+        let (from, to) = (dice.one(&["level", "name"]), dice.one(&["id", "name"]));
+        relation.keys.foreign.push(ForeignKey {
+            columns: vec![from.to_owned()],
+            parent: RelationName::new(schema, name),
+            parent_columns: vec![to.to_owned()],
+        });
+    }
 }
 
 fn identities(dice: &mut Dice) -> Identities {
@@ -129,7 +184,7 @@ fn identities(dice: &mut Dice) -> Identities {
 }
 
 /// Sometimes with what for.
-pub(super) const WHO: [&str; 12] = [
+pub(in crate::policy) const WHO: [&str; 12] = [
     "ann",
     "bob",
     "cyd",
@@ -144,7 +199,7 @@ pub(super) const WHO: [&str; 12] = [
     "narrow~ann",
 ];
 
-pub(super) fn asked(who: &str) -> Principal {
+pub(in crate::policy) fn asked(who: &str) -> Principal {
     match who.split_once(" for ") {
         None => principal(who),
         Some((who, purpose)) => principal(who).under(PurposeName::parse(purpose).expect("a purpose")),
@@ -185,7 +240,8 @@ fn policies(dice: &mut Dice) -> String {
             }
             continue;
         }
-        let body = match dice.roll(12) {
+        let body = match dice.roll(13) {
+            12 => format!("{}{} to {}", dice.one(&["", "watches both "]), permit(dice), who(dice)),
             10 => format!(
                 "{}reveal columns {} to {}",
                 dice.one(&["", "watches both "]),
@@ -205,6 +261,23 @@ fn policies(dice: &mut Dice) -> String {
         writeln!(text, "policy p{n} {state} {body}").expect("a String takes everything");
     }
     text
+}
+
+fn permit(dice: &mut Dice) -> &'static str {
+    dice.one(&[
+        "allow workspace",
+        "allow workspace kept",
+        "allow function public.score, public.rank",
+        "allow function public.score",
+        "allow function public.dblink, public.citext_eq",
+        "allow type public.mood",
+        "allow type public.mood, public.citext, public.nowhere",
+        "allow extension pg_trgm, citext",
+        "allow extension citext, dblink",
+        "allow unmask on columns tagged PII",
+        "allow unmask on columns named name, region",
+        "allow unmask on columns like '%' of tables tagged Sales",
+    ])
 }
 
 fn actor(dice: &mut Dice) -> &'static str {
@@ -277,6 +350,38 @@ fn predicate(dice: &mut Dice) -> &'static str {
     ])
 }
 
+/// Through foreign keys that are there, or not, or twice, or lead to what is not unique.
+fn through(dice: &mut Dice) -> (&'static str, String) {
+    let (table, hops) = [
+        ("tables named a.orders, b.orders", "orders.level"),
+        ("tables like '%.orders'", "orders.name"),
+        ("tables named a.orders", "orders.level to b.ledger.id"),
+        ("tables named b.orders", "orders.name to a.people.name"),
+        ("tables named a.orders, b.orders", "orders.id to a.people.id then people.level"),
+        ("tables named a.tools", "tools.level to a.people.id then people.name to b.ledger.name"),
+        ("tables named b.odd_name", "odd_name.level to a.tools.id then tools.level then people.level"),
+        ("tables named a.people", "people.born to b.ledger.id"),
+        ("tables named a.tools, a.people", "tools.id to b.ledger.id"),
+    ][dice.roll(9)];
+    let shown = match dice.roll(4) {
+        0 => format!("whose Region matches {}", dice.one(&["region", "groups"])),
+        1 => format!("older than 2 years by {}", dice.one(&["born", "level"])),
+        _ => format!("where {}", predicate(dice)),
+    };
+    (table, format!("through {hops} {shown}"))
+}
+
+fn lookup(dice: &mut Dice) -> &'static str {
+    dice.one(&[
+        "using lookup b.ledger where region in (select region from b.ledger where level > 3)",
+        "using lookup b.ledger where region not in (select name from b.ledger)",
+        "using lookup a.people where level in (select id from a.people where name in (@user.id)) or id = 7",
+        "using lookup a.people where level in (select region from a.people)",
+        "using lookup b.ledger where @tagged(Region) in (select name from b.ledger where region in (@user.region))",
+        "using lookup b.gone where region in (select region from b.gone)",
+    ])
+}
+
 fn rows(dice: &mut Dice) -> String {
     let (acts, tables) = (actor(dice), tables(dice));
     if dice.often(3) {
@@ -286,6 +391,14 @@ fn rows(dice: &mut Dice) -> String {
         return format!(
             "{acts}show rows of {tables} who {first} {all} who {second} where {shown} {otherwise}"
         );
+    }
+    if dice.often(8) {
+        let (tables, through) = through(dice);
+        return format!("{acts}show rows of {tables} {through}{}", scope(dice));
+    }
+    if dice.often(8) {
+        let missing = dice.one(&["", " on missing skip"]);
+        return format!("{acts}show rows of {tables} {}{missing}{}", lookup(dice), scope(dice));
     }
     let shown = match dice.roll(6) {
         0 => format!("whose Region matches {}", dice.one(&["region", "groups", "id"])),
@@ -331,10 +444,33 @@ fn masking(dice: &mut Dice) -> String {
         "round('year')",
         "round('week')",
         "round('month')",
+        "reversible(accounts)",
+        "reversible(cards)",
+        "fpe(digits)",
+        "fpe('abc')",
+        "randomized(0.9)",
+        "randomized(0.5)",
+        "k_anonymous(region, born, 5)",
+        "k_anonymous(amount, level, id, name, 3)",
+        "token",
+        "token",
+        "reversible(cards)",
+        "reversible(accounts)",
+        "redact(email, phone)",
+        "redact",
+        "custom(upper(@column))",
+        "custom('x' || left(@column, 1))",
+        "custom(coalesce(@column, 0))",
         "deny",
     ]);
     if mask != "deny" && dice.often(6) {
-        return format!("with {mask} where region = 'EU' or level > 3");
+        let cells = dice.one(&[
+            "region = 'EU' or level > 3",
+            "not @tagged(Region) in (@user.region)",
+            "name is null",
+            "level in (@agent.groups)",
+        ]);
+        return format!("with {mask} where {cells}");
     }
     format!("with {mask}")
 }
@@ -356,7 +492,8 @@ fn told(access: &Access) -> Verdict {
             (policies.iter().cloned().collect(), shut)
         }
     };
-    Verdict { operations: access.operations.clone(), columns: columns.collect(), limits, shut }
+    let operations = access.operations.clone();
+    Verdict { operations, columns: columns.collect(), limits, shut, undone_by: access.undone_by.clone() }
 }
 
 fn cases() -> u64 {
@@ -366,12 +503,16 @@ fn cases() -> u64 {
 #[test]
 fn the_naive_evaluator_finds_no_difference() {
     let per_world = u64::try_from(WHO.len()).expect("few");
-    let (mut open, mut refused, mut masked, mut filtered) = (0, 0, 0, 0);
+    let (mut open, mut refused, mut masked, mut filtered, mut permitted) = (0, 0, 0, 0, 0);
+    let mut words: BTreeMap<String, u64> = BTreeMap::new();
     for seed in 0..cases().div_ceil(per_world) {
         let (snapshot, text) = world(seed);
         for who in WHO {
             let asked = asked(who);
             let entitlement = entitle(&snapshot, &asked);
+            let extras = entitlement.as_ref().ok().map(|e| naive_permits::told(&e.extras));
+            assert_eq!(extras, naive_permits::extras(&snapshot, &asked), "world {seed}, {who}\n{text}");
+            permitted += extras.iter().filter(|all| !all.is_empty()).count();
 
             for relation in snapshot.catalog.relations.values() {
                 let found = entitlement.as_ref().ok();
@@ -386,14 +527,18 @@ fn the_naive_evaluator_finds_no_difference() {
                         open += 1;
                         masked += usize::from(verdict.columns.values().any(|(rule, _)| rule != "clear"));
                         filtered += usize::from(!verdict.limits.is_empty());
+                        let rules = verdict.columns.values().map(|(rule, _)| rule);
+                        rules.for_each(|rule| *words.entry(rule.clone()).or_default() += 1);
                     }
                 }
             }
         }
     }
     // Worlds in which nothing happens would prove nothing.
-    assert!(
-        open * 20 > refused && masked * 10 > open && filtered * 20 > open,
-        "{open} {refused} {masked} {filtered}"
+    println!(
+        "{open} open, {refused} refused, {masked} masked, {filtered} filtered, {permitted} permitted; {words:?}"
     );
+    let enough = open * 20 > refused && masked * 10 > open && filtered * 20 > open && permitted > 0;
+    assert!(enough, "{open} {refused} {masked} {filtered} {permitted}");
+    assert_eq!(words.len(), 15, "every mask, clear and denied: {words:?}");
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::approval::{Approval, Approvals, Approved, Grantee};
-use crate::entitlement::{Leftovers, RowRule};
+use crate::entitlement::{Extras, Leftovers, RowRule};
 use crate::identity::PurposeName;
 use crate::policy::{entitle, explain};
 use crate::refusal::Code;
@@ -367,6 +367,17 @@ fn permits_are_the_subjects_and_make_another_fingerprint() {
     let extras = |who: &str| entitled(&snapshot(text), who).extras;
     assert_eq!(extras("taylor").workspace, Some(Leftovers::Kept));
     assert_eq!(extras("taylor").functions.len(), 2);
+    let closed = "policy c allow function public.as_owner, public.dblink, public.nowhere to everyone
+                  policy d allow extension dblink, hstore to everyone";
+    assert_eq!(
+        entitled(&snapshot(closed), "taylor").extras,
+        Extras::default(),
+        "none of these is let through"
+    );
+    let citext = entitled(&snapshot("policy e allow extension citext to everyone"), "taylor").extras;
+    let name = |name: &str| RelationName::new("public", name);
+    assert!(citext.has_function(&name("replace")) && citext.has_type(&name("citext")));
+    assert!(!citext.has_function(&name("similarity")) && !citext.has_operator(&name("<->")));
     assert!(extras("taylor").types.is_empty() && extras("taylor").extensions.is_empty());
     assert_eq!(extras("riley").workspace, None);
     assert_eq!(extras("harper").extensions.iter().collect::<Vec<_>>(), ["pg_trgm"]);

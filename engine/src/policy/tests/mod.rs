@@ -1,7 +1,7 @@
 //! Tests of policy as a whole: a small shop, its people, and what they may do.
 
 mod checks;
-mod differential;
+pub(super) mod differential;
 mod diffs;
 mod errors;
 mod explaining;
@@ -12,17 +12,21 @@ mod language;
 mod masking;
 mod naive;
 mod naive_parts;
+mod naive_permits;
 mod orders;
 mod predicates;
 mod properties;
 mod shapes;
 mod texts;
+mod undoing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{PolicySet, Source};
 use crate::approval::Approvals;
-use crate::catalog::{Catalog, Column, Keys, Relation, RelationKind, RelationName, TagPath, Tags};
+use crate::catalog::{
+    Catalog, Column, Keys, NamedType, Relation, RelationKind, RelationName, Routine, TagPath, Tags,
+};
 use crate::entitlement::{Access, ColumnRule, Entitlement, Operation};
 use crate::identity::{
     Agent, AgentId, Attributes, Combination, Identities, Principal, ShortId, User, UserId,
@@ -79,6 +83,7 @@ fn column(number: i16, spec: &str) -> Column {
         type_sql: type_sql.to_owned(),
         category,
         not_null: false,
+        deterministic: false,
         tags: parts.map(|t| TagPath(t.to_owned())).collect(),
     }
 }
@@ -193,7 +198,38 @@ fn catalog() -> Catalog {
         relation(105, "public.plain", &["Plain"], &["id integer", "note text"]),
         relation(106, "public.no_region", &["Broken"], &["id integer"]),
     ];
-    Catalog { relations: relations.into_iter().map(|r| (r.name.clone(), r)).collect() }
+    Catalog {
+        relations: relations.into_iter().map(|r| (r.name.clone(), r)).collect(),
+        functions: functions(),
+        types: ["public.mood", "public.citext"].map(own_type).into(),
+        operators: [(RelationName::new("public", "<->"), BTreeSet::from(["pg_trgm".to_owned()]))].into(),
+        extensions: ["citext", "dblink", "pg_trgm"].map(str::to_owned).into(),
+    }
+}
+
+/// Two of the DBA's own, one that runs with its owner's rights, and some of extensions.
+fn functions() -> BTreeMap<RelationName, Vec<Routine>> {
+    let routine = |name: &str, definer, extension: Option<&str>| {
+        let extension = extension.map(str::to_owned);
+        let trusted = extension.is_none();
+        let routine = Routine { definer, trusted, names_objects: false, extension };
+        (RelationName::new("public", name), vec![routine])
+    };
+    [
+        routine("score", false, None),
+        routine("rank", false, None),
+        routine("as_owner", true, None),
+        routine("similarity", false, Some("pg_trgm")),
+        routine("replace", false, Some("citext")),
+        routine("dblink", false, Some("dblink")),
+    ]
+    .into()
+}
+
+fn own_type(name: &str) -> (RelationName, NamedType) {
+    let (schema, name) = name.split_once('.').expect("schema.type");
+    let extension = (name == "citext").then(|| name.to_owned());
+    (RelationName::new(schema, name), NamedType { row: false, names_objects: false, extension })
 }
 
 fn definitions() -> BTreeSet<TagPath> {
@@ -219,7 +255,7 @@ fn parse(text: &str) -> PolicySet {
     }
 }
 
-fn snapshot(text: &str) -> Snapshot {
+pub(super) fn snapshot(text: &str) -> Snapshot {
     Snapshot::new(Parts {
         version: 1,
         identities: identities(),
@@ -231,7 +267,7 @@ fn snapshot(text: &str) -> Snapshot {
 }
 
 /// `taylor`, `marketing-agent~taylor` or `marketing-agent~`.
-fn principal(who: &str) -> Principal {
+pub(super) fn principal(who: &str) -> Principal {
     match who.split_once('~') {
         None => Principal::direct(user_id(who)),
         Some((agent, "")) => Principal::autonomous(agent_id(agent)),

@@ -25,10 +25,12 @@ pub(super) struct Verdict {
     pub(super) limits: BTreeSet<String>,
     /// How many of them show nothing at all.
     pub(super) shut: usize,
+    /// Column -> keys that undo what masks it.
+    pub(super) undone_by: BTreeMap<String, BTreeSet<String>>,
 }
 
 #[derive(Clone, Copy)]
-struct Being<'a> {
+pub(super) struct Being<'a> {
     is_user: bool,
     id: &'a str,
     groups: &'a BTreeSet<String>,
@@ -36,10 +38,10 @@ struct Being<'a> {
     purpose: Option<&'a str>,
 }
 
-struct Naive<'a> {
-    snapshot: &'a Snapshot,
-    user: Option<Being<'a>>,
-    agent: Option<Being<'a>>,
+pub(super) struct Naive<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) user: Option<Being<'a>>,
+    pub(super) agent: Option<Being<'a>>,
     purpose: Option<&'a str>,
 }
 
@@ -60,26 +62,24 @@ struct Wanted<'a> {
 
 /// The verdict on one table; `None` when it is refused.
 pub(super) fn verdict(snapshot: &Snapshot, principal: &Principal, relation: &Relation) -> Option<Verdict> {
-    let purpose = principal.purpose.as_ref().map(|p| p.as_str());
-    let user = principal.user().map(|id| {
-        let user = &snapshot.identities.users[id];
-        let (groups, attributes) = (&user.groups, &user.attributes);
-        Being { is_user: true, id: user.id.as_str(), groups, attributes, purpose }
-    });
-    let agent = principal.agent().map(|id| {
-        let agent = &snapshot.identities.agents[id];
-        let (groups, attributes) = (&agent.groups, &agent.attributes);
-        Being { is_user: false, id: agent.id.as_str(), groups, attributes, purpose }
-    });
     let combination = principal.agent().map(|id| snapshot.identities.agents[id].combination);
-    let naive = Naive { snapshot, user, agent, purpose };
+    let naive = Naive::of(snapshot, principal);
     if naive.is_new(relation) || !naive.may_have_its_purpose() || relation.row_security {
         return None;
     }
     let (mut operations, subject) = naive.access(relation, combination)?;
     let (limits, shut) = naive.rows(relation, subject)?;
-    let columns: BTreeMap<String, (String, String)> =
-        relation.columns.iter().map(|c| (c.name.clone(), naive.column(relation, c, subject))).collect();
+    let mut columns: BTreeMap<String, (String, String)> = BTreeMap::new();
+    let mut undone_by = BTreeMap::new();
+    for column in &relation.columns {
+        let wanted = naive.wanted(relation, column, subject);
+        let rule = wanted.as_ref().map_or_else(|new| new.clone(), |wanted| strictest(wanted));
+        let keys = if is_masked(&rule.0) { keys(&wanted.unwrap_or_default()) } else { BTreeSet::new() };
+        if !keys.is_empty() {
+            undone_by.insert(column.name.clone(), keys);
+        }
+        columns.insert(column.name.clone(), rule);
+    }
     if columns.values().all(|(rule, _)| rule == "denied") {
         return None;
     }
@@ -87,11 +87,11 @@ pub(super) fn verdict(snapshot: &Snapshot, principal: &Principal, relation: &Rel
     if !limits.is_empty() && !matches!(relation.kind, RelationKind::Table | RelationKind::PartitionedTable) {
         operations.remove(&Operation::Write);
     }
-    (!operations.is_empty()).then_some(Verdict { operations, columns, limits, shut })
+    (!operations.is_empty()).then_some(Verdict { operations, columns, limits, shut, undone_by })
 }
 
 impl Being<'_> {
-    fn is(&self, who: &Who) -> bool {
+    pub(super) fn is(&self, who: &Who) -> bool {
         who.any.iter().any(|party| {
             let kind = match party.kind {
                 PartyKind::Users => self.is_user,
@@ -136,12 +136,27 @@ impl Being<'_> {
 }
 
 impl<'a> Naive<'a> {
-    fn active(&self) -> impl Iterator<Item = &'a Policy> + use<'a> {
+    pub(super) fn of(snapshot: &'a Snapshot, principal: &'a Principal) -> Self {
+        let purpose = principal.purpose.as_ref().map(|p| p.as_str());
+        let user = principal.user().map(|id| {
+            let user = &snapshot.identities.users[id];
+            let (groups, attributes) = (&user.groups, &user.attributes);
+            Being { is_user: true, id: user.id.as_str(), groups, attributes, purpose }
+        });
+        let agent = principal.agent().map(|id| {
+            let agent = &snapshot.identities.agents[id];
+            let (groups, attributes) = (&agent.groups, &agent.attributes);
+            Being { is_user: false, id: agent.id.as_str(), groups, attributes, purpose }
+        });
+        Self { snapshot, user, agent, purpose }
+    }
+
+    pub(super) fn active(&self) -> impl Iterator<Item = &'a Policy> + use<'a> {
         self.snapshot.policies.iter().filter(|p| p.state == State::Active)
     }
 
     /// §6: declared, and allowed to subject and actor.
-    fn may_have_its_purpose(&self) -> bool {
+    pub(super) fn may_have_its_purpose(&self) -> bool {
         let Some(mine) = self.purpose else {
             return true;
         };
@@ -233,7 +248,7 @@ impl<'a> Naive<'a> {
     }
 
     /// Those a policy looks at, the subject first.
-    fn looks_at(&self, policy: &Policy, subject: Being<'a>) -> Vec<Being<'a>> {
+    pub(super) fn looks_at(&self, policy: &Policy, subject: Being<'a>) -> Vec<Being<'a>> {
         match policy.watches {
             Watches::Subject => vec![subject],
             Watches::Actor => self.agent.into_iter().collect(),
@@ -257,7 +272,7 @@ impl<'a> Naive<'a> {
             if rows.missing == Missing::Skip && every().any(|shown| needs_a_missing_tag(shown, relation)) {
                 continue;
             }
-            if !every().all(|shown| shown_compiles(shown, relation)) {
+            if !every().all(|shown| shown_compiles(shown, relation, &self.snapshot.catalog)) {
                 return None;
             }
             for being in watched.into_iter().filter(|being| being.in_scope(&rows.scope)) {
@@ -293,7 +308,14 @@ impl<'a> Naive<'a> {
                 if values.iter().any(|v| reads(v, column)) { Lets::Some } else { Lets::None }
             }
             RowsShown::Window(_) | RowsShown::Share(_) => Lets::Some,
-            RowsShown::Through(_) => panic!("not made by the generator"),
+            // TRUE or FALSE of a row of another table: it limits whatever it says, and what cannot hold there shows nothing.
+            RowsShown::Through(way) => {
+                let parent = parent(way, relation, &self.snapshot.catalog).expect("it compiles");
+                match self.lets_through(&way.shown, being, parent) {
+                    Lets::All | Lets::Some => Lets::Some,
+                    Lets::None => Lets::None,
+                }
+            }
         }
     }
 
@@ -309,6 +331,10 @@ impl<'a> Naive<'a> {
             }
             Expr::And(terms) | Expr::Or(terms) => terms.iter().any(|t| self.lacks_a_value(t, relation)),
             Expr::Not(one) => self.lacks_a_value(one, relation),
+            // What is inside speaks of the other table's columns.
+            Expr::Lookup { table, condition: Some(condition), .. } => {
+                self.lacks_a_value(condition, &self.snapshot.catalog.relations[table])
+            }
             _ => false,
         }
     }
@@ -352,10 +378,15 @@ impl<'a> Naive<'a> {
         by_policy || by_approval
     }
 
-    /// §5: the rule of one column, and the policy that decided.
-    fn column(&self, relation: &Relation, column: &Column, subject: Being<'a>) -> (String, String) {
+    /// §5: the masks that are to be in force on one column; or the rule of a column that nobody has looked at yet.
+    fn wanted(
+        &self,
+        relation: &Relation,
+        column: &Column,
+        subject: Being<'a>,
+    ) -> Result<Vec<Wanted<'a>>, (String, String)> {
         if column.tags.len() == 1 && column.tags.iter().any(|t| t.0 == "New") {
-            return ("denied".to_owned(), "tag New".to_owned());
+            return Err(("denied".to_owned(), "tag New".to_owned()));
         }
         let mut candidates = Vec::new();
         let mut floors: Vec<Wanted<'_>> = Vec::new();
@@ -367,7 +398,8 @@ impl<'a> Naive<'a> {
                 continue;
             };
             for (n, being) in self.looks_at(policy, subject).into_iter().enumerate() {
-                let wanted = being.in_scope(&rule.scope).then(|| branch(rule, being, column)).flatten();
+                let wanted =
+                    being.in_scope(&rule.scope).then(|| branch(rule, being, relation, column)).flatten();
                 let wanted = wanted.map(|(mask, cells)| Wanted { policy: &policy.name, mask, cells });
                 if policy.watches == Watches::Actor || n > 0 || rule.strength == Strength::Floor {
                     floors.extend(wanted);
@@ -381,16 +413,43 @@ impl<'a> Naive<'a> {
         let winner = candidates.into_iter().next();
         let lifted = |spares: bool| spares && self.is_revealed(relation, column, subject);
         let wanted = winner.and_then(|(_, _, spares, wanted)| wanted.filter(|_| !lifted(spares)));
-        strictest(&wanted.into_iter().chain(floors).collect::<Vec<_>>())
+        Ok(wanted.into_iter().chain(floors).collect())
     }
 }
 
+fn is_masked(rule: &str) -> bool {
+    rule != "clear" && rule != "denied"
+}
+
+/// Keys that undo what stands on a column: of every mask down to the strictest one that is in force in every row.
+fn keys(wanted: &[Wanted<'_>]) -> BTreeSet<String> {
+    // Where two cannot be told apart the column is NULL.
+    if strictest(wanted).0 == "null" && !wanted.iter().any(|w| w.mask == Mask::Null) {
+        return BTreeSet::new();
+    }
+    let clash = wanted.iter().enumerate().any(|(n, one)| {
+        let mut others = wanted[n + 1..].iter();
+        others.any(|other| place(&one.mask) == place(&other.mask) && !told_apart(&one.mask, &other.mask))
+    });
+    if clash {
+        return BTreeSet::new();
+    }
+    let whole = wanted.iter().filter(|w| !w.cells).map(|w| place(&w.mask)).min().unwrap_or(usize::MAX);
+    let shown = wanted.iter().filter(|w| place(&w.mask) <= whole);
+    let key = |w: &Wanted<'_>| match &w.mask {
+        Mask::Reversible { key } => Some(format!("reversible:{key}")),
+        Mask::Token => Some("token".to_owned()),
+        _ => None,
+    };
+    shown.filter_map(key).collect()
+}
+
 /// The first branch that applies.
-fn branch(rule: &MaskRule, being: Being<'_>, column: &Column) -> Option<(Mask, bool)> {
+fn branch(rule: &MaskRule, being: Being<'_>, relation: &Relation, column: &Column) -> Option<(Mask, bool)> {
     let branch = rule.branches.iter().find(|b| being.is(&b.who)).map(|b| &b.masking);
     match branch.unwrap_or(&rule.otherwise) {
         Masking::Clear => None,
-        Masking::With { mask, cells } => Some((fit(mask, column), cells.is_some())),
+        Masking::With { mask, cells } => Some((fit(mask, relation, column), cells.is_some())),
     }
 }
 

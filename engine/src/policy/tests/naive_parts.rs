@@ -4,9 +4,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::catalog::{Column, Relation, TagPath};
+use crate::catalog::{Catalog, Column, ForeignKey, Relation, TagPath};
 use crate::policy::model::*;
-use crate::policy::predicate::{Expr, Literal};
+use crate::policy::predicate::{Expr, Function, Literal};
 
 pub(super) fn under(tag: &str, pattern: &str) -> bool {
     let (tag, pattern): (Vec<&str>, Vec<&str>) = (tag.split('.').collect(), pattern.split('.').collect());
@@ -89,12 +89,24 @@ fn match_hit(one: &TableMatch, relation: &Relation) -> bool {
     }
 }
 
-/// Place in the table of strictness, the strictest first.
+/// Place in the table of strictness, the strictest first. Words on one line share a step.
 pub(super) fn place(mask: &Mask) -> usize {
-    const ORDER: [&str; 7] = ["deny", "null", "constant", "round", "hash", "partial", "regex"];
-    let place = ORDER.iter().position(|word| *word == mask.word()).expect("a mask of the generator's");
-    // `regex` and `partial` share a step.
-    if mask.word() == "regex" { place - 1 } else { place }
+    const STEPS: [&str; 12] = [
+        "deny",
+        "null",
+        "constant",
+        "k_anonymous",
+        "randomized",
+        "round",
+        "hash",
+        "token",
+        "reversible fpe",
+        "regex partial redact",
+        "custom",
+        "",
+    ];
+    let place = STEPS.iter().position(|words| words.split(' ').any(|word| word == mask.word()));
+    place.expect("a mask of the table")
 }
 
 pub(super) fn told_apart(one: &Mask, other: &Mask) -> bool {
@@ -122,7 +134,7 @@ fn is_text(column: &Column) -> bool {
 }
 
 /// A mask that does not fit the column's type is `null`.
-pub(super) fn fit(mask: &Mask, column: &Column) -> Mask {
+pub(super) fn fit(mask: &Mask, relation: &Relation, column: &Column) -> Mask {
     let (text, date) = (is_text(column), column.type_sql == "date");
     let number = matches!(column.type_sql.as_str(), "integer" | "numeric");
     assert!(text || number || date, "a type this evaluator knows: {}", column.type_sql);
@@ -131,9 +143,21 @@ pub(super) fn fit(mask: &Mask, column: &Column) -> Mask {
         Mask::Constant { value: Literal::Text(_) | Literal::Truth(_), .. } => text,
         Mask::Constant { value: Literal::Number(_), .. } => text || number,
         Mask::Hash { .. } | Mask::Partial { .. } | Mask::Regex { .. } => text,
+        Mask::Reversible { .. } | Mask::Fpe { .. } | Mask::Token | Mask::Redact { .. } => text,
         Mask::Bucket(_) => number,
         Mask::Unit(unit) => date && *unit > Unit::Day,
-        other => panic!("not made by the generator: {other:?}"),
+        // It draws by the primary key.
+        Mask::Randomized { .. } => (number || date) && !relation.primary_key.is_empty(),
+        Mask::KAnonymous { columns, .. } => {
+            let there = |name: &String| relation.columns.iter().any(|c| c.name == *name);
+            columns.contains(&column.name) && columns.iter().all(there)
+        }
+        // Those the generator makes: of text, and a number or else 0, which is of any number's type.
+        Mask::Custom { value } => match &value.expr {
+            Expr::Call { function: Function::Upper, .. } | Expr::Concat(_) => text,
+            Expr::Call { function: Function::Coalesce, .. } => number,
+            other => panic!("not made by the generator: {other:?}"),
+        },
     };
     if fits { mask.clone() } else { Mask::Null }
 }
@@ -166,7 +190,7 @@ fn expr_needs(expr: &Expr, relation: &Relation) -> bool {
         Expr::Tagged(tag) => lacks(tag, relation),
         Expr::And(terms) | Expr::Or(terms) => terms.iter().any(|t| expr_needs(t, relation)),
         Expr::Not(one) => expr_needs(one, relation),
-        Expr::In { value, .. } => expr_needs(value, relation),
+        Expr::In { value, .. } | Expr::Lookup { value, .. } => expr_needs(value, relation),
         Expr::Compare { left, right, .. } => expr_needs(left, relation) || expr_needs(right, relation),
         _ => false,
     }
@@ -179,26 +203,73 @@ fn event<'r>(by: &EventColumn, relation: &'r Relation) -> Option<&'r Column> {
     }
 }
 
-pub(super) fn shown_compiles(shown: &RowsShown, relation: &Relation) -> bool {
+pub(super) fn shown_compiles(shown: &RowsShown, relation: &Relation, catalog: &Catalog) -> bool {
     match shown {
         RowsShown::All | RowsShown::None | RowsShown::Purpose(_) => true,
-        RowsShown::Where(predicate) => compiles(&predicate.expr, relation),
+        RowsShown::Where(predicate) => compiles(&predicate.expr, relation, catalog),
         RowsShown::Whose(Match { tag, .. }) => found(&Expr::Tagged(tag.path.clone()), relation).is_some(),
         RowsShown::Window(Window { by, .. }) => event(by, relation).is_some_and(|c| c.type_sql == "date"),
-        // The generator's tables have no primary key; a date's text would depend on a setting of the session.
+        // The generator says by which; a date's text would depend on a setting of the session.
         RowsShown::Share(Share { by, .. }) => {
             by.as_ref().and_then(|by| event(by, relation)).is_some_and(|c| c.type_sql != "date")
         }
-        RowsShown::Through(_) => panic!("not made by the generator"),
+        RowsShown::Through(way) => {
+            parent(way, relation, catalog).is_some_and(|parent| shown_compiles(&way.shown, parent, catalog))
+        }
     }
 }
 
+/// §4: the last parent on the way; none when a step is not a foreign key, or leads to what is not unique.
+pub(super) fn parent<'c>(way: &Through, from: &'c Relation, catalog: &'c Catalog) -> Option<&'c Relation> {
+    let mut at = from;
+    for step in &way.hops {
+        if step.table != at.name.name {
+            return None;
+        }
+        let column = at.columns.iter().find(|c| c.name == step.column)?;
+        let (next, key) = match &step.to {
+            Some(to) => (&to.relation, &to.column),
+            None => {
+                let mine =
+                    |k: &&ForeignKey| k.columns == [step.column.clone()] && k.parent_columns.len() == 1;
+                let declared: Vec<&ForeignKey> = at.keys.foreign.iter().filter(mine).collect();
+                let [one] = declared.as_slice() else {
+                    return None;
+                };
+                (&one.parent, &one.parent_columns[0])
+            }
+        };
+        let next = catalog.relations.get(next)?;
+        let to = next.columns.iter().find(|c| c.name == *key)?;
+        let unique = next.keys.unique.iter().any(|list| list.len() == 1 && list.contains(key));
+        if next.row_security || !unique || kind(column) != kind(to) {
+            return None;
+        }
+        at = next;
+    }
+    Some(at)
+}
+
+/// Types that compare.
+fn kind(column: &Column) -> &str {
+    if column.type_sql == "integer" { "numeric" } else { &column.type_sql }
+}
+
 /// Does a predicate of those `differential` makes compile on the table?
-fn compiles(expr: &Expr, relation: &Relation) -> bool {
+fn compiles(expr: &Expr, relation: &Relation, catalog: &Catalog) -> bool {
     match expr {
         Expr::Literal(Literal::Truth(_)) => true,
-        Expr::And(terms) | Expr::Or(terms) => terms.iter().all(|t| compiles(t, relation)),
-        Expr::Not(one) => compiles(one, relation),
+        Expr::And(terms) | Expr::Or(terms) => terms.iter().all(|t| compiles(t, relation, catalog)),
+        Expr::Not(one) => compiles(one, relation, catalog),
+        Expr::Lookup { value, table, column, condition, .. } => {
+            let other = catalog.relations.get(table).filter(|other| !other.row_security);
+            let (Some(other), Some(outer)) = (other, found(value, relation)) else {
+                return false;
+            };
+            let inner = other.columns.iter().find(|c| c.name == *column);
+            let fine = condition.as_ref().is_none_or(|inside| compiles(inside, other, catalog));
+            fine && inner.is_some_and(|inner| kind(inner) == kind(outer))
+        }
         Expr::In { value, items, .. } => {
             let literal = items.iter().any(|item| matches!(item, Expr::Literal(_)));
             found(value, relation).is_some_and(|c| !literal || is_text(c))

@@ -14,8 +14,19 @@ const WORLDS: u64 = 120;
 
 /// More is stricter.
 fn strictness(access: &Access, column: &str) -> usize {
-    const STEPS: [&[&str]; 6] =
-        [&["regex", "partial"], &["hash"], &["round"], &["constant"], &["null"], &["denied"]];
+    const STEPS: [&[&str]; 11] = [
+        &["custom"],
+        &["regex", "partial", "redact"],
+        &["reversible", "fpe"],
+        &["token"],
+        &["hash"],
+        &["round"],
+        &["randomized"],
+        &["k_anonymous"],
+        &["constant"],
+        &["null"],
+        &["denied"],
+    ];
     let word = match access.columns.get(column) {
         None | Some(ColumnRule::Denied { .. }) => "denied",
         Some(ColumnRule::Clear) => return 0,

@@ -376,7 +376,15 @@ impl<'t> Parser<'t> {
             } else if self.accept("write") {
                 operations.insert(Operation::Write);
             } else if operations.is_empty() {
-                return self.expected(&["read", "write", "workspace", "function", "type", "extension"]);
+                return self.expected(&[
+                    "read",
+                    "write",
+                    "workspace",
+                    "function",
+                    "type",
+                    "extension",
+                    "unmask",
+                ]);
             } else {
                 return self.expected(&["read", "write"]);
             }
@@ -408,6 +416,9 @@ impl<'t> Parser<'t> {
             Permitted::Types(self.list(&[], object)?)
         } else if self.accept("extension") || self.accept("extensions") {
             Permitted::Extensions(self.list(&[], |p| p.identifier("an extension"))?)
+        } else if self.accept("unmask") {
+            self.expect("on")?;
+            Permitted::Unmask(self.columns()?)
         } else {
             return Ok(None);
         }))

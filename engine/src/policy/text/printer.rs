@@ -121,6 +121,7 @@ fn permitted(what: &Permitted) -> String {
             let list: Vec<String> = list.iter().map(|e| identifier(e)).collect();
             format!("extension {}", list.join(", "))
         }
+        Permitted::Unmask(which) => format!("unmask on {}", columns(which)),
     }
 }
 
@@ -311,7 +312,7 @@ fn table_match(one: &TableMatch) -> String {
     }
 }
 
-fn columns(columns: &Columns) -> String {
+pub(crate) fn columns(columns: &Columns) -> String {
     let any: Vec<String> = columns.any.iter().map(column_match).collect();
     let of = match &columns.of {
         Some(of) => format!(" of {}", tables(of)),

@@ -8,7 +8,13 @@ fn granted(sql: &str, path: &[&str]) -> Result<String, Refusal> {
         BTreeSet::from([RelationName::new("app", "score"), RelationName::new("Odd \"one", "f")]);
     entitlement.extras.types = BTreeSet::from([RelationName::new("app", "place")]);
     let path: Vec<String> = path.iter().map(|s| (*s).to_owned()).collect();
-    let context = Context { entitlement: &entitlement, search_path: &path, paths: None, database: "shop" };
+    let context = Context {
+        entitlement: &entitlement,
+        search_path: &path,
+        paths: None,
+        database: "shop",
+        workspace: None,
+    };
     judge(RawSql::new(sql), &context).map(|judged| judged.enforced.for_record().to_owned())
 }
 
@@ -16,12 +22,22 @@ fn granted(sql: &str, path: &[&str]) -> Result<String, Refusal> {
 fn granted_functions_and_types_go_out_under_their_schema() {
     for (sql, path, sent) in [
         ("SELECT score(1)", &["public", "app"][..], "SELECT \"app\".\"score\"(1)"),
-        ("SELECT app.score(1)", &["public"], "SELECT \"app\".\"score\"(1)"),
+        ("SELECT app.score(1)", &["public"], "SELECT app.score(1)"),
         ("SELECT f()", &["Odd \"one"], "SELECT \"Odd \"\"one\".\"f\"()"),
         ("SELECT * FROM score(2) AS s", &["app"], "SELECT * FROM \"app\".\"score\"(2) AS s"),
         ("SELECT '1'::place", &["app"], "SELECT '1'::\"app\".\"place\""),
         ("SELECT NULL::app.place", &["public"], "SELECT NULL::\"app\".\"place\""),
         ("SELECT tsquery('a & b')", &["public"], "SELECT pg_catalog.\"tsquery\"('a & b')"),
+        (
+            "SELECT (information_schema._pg_expandarray(ARRAY[4, 5])).n",
+            &["public"],
+            "SELECT (information_schema._pg_expandarray(ARRAY[4, 5])).n",
+        ),
+        (
+            "SELECT t.ids::regtype[] FROM (SELECT NULL::oid[] AS ids) t",
+            &["public"],
+            "SELECT lanyard_catalog._regtypes(t.ids)::regtype[] FROM (SELECT NULL::oid[] AS ids) t",
+        ),
         ("SELECT jsonb('{}')", &["public"], "SELECT pg_catalog.\"jsonb\"('{}')"),
     ] {
         let path: Vec<&str> = path.to_vec();
@@ -46,10 +62,15 @@ fn what_is_not_granted_stays_refused() {
         ("SELECT app.pg_read_file('x')", "42501"),
         ("SELECT query_to_xml('select 1', true, true, '')", "42501"),
         // Types that name objects, as functions.
-        ("SELECT regclass('payroll')", "42501"),
-        ("SELECT pg_catalog.regclass('payroll')", "42501"),
         ("SELECT _regclass('{payroll}')", "42501"),
         ("SELECT regrole(10)", "42501"),
+        ("SELECT '{23}'::regtype[]", "42501"),
+        ("SELECT ARRAY[23]::regtype[]", "42501"),
+        ("SELECT t.ids::regclass[] FROM (SELECT NULL::oid[] AS ids) t", "42501"),
+        ("SELECT t.ids::regrole[] FROM (SELECT NULL::oid[] AS ids) t", "42501"),
+        ("SELECT _pg_expandarray(ARRAY[1])", "42501"),
+        ("SELECT public._pg_expandarray(ARRAY[1])", "42501"),
+        ("SELECT information_schema._pg_truetypid(a, t) FROM pg_attribute a, pg_type t", "42501"),
         ("SELECT _text('{a}')", "42501"),
         // A cast takes one argument.
         ("SELECT tsquery('a', 'b')", "42501"),
@@ -71,4 +92,25 @@ fn one_source_of_several_columns_is_spliced_once() {
     assert_eq!(sent.matches("lanyard_secured").count(), 2, "{sent}");
     let hidden = granted("UPDATE orders SET (id, feeling) = (SELECT id, ssn FROM payroll)", &["public"]);
     assert_eq!(hidden.map_err(|e| e.code.sqlstate().to_owned()), Err("42P01".to_owned()));
+}
+
+#[test]
+fn defaults_are_not_written_as_null() {
+    for sql in [
+        "UPDATE orders SET id = DEFAULT",
+        "UPDATE orders SET feeling = 'x', id = DEFAULT WHERE id = 1",
+        "UPDATE orders SET (id, feeling) = (1, DEFAULT)",
+        "INSERT INTO orders (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET id = DEFAULT",
+        "MERGE INTO orders o USING customers c ON o.id = c.id WHEN MATCHED THEN UPDATE SET id = DEFAULT",
+    ] {
+        let refused = granted(sql, &["public"]).map_err(|e| e.code.sqlstate().to_owned());
+        assert_eq!(refused, Err("0A000".to_owned()), "{sql}");
+    }
+    for sql in [
+        "INSERT INTO orders (id, feeling) VALUES (DEFAULT, 'x'), (2, DEFAULT)",
+        "INSERT INTO orders DEFAULT VALUES",
+        "MERGE INTO orders o USING customers c ON o.id = c.id WHEN NOT MATCHED THEN INSERT (id) VALUES (DEFAULT)",
+    ] {
+        assert!(granted(sql, &["public"]).is_ok(), "{sql}");
+    }
 }

@@ -15,13 +15,20 @@ fn written(sql: &str) -> Result<Judged, Refusal> {
             type_sql: "text".into(),
             base_number: 1,
             writable,
+            by_prefix: false,
         })
         .into();
     entitlement.relations.entry("app".into()).or_default().insert("regional".into(), Arc::new(regional));
     let path = ["public".to_owned(), "app".to_owned()];
     judge(
         RawSql::new(sql),
-        &Context { entitlement: &entitlement, search_path: &path, paths: None, database: "shop" },
+        &Context {
+            entitlement: &entitlement,
+            search_path: &path,
+            paths: None,
+            database: "shop",
+            workspace: None,
+        },
     )
 }
 

@@ -8,6 +8,29 @@
 
 -- ---- what the session sees -------------------------------------------------------------------------------------
 
+CREATE FUNCTION lanyard_catalog._own_schemas() RETURNS SETOF oid LANGUAGE plpgsql STABLE ROWS 2
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN QUERY SELECT s.oid FROM lanyard_catalog._own_schema s;
+END $$;
+CREATE FUNCTION lanyard_catalog._is_own(relid oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM pg_class c WHERE c.oid = $1 AND c.relnamespace IN (SELECT lanyard_catalog._own_schemas()));
+END $$;
+-- Its name; NULL where there is none.
+CREATE FUNCTION lanyard_catalog._workspace_name() RETURNS name LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (SELECT n.nspname FROM pg_namespace n WHERE n.oid = lanyard_catalog._workspace());
+END $$;
+-- A text that names what is in it by its bare name, as the session does.
+CREATE FUNCTION lanyard_catalog._bare(definition text) RETURNS text LANGUAGE plpgsql STABLE STRICT
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN replace($1, COALESCE(lanyard_catalog._workspace_name(), 'pg_temp') || '.', '');
+END $$;
+
 CREATE FUNCTION lanyard_catalog._visible_made(relid oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -19,7 +42,7 @@ BEGIN
     END IF;
     SELECT c.relkind, c.relnamespace INTO kind, schema FROM pg_class c WHERE c.oid = $1;
     RETURN kind IS NOT NULL
-        AND (schema = pg_my_temp_schema() OR kind IN ('i', 'I') AND lanyard_catalog._sees_index($1));
+        AND (schema IN (SELECT lanyard_catalog._own_schemas()) OR kind IN ('i', 'I') AND lanyard_catalog._sees_index($1));
 END $$;
 CREATE FUNCTION lanyard_catalog._visible(relid oid) RETURNS boolean LANGUAGE sql STABLE
 RETURN CASE WHEN $1 < 16384 THEN true ELSE lanyard_catalog._visible_made($1) END;
@@ -48,8 +71,21 @@ BEGIN
         SELECT pg_catalog.array_prepend(n.nspname, named) INTO named
         FROM pg_catalog.pg_namespace n WHERE n.oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema();
     END IF;
+    -- What is the session's own is found where nothing else is.
+    IF lanyard_catalog._workspace() OPERATOR(pg_catalog.<>) 0 THEN
+        named := pg_catalog.array_append(
+            pg_catalog.array_remove(named, lanyard_catalog._workspace_name()), lanyard_catalog._workspace_name());
+    END IF;
     RETURN named;
 END $$;
+-- What is made goes to the workspace, so that is the current schema.
+CREATE FUNCTION lanyard_catalog._schemas_of_path(implicit boolean) RETURNS name[] LANGUAGE sql STABLE
+RETURN CASE
+    WHEN $1 THEN lanyard_catalog._path()
+    WHEN lanyard_catalog._workspace() = 0 THEN lanyard_catalog._named_path()
+    ELSE pg_catalog.array_prepend(lanyard_catalog._workspace_name(),
+        pg_catalog.array_remove(lanyard_catalog._named_path(), lanyard_catalog._workspace_name()))
+END;
 
 CREATE FUNCTION lanyard_catalog._lookup(parts text[]) RETURNS oid LANGUAGE sql STABLE STRICT
 RETURN (
@@ -129,7 +165,7 @@ RETURN CASE WHEN pg_catalog.pg_get_userbyid($1) = SESSION_USER THEN true ELSE fa
 CREATE FUNCTION lanyard_catalog.current_schemas(implicit boolean) RETURNS name[] LANGUAGE sql STABLE STRICT
 RETURN (
     SELECT COALESCE(pg_catalog.array_agg(p.name ORDER BY p.position), '{}')
-    FROM pg_catalog.unnest(CASE WHEN $1 THEN lanyard_catalog._path() ELSE lanyard_catalog._named_path() END)
+    FROM pg_catalog.unnest(lanyard_catalog._schemas_of_path($1))
         WITH ORDINALITY p (name, position)
     WHERE EXISTS (SELECT FROM lanyard_catalog.pg_namespace n WHERE n.nspname = p.name));
 CREATE FUNCTION lanyard_catalog.current_schema() RETURNS name LANGUAGE sql STABLE
@@ -144,6 +180,8 @@ RETURN CASE WHEN $1 = '-' THEN 0::regclass ELSE lanyard_catalog.regclass(lanyard
 -- For casts of a column or parameter: NULL for what the session does not see.
 CREATE FUNCTION lanyard_catalog._regtype(id oid) RETURNS regtype LANGUAGE sql STABLE
 RETURN CASE WHEN $1 < 16384 OR $1 IN (SELECT t FROM lanyard_catalog._types() t) THEN $1::regtype END;
+CREATE FUNCTION lanyard_catalog._regtypes(ids oid[]) RETURNS regtype[] LANGUAGE sql STABLE STRICT
+RETURN ARRAY(SELECT lanyard_catalog._regtype(t.id) FROM unnest($1) WITH ORDINALITY AS t (id, place) ORDER BY t.place);
 CREATE FUNCTION lanyard_catalog._regnamespace(id oid) RETURNS regnamespace LANGUAGE sql STABLE
 RETURN CASE WHEN $1 < 16384 OR $1 IN (SELECT s FROM lanyard_catalog._schemas() s) THEN $1::regnamespace END;
 CREATE FUNCTION lanyard_catalog._regproc(id oid) RETURNS regproc LANGUAGE sql STABLE
@@ -152,6 +190,13 @@ CREATE FUNCTION lanyard_catalog.to_regnamespace(name text) RETURNS regnamespace 
 RETURN (SELECT n.oid FROM lanyard_catalog.pg_namespace n WHERE n.nspname = (pg_catalog.parse_ident($1))[1]::name)::regnamespace;
 CREATE FUNCTION lanyard_catalog.to_regrole(name text) RETURNS regrole LANGUAGE sql STABLE STRICT
 RETURN CASE WHEN (pg_catalog.parse_ident($1))[1] = SESSION_USER THEN pg_catalog.to_regrole($1) END;
+-- A bare name of a type of the session's own, or of an array of it.
+CREATE FUNCTION lanyard_catalog._own_type(name text) RETURNS oid LANGUAGE sql STABLE STRICT
+RETURN (
+    SELECT CASE WHEN $1 ~ '\[\s*\]\s*$' THEN t.typarray ELSE t.oid END
+    FROM (SELECT pg_catalog.parse_ident(pg_catalog.regexp_replace($1, '(\s*\[\s*\])+\s*$', ''), false) AS part) q
+    JOIN pg_catalog.pg_type t ON t.typname = q.part[1]::name
+    WHERE pg_catalog.cardinality(q.part) = 1 AND t.typnamespace = lanyard_catalog._workspace());
 -- A schema in front is looked up among the visible ones, because PostgreSQL's own answer tells whether it exists.
 CREATE FUNCTION lanyard_catalog.to_regtype(name text) RETURNS regtype LANGUAGE sql STABLE STRICT
 RETURN CASE
@@ -162,7 +207,8 @@ RETURN CASE
         JOIN lanyard_catalog.pg_namespace n ON n.oid = t.typnamespace AND n.nspname = q.part[1]::name
         WHERE pg_catalog.cardinality(q.part) = 2)::regtype
     ELSE (
-        SELECT r.type FROM (SELECT pg_catalog.to_regtype($1) AS type) r
+        SELECT r.type
+        FROM (SELECT COALESCE(pg_catalog.to_regtype($1), lanyard_catalog._own_type($1)::regtype) AS type) r
         WHERE r.type::oid < 16384 OR EXISTS (SELECT FROM lanyard_catalog.pg_type t WHERE t.oid = r.type::oid))
 END;
 CREATE FUNCTION lanyard_catalog.to_regproc(name text) RETURNS regproc LANGUAGE sql STABLE STRICT
@@ -249,7 +295,7 @@ END $$;
 CREATE FUNCTION lanyard_catalog.format_type(typid oid, typmod integer) RETURNS text LANGUAGE sql STABLE
 RETURN CASE
     WHEN $1 < 16384 THEN pg_catalog.format_type($1, $2)
-    WHEN lanyard_catalog._type_visible($1) THEN pg_catalog.format_type($1, $2)
+    WHEN lanyard_catalog._type_visible($1) THEN lanyard_catalog._bare(pg_catalog.format_type($1, $2))
     WHEN $1 IS NOT NULL THEN '???'
 END;
 CREATE FUNCTION lanyard_catalog.pg_get_userbyid(roleid oid) RETURNS name LANGUAGE sql STABLE
@@ -308,15 +354,15 @@ BEGIN
     RETURN EXISTS (SELECT FROM lanyard_catalog.pg_constraint n WHERE n.oid = $1);
 END $$;
 CREATE FUNCTION lanyard_catalog.pg_get_constraintdef(id oid) RETURNS text LANGUAGE sql STABLE
-RETURN CASE WHEN lanyard_catalog._constraint_visible($1) THEN pg_catalog.pg_get_constraintdef($1) END;
+RETURN CASE WHEN lanyard_catalog._constraint_visible($1) THEN lanyard_catalog._bare(pg_catalog.pg_get_constraintdef($1)) END;
 CREATE FUNCTION lanyard_catalog.pg_get_constraintdef(id oid, pretty boolean) RETURNS text LANGUAGE sql STABLE
-RETURN CASE WHEN lanyard_catalog._constraint_visible($1) THEN pg_catalog.pg_get_constraintdef($1, $2) END;
+RETURN CASE WHEN lanyard_catalog._constraint_visible($1) THEN lanyard_catalog._bare(pg_catalog.pg_get_constraintdef($1, $2)) END;
 
 -- An expression is read against the relation it belongs to only: against another one it would name that one's columns.
 CREATE FUNCTION lanyard_catalog._belongs(expression pg_node_tree, relid oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF EXISTS (SELECT FROM pg_class c WHERE c.oid = $2 AND c.relnamespace = pg_my_temp_schema()) THEN
+    IF lanyard_catalog._is_own($2) THEN
         RETURN true;
     END IF;
     IF EXISTS (
@@ -347,12 +393,18 @@ RETURN CASE
     WHEN lanyard_catalog._belongs($1, $2) THEN pg_catalog.pg_get_expr($1, $2, $3)
 END;
 
+-- Views in a workspace stand over the session's own; temporary ones may stand over secured views, whose names are ours.
+CREATE FUNCTION lanyard_catalog._is_kept(relid oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM pg_class c WHERE c.oid = $1 AND c.relnamespace = lanyard_catalog._workspace());
+END $$;
 CREATE FUNCTION lanyard_catalog.pg_get_viewdef(relid oid) RETURNS text LANGUAGE sql STABLE
-RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_get_viewdef($1) END;
+RETURN CASE WHEN $1 < 16384 OR lanyard_catalog._is_kept($1) THEN pg_catalog.pg_get_viewdef($1) END;
 CREATE FUNCTION lanyard_catalog.pg_get_viewdef(relid oid, pretty boolean) RETURNS text LANGUAGE sql STABLE
-RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_get_viewdef($1, $2) END;
+RETURN CASE WHEN $1 < 16384 OR lanyard_catalog._is_kept($1) THEN pg_catalog.pg_get_viewdef($1, $2) END;
 CREATE FUNCTION lanyard_catalog.pg_get_viewdef(relid oid, wrap integer) RETURNS text LANGUAGE sql STABLE
-RETURN CASE WHEN $1 < 16384 THEN pg_catalog.pg_get_viewdef($1, $2) END;
+RETURN CASE WHEN $1 < 16384 OR lanyard_catalog._is_kept($1) THEN pg_catalog.pg_get_viewdef($1, $2) END;
 CREATE FUNCTION lanyard_catalog.pg_get_viewdef(name text) RETURNS text LANGUAGE sql STABLE STRICT
 RETURN lanyard_catalog.pg_get_viewdef(lanyard_catalog._resolve($1));
 CREATE FUNCTION lanyard_catalog.pg_get_viewdef(name text, pretty boolean) RETURNS text LANGUAGE sql STABLE STRICT
@@ -383,7 +435,14 @@ CREATE FUNCTION lanyard_catalog.pg_get_triggerdef(id oid, pretty boolean) RETURN
 CREATE FUNCTION lanyard_catalog.pg_get_statisticsobjdef(id oid) RETURNS text LANGUAGE sql STABLE STRICT RETURN NULL::text;
 CREATE FUNCTION lanyard_catalog.pg_get_statisticsobjdef_columns(id oid) RETURNS text LANGUAGE sql STABLE STRICT RETURN NULL::text;
 CREATE FUNCTION lanyard_catalog.pg_get_statisticsobjdef_expressions(id oid) RETURNS text[] LANGUAGE sql STABLE STRICT RETURN NULL::text[];
-CREATE FUNCTION lanyard_catalog.pg_get_serial_sequence(name text, attname text) RETURNS text LANGUAGE sql STABLE STRICT RETURN NULL::text;
+CREATE FUNCTION lanyard_catalog.pg_get_serial_sequence(name text, attname text) RETURNS text LANGUAGE plpgsql STABLE STRICT AS $$
+DECLARE found pg_catalog.oid := lanyard_catalog._lookup($1);
+BEGIN
+    IF found IS NULL OR NOT lanyard_catalog._is_own(found) THEN
+        RETURN NULL;
+    END IF;
+    RETURN pg_catalog.pg_get_serial_sequence(found::pg_catalog.regclass::pg_catalog.text, $2);
+END $$;
 CREATE FUNCTION lanyard_catalog.pg_get_replica_identity_index(relid oid) RETURNS regclass LANGUAGE sql STABLE STRICT RETURN NULL::regclass;
 CREATE FUNCTION lanyard_catalog.pg_get_replica_identity_index(name text) RETURNS regclass LANGUAGE sql STABLE STRICT
 RETURN NULLIF(lanyard_catalog._resolve($1), lanyard_catalog._resolve($1))::regclass;
@@ -462,7 +521,8 @@ RETURN lanyard_catalog.pg_index_column_has_property(lanyard_catalog._resolve($1)
 CREATE FUNCTION lanyard_catalog.pg_relation_is_updatable(relid oid, triggers boolean) RETURNS integer LANGUAGE sql STABLE
 RETURN CASE WHEN $1 < 16384 THEN 0 WHEN lanyard_catalog._writes_relation($1) THEN 28 ELSE 0 END;
 CREATE FUNCTION lanyard_catalog.pg_column_is_updatable(relid oid, attnum smallint, triggers boolean) RETURNS boolean LANGUAGE sql STABLE
-RETURN CASE WHEN $1 < 16384 OR $2 <= 0 THEN false ELSE lanyard_catalog._writes_relation($1) END;
+RETURN CASE WHEN $1 < 16384 OR $2 <= 0 THEN false
+    ELSE lanyard_catalog._writes_relation($1) AND coalesce(lanyard_catalog._writes_columns($1, $2, 'UPDATE', true), false) END;
 -- information_schema's definitions call these two with regclass, which PostgreSQL's own would match better than oid.
 CREATE FUNCTION lanyard_catalog.pg_relation_is_updatable(relid regclass, triggers boolean) RETURNS integer LANGUAGE sql STABLE STRICT
 RETURN lanyard_catalog.pg_relation_is_updatable($1::oid, $2);

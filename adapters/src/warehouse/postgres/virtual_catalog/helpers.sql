@@ -17,11 +17,27 @@ SELECT b.relid, b.attnum
 FROM lanyard.bundle_column b
 WHERE b.bundle = (SELECT l.bundle FROM lanyard.lease l WHERE l.role = SESSION_USER);
 
--- The session's own temporary relations. The second condition is decided once per query.
-CREATE VIEW lanyard_catalog._temporary AS
+-- The schema of the session's own, 0 where it has none.
+CREATE FUNCTION lanyard_catalog._workspace() RETURNS oid LANGUAGE plpgsql STABLE
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN COALESCE(
+        (SELECT n.oid FROM lanyard.lease l JOIN pg_namespace n ON n.nspname = l.workspace WHERE l.role = SESSION_USER), 0::oid);
+END $$;
+CREATE VIEW lanyard_catalog._own_schema AS
+SELECT pg_catalog.pg_my_temp_schema() AS oid WHERE pg_catalog.pg_my_temp_schema() <> 0
+UNION ALL
+SELECT w.oid FROM (SELECT lanyard_catalog._workspace() AS oid) w WHERE w.oid <> 0;
+
+-- The session's own relations: temporary ones, and those in its workspace. The second conditions are decided once per query.
+CREATE VIEW lanyard_catalog._own AS
 SELECT c.oid
 FROM pg_catalog.pg_class c
-WHERE c.relnamespace = pg_catalog.pg_my_temp_schema() AND pg_catalog.pg_my_temp_schema() <> 0;
+WHERE c.relnamespace = pg_catalog.pg_my_temp_schema() AND pg_catalog.pg_my_temp_schema() <> 0
+UNION ALL
+SELECT c.oid
+FROM pg_catalog.pg_class c
+WHERE c.relnamespace = (SELECT lanyard_catalog._workspace()) AND lanyard_catalog._workspace() <> 0;
 
 -- An index is shown when every column it names is, be it as key, by INCLUDE, in an expression or in its predicate. What
 -- an expression names stands in pg_depend; a whole-row reference (attribute number 0) stands in its tree alone.
@@ -122,7 +138,11 @@ FROM pg_catalog.pg_partitioned_table p
 JOIN lanyard_catalog._relation r ON r.relid = p.partrelid
 WHERE NOT EXISTS (
     SELECT FROM pg_catalog.unnest(p.partattrs) k (attnum)
-    WHERE NOT EXISTS (SELECT FROM lanyard_catalog._column c WHERE c.relid = p.partrelid AND c.attnum = k.attnum));
+    WHERE NOT EXISTS (SELECT FROM lanyard_catalog._column c WHERE c.relid = p.partrelid AND c.attnum = k.attnum))
+UNION ALL
+SELECT p.partrelid
+FROM pg_catalog.pg_partitioned_table p
+WHERE EXISTS (SELECT FROM lanyard_catalog._own o WHERE o.oid = p.partrelid);
 
 -- Parent and child, both visible; for a partition, with its parent's key.
 CREATE VIEW lanyard_catalog._inheritance AS
@@ -132,6 +152,10 @@ JOIN pg_catalog.pg_class k ON k.oid = h.inhparent
 WHERE EXISTS (SELECT FROM lanyard_catalog._relation r WHERE r.relid = h.inhrelid)
   AND EXISTS (SELECT FROM lanyard_catalog._relation r WHERE r.relid = h.inhparent)
   AND (k.relkind <> 'p' OR EXISTS (SELECT FROM lanyard_catalog._partitioned p WHERE p.partrelid = h.inhparent))
+UNION ALL
+SELECT h.inhrelid, h.inhparent
+FROM pg_catalog.pg_inherits h
+WHERE EXISTS (SELECT FROM lanyard_catalog._own o WHERE o.oid = h.inhrelid)
 UNION ALL
 SELECT h.inhrelid, h.inhparent
 FROM pg_catalog.pg_inherits h
@@ -154,6 +178,19 @@ CREATE FUNCTION lanyard_catalog._reads_relation(relid oid) RETURNS boolean LANGU
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN EXISTS (SELECT FROM lanyard_catalog._relation r WHERE r.relid = $1 AND r.readable);
+END $$;
+-- What the bundle really holds on the secured view's columns: masked ones take no values. 0 stands for all columns, and
+-- "every" for what a right on the whole table needs.
+CREATE FUNCTION lanyard_catalog._writes_columns(relid oid, attnum smallint, kind text, every boolean) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (
+        SELECT CASE WHEN $4 THEN bool_and(held) ELSE bool_or(held) END
+        FROM (
+            SELECT has_column_privilege(SESSION_USER, r.view, c.name::text, $3) AS held
+            FROM lanyard.bundle_relation r JOIN lanyard.bundle_column c ON c.bundle = r.bundle AND c.relid = r.relid
+            WHERE r.bundle = (SELECT l.bundle FROM lanyard.lease l WHERE l.role = SESSION_USER)
+              AND r.relid = $1 AND $2 IN (0, c.attnum)) x);
 END $$;
 CREATE FUNCTION lanyard_catalog._sees_column(relid oid, attnum integer) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -236,7 +273,9 @@ BEGIN
         SELECT unnest(ARRAY[t.oid, t.typarray])
         FROM lanyard_catalog._relation r
         JOIN pg_class c ON c.oid = r.relid
-        JOIN pg_type t ON t.oid = c.reltype;
+        JOIN pg_type t ON t.oid = c.reltype
+        UNION ALL
+        SELECT t.oid FROM pg_type t WHERE t.typnamespace IN (SELECT s.oid FROM lanyard_catalog._own_schema s);
 END $$;
 -- For scans of pg_class: one by one, its indexes take ten times as long.
 CREATE FUNCTION lanyard_catalog._indexes() RETURNS SETOF oid LANGUAGE plpgsql STABLE ROWS 1000
@@ -265,7 +304,7 @@ BEGIN
     RETURN QUERY
         SELECT n.* FROM pg_namespace n
         WHERE n.nspname IN ('pg_catalog', 'information_schema', 'public')
-           OR n.oid = pg_my_temp_schema()
+           OR n.oid IN (SELECT s.oid FROM lanyard_catalog._own_schema s)
            OR n.oid IN (SELECT lanyard_catalog._schemas());
 END $$;
 CREATE FUNCTION lanyard_catalog._access_methods() RETURNS SETOF oid LANGUAGE plpgsql STABLE ROWS 100

@@ -22,7 +22,8 @@ FROM lanyard_catalog._relation r
 JOIN pg_catalog.pg_class c ON c.oid = r.relid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN (VALUES ('SELECT'), ('INSERT'), ('UPDATE'), ('DELETE')) p (word)
-    ON CASE WHEN p.word = 'SELECT' THEN r.readable ELSE r.writable END;
+    ON CASE p.word WHEN 'SELECT' THEN r.readable WHEN 'DELETE' THEN r.writable
+        ELSE r.writable AND lanyard_catalog._writes_columns(r.relid, 0::smallint, p.word, true) END;
 CREATE VIEW lanyard_information_schema.role_table_grants AS
 SELECT * FROM lanyard_information_schema.table_privileges;
 
@@ -41,7 +42,8 @@ JOIN pg_catalog.pg_attribute a ON a.attrelid = v.relid AND a.attnum = v.attnum
 JOIN pg_catalog.pg_class c ON c.oid = r.relid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN (VALUES ('SELECT'), ('INSERT'), ('UPDATE')) p (word)
-    ON CASE WHEN p.word = 'SELECT' THEN r.readable ELSE r.writable END;
+    ON CASE WHEN p.word = 'SELECT' THEN r.readable
+        ELSE r.writable AND lanyard_catalog._writes_columns(r.relid, v.attnum, p.word, true) END;
 CREATE VIEW lanyard_information_schema.role_column_grants AS
 SELECT * FROM lanyard_information_schema.column_privileges;
 

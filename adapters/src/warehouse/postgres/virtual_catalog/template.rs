@@ -120,6 +120,8 @@ impl Section<'_> {
             };
         }
         match kind {
+            // A system column of tables; psql joins descriptions by it. Here it is one like others, the last.
+            _ if column == "tableoid" => format!("'pg_catalog.{}'::regclass::oid", self.name),
             "aclitem[]" | "anyarray" => null(kind),
             "oid" if column.ends_with("owner") || column == "datdba" => {
                 format!("(SELECT self.oid FROM {CATALOG_SCHEMA}._self self)")

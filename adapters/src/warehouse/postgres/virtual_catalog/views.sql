@@ -19,10 +19,10 @@
 --! relallvisible = 0
 --! relallfrozen = 0
 --! reltoastrelid = 0::oid
---! relhasindex = c.relhasindex AND (c.oid < 16384 OR c.relnamespace = pg_catalog.pg_my_temp_schema() OR lanyard_catalog._has_index(c.oid))
---! relchecks = CASE WHEN c.relchecks = 0 OR c.relnamespace = pg_catalog.pg_my_temp_schema() THEN c.relchecks ELSE lanyard_catalog._checks(c.oid) END
+--! relhasindex = c.relhasindex AND (c.oid < 16384 OR c.relnamespace IN (SELECT s.oid FROM lanyard_catalog._own_schema s) OR lanyard_catalog._has_index(c.oid))
+--! relchecks = CASE WHEN c.relchecks = 0 OR c.relnamespace IN (SELECT s.oid FROM lanyard_catalog._own_schema s) THEN c.relchecks ELSE lanyard_catalog._checks(c.oid) END
 --! relhasrules = c.relhasrules AND c.relkind IN ('v', 'm')
---! relhastriggers = c.relhastriggers AND lanyard_catalog._has_foreign_key(c.oid)
+--! relhastriggers = c.relhastriggers AND (c.relnamespace IN (SELECT s.oid FROM lanyard_catalog._own_schema s) OR lanyard_catalog._has_foreign_key(c.oid))
 --! relhassubclass = c.relhassubclass AND lanyard_catalog._has_child(c.oid)
 --! relrowsecurity = false
 --! relforcerowsecurity = false
@@ -37,13 +37,13 @@ WHERE c.oid < 16384 AND c.relnamespace IN (11, 'information_schema'::regnamespac
    OR c.oid IN (SELECT r.relid FROM lanyard_catalog._relation r)
    OR c.relkind IN ('i', 'I') AND c.oid >= 16384 AND c.relnamespace <> 99 AND c.oid IN (SELECT lanyard_catalog._indexes())
    OR c.relkind = 'c' AND c.oid IN (SELECT lanyard_catalog._composites())
-   OR c.relnamespace = pg_catalog.pg_my_temp_schema()
+   OR c.relnamespace IN (SELECT s.oid FROM lanyard_catalog._own_schema s)
 
 --! pg_attribute a barrier own
 --! attinhcount = 0::{type}
 --! attislocal = true
---! atthasdef = a.atthasdef AND (lanyard_catalog._sees_default(a.attrelid, a.attnum) OR a.attrelid IN (SELECT t.oid FROM lanyard_catalog._temporary t))
---! attgenerated = CASE WHEN a.attgenerated = '' OR lanyard_catalog._sees_default(a.attrelid, a.attnum) OR a.attrelid IN (SELECT t.oid FROM lanyard_catalog._temporary t) THEN a.attgenerated ELSE ''::"char" END
+--! atthasdef = a.atthasdef AND (lanyard_catalog._sees_default(a.attrelid, a.attnum) OR a.attrelid IN (SELECT t.oid FROM lanyard_catalog._own t))
+--! attgenerated = CASE WHEN a.attgenerated = '' OR lanyard_catalog._sees_default(a.attrelid, a.attnum) OR a.attrelid IN (SELECT t.oid FROM lanyard_catalog._own t) THEN a.attgenerated ELSE ''::"char" END
 --! atthasmissing = false
 --! attmissingval = NULL::text[]
 --! attoptions = NULL::text[]
@@ -63,13 +63,13 @@ FROM (
     SELECT b.* FROM (SELECT lanyard_catalog._composites()) k (oid)
     JOIN pg_catalog.pg_attribute b ON b.attrelid = k.oid
     UNION ALL
-    SELECT b.* FROM lanyard_catalog._temporary t
+    SELECT b.* FROM lanyard_catalog._own t
     JOIN pg_catalog.pg_attribute b ON b.attrelid = t.oid
 ) a
 
 --! pg_attrdef d barrier
 WHERE lanyard_catalog._sees_default(d.oid)
-   OR d.adrelid IN (SELECT t.oid FROM lanyard_catalog._temporary t)
+   OR d.adrelid IN (SELECT t.oid FROM lanyard_catalog._own t)
 
 --! pg_constraint n barrier
 WHERE n.oid < 16384
@@ -81,19 +81,19 @@ WHERE n.oid < 16384
             SELECT c.relid, c.attnum FROM lanyard_catalog._column c)
         ELSE lanyard_catalog._sees_constraint(n.oid)
     END
-   OR n.conrelid IN (SELECT t.oid FROM lanyard_catalog._temporary t)
+   OR n.conrelid IN (SELECT t.oid FROM lanyard_catalog._own t)
 
 --! pg_index i barrier
 WHERE i.indrelid < 16384
    OR i.indrelid IN (SELECT r.relid FROM lanyard_catalog._relation r) AND lanyard_catalog._sees_index(i.indexrelid)
-   OR i.indrelid IN (SELECT t.oid FROM lanyard_catalog._temporary t)
+   OR i.indrelid IN (SELECT t.oid FROM lanyard_catalog._own t)
 
 --! pg_namespace n barrier own
 FROM lanyard_catalog._namespaces() n
 
 --! pg_type t barrier
 WHERE t.oid < 16384
-   OR t.typnamespace = pg_catalog.pg_my_temp_schema()
+   OR t.typnamespace IN (SELECT s.oid FROM lanyard_catalog._own_schema s)
    OR t.oid IN (SELECT lanyard_catalog._types())
 
 --! pg_enum e barrier
@@ -110,11 +110,19 @@ WHERE d.objoid < 16384 AND d.classoid <> 'pg_catalog.pg_largeobject'::regclass
             OR lanyard_catalog._sees_index(d.objoid))
         OR (d.objoid, d.objsubid) IN (SELECT c.relid, c.attnum FROM lanyard_catalog._column c)
         OR d.objoid IN (SELECT lanyard_catalog._composites())
-        OR d.objoid IN (SELECT t.oid FROM lanyard_catalog._temporary t))
+        OR d.objoid IN (SELECT t.oid FROM lanyard_catalog._own t))
    OR d.classoid = 'pg_catalog.pg_constraint'::regclass
         AND lanyard_catalog._sees_constraint(d.objoid)
    OR d.classoid = 'pg_catalog.pg_type'::regclass AND d.objoid IN (SELECT lanyard_catalog._types())
    OR d.classoid = 'pg_catalog.pg_namespace'::regclass AND d.objoid IN (SELECT lanyard_catalog._schemas())
+
+--! pg_sequence s barrier
+WHERE s.seqrelid IN (SELECT t.oid FROM lanyard_catalog._own t)
+
+--! pg_sequences s barrier
+--! sequenceowner = SESSION_USER
+WHERE s.schemaname IN (
+    SELECT n.nspname FROM pg_catalog.pg_namespace n JOIN lanyard_catalog._own_schema o ON o.oid = n.oid)
 
 --! pg_inherits h barrier
 WHERE lanyard_catalog._sees_inheritance(h.inhrelid, h.inhparent)
@@ -288,6 +296,7 @@ WHERE c.oid >= 16384
 WHERE d.classid = 'pg_catalog.pg_constraint'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass
   AND EXISTS (SELECT FROM lanyard_catalog._constraint n WHERE n.oid = d.objid)
   AND (d.refobjid, d.refobjsubid) IN (SELECT c.relid, c.attnum FROM lanyard_catalog._column c)
+   OR d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid IN (SELECT t.oid FROM lanyard_catalog._own t)
 
 --! pg_auth_members m empty
 --! pg_db_role_setting s empty
@@ -311,8 +320,6 @@ WHERE d.classid = 'pg_catalog.pg_constraint'::regclass AND d.refclassid = 'pg_ca
 --! pg_rules r empty
 --! pg_seclabel s empty
 --! pg_seclabels s empty
---! pg_sequence s empty
---! pg_sequences s empty
 --! pg_shdepend s empty
 --! pg_shdescription s empty
 --! pg_shseclabel s empty

@@ -1,0 +1,139 @@
+//! What permits let through the judge, and what they do not.
+
+use super::*;
+use crate::entitlement::Extension;
+
+fn names(list: &[&str]) -> BTreeSet<RelationName> {
+    let name = |full: &&str| full.split_once('.').map(|(schema, name)| RelationName::new(schema, name));
+    list.iter().filter_map(name).collect()
+}
+
+fn extras() -> Extras {
+    let citext = Extension {
+        name: "citext".into(),
+        functions: names(&["public.replace", "public.regexp_match", "public.strpos"]),
+        types: names(&["public.citext"]),
+        operators: BTreeSet::new(),
+        alone: ["replace", "regexp_match"].map(str::to_owned).into(),
+    };
+    let trigrams = Extension {
+        name: "pg_trgm".into(),
+        functions: names(&["gis.similarity", "public.word_similarity"]),
+        types: BTreeSet::new(),
+        operators: names(&["public.<<%", "gis.%>>"]),
+        alone: ["similarity", "word_similarity"].map(str::to_owned).into(),
+    };
+    let columns = ["public.customers.ssn", "app.customers.ssn", "public.customers.mail"].map(str::to_owned);
+    Extras {
+        functions: names(&["public.score", "gis.surface", "gis.lower"]),
+        types: names(&["public.spot", "gis.shape"]),
+        extensions: ["citext".to_owned(), "pg_trgm".to_owned()].into(),
+        members: vec![Arc::new(citext), Arc::new(trigrams)],
+        unmask: [("reversible:accounts".to_owned(), columns.into())].into(),
+        ..Extras::default()
+    }
+}
+
+fn run_with(extras: Extras, sql: &str) -> Result<Judged, Refusal> {
+    // Without a column whose type is not PostgreSQL's own: those let operators through.
+    let mut entitlement = entitlement();
+    for access in entitlement.relations.values_mut().flat_map(BTreeMap::values_mut) {
+        Arc::make_mut(access).view.columns.clear();
+    }
+    let entitlement = Entitlement { extras, ..entitlement };
+    let path = ["public".to_owned()];
+    let context = Context {
+        entitlement: &entitlement,
+        search_path: &path,
+        paths: None,
+        database: "shop",
+        workspace: None,
+    };
+    judge(RawSql::new(sql), &context)
+}
+
+fn sent(sql: &str) -> String {
+    let judged = run_with(extras(), sql).unwrap_or_else(|refusal| panic!("{sql}: {refusal:?}"));
+    judged.enforced.for_record().to_owned()
+}
+
+#[test]
+fn what_is_let_through_is_sent_qualified() {
+    for (sql, expected) in [
+        ("SELECT score(1)", "SELECT \"public\".\"score\"(1)"),
+        ("SELECT public.score(1), gis.surface(2)", "SELECT public.score(1), gis.surface(2)"),
+        ("SELECT gis.lower('A'), lower('A')", "SELECT gis.lower('A'), pg_catalog.\"lower\"('A')"),
+        ("SELECT * FROM score(1) AS t(a)", "SELECT * FROM \"public\".\"score\"(1) AS t(a)"),
+        ("SELECT 'x'::spot, 'x'::gis.shape[]", "SELECT 'x'::\"public\".\"spot\", 'x'::\"gis\".\"shape\"[]"),
+        ("SELECT 'x'::citext", "SELECT 'x'::\"public\".\"citext\""),
+        ("SELECT word_similarity('a', 'b')", "SELECT \"public\".\"word_similarity\"('a', 'b')"),
+        ("SELECT 'a' <<% 'b'", "SELECT 'a' <<% 'b'"),
+        ("SELECT 'a' OPERATOR(gis.%>>) 'b'", "SELECT 'a' OPERATOR(gis.%>>) 'b'"),
+        // PostgreSQL chooses by the arguments, where the extension alone has the name.
+        ("SELECT replace('a', 'b', 'c')", "SELECT replace('a', 'b', 'c')"),
+        ("SELECT strpos('a', 'b')", "SELECT pg_catalog.\"strpos\"('a', 'b')"),
+    ] {
+        assert_eq!(sent(sql), expected, "{sql}");
+    }
+}
+
+#[test]
+fn nothing_else_is_let_through() {
+    for sql in [
+        "SELECT surface(1)",
+        "SELECT similarity('a', 'b')",
+        "SELECT public.surface(1)",
+        "SELECT score.score(1)",
+        "SELECT shop.public.score(1)",
+        "SELECT \"Score\"(1)",
+        "SELECT query_to_xml('SELECT 1', true, true, '')",
+        "SELECT pg_catalog.query_to_xml('SELECT 1', true, true, '')",
+        "SELECT public.query_to_xml('SELECT 1', true, true, '')",
+        "SELECT pg_read_file('/etc/passwd')",
+        "SELECT public.dblink_exec('SELECT 1')",
+        "SELECT set_config('role', 'x', false)",
+        "SELECT lanyard_secured.unmask('x')",
+        "SELECT lanyard_catalog.unmask('x')",
+        "SELECT detokenize('x')",
+        "SELECT lanyard.detokenize('x')",
+        "SELECT lanyard.rotate_key('token')",
+        "SELECT lanyard.list_keys()",
+        "SELECT 'a' %>> 'b'",
+        "SELECT 'a' OPERATOR(gis.<<%) 'b'",
+        "SELECT 'a' OPERATOR(public.+) 'b'",
+        "CALL score(1)",
+        "SELECT 'x'::shape",
+        "SELECT 'x'::public.shape",
+        "SELECT 'x'::hstore",
+    ] {
+        assert!(run_with(extras(), sql).is_err(), "{sql}");
+    }
+    for sql in [
+        "SELECT score(1)",
+        "SELECT 'x'::citext",
+        "SELECT 'a' <<% 'b'",
+        "SELECT unmask('x')",
+        "SELECT lanyard.unmask('x')",
+    ] {
+        assert!(run_with(Extras::default(), sql).is_err(), "{sql}");
+    }
+}
+
+#[test]
+fn undoing_a_mask_is_on_record_with_its_columns() {
+    for sql in ["SELECT unmask(ssn) FROM orders", "SELECT lanyard.unmask(ssn) FROM orders"] {
+        let judged = run_with(extras(), sql).expect("the right is there");
+        assert_eq!(
+            judged.enforced.for_record(),
+            "SELECT \"lanyard_secured\".\"unmask\"(ssn) FROM \"lanyard_secured\".\"v_o\" AS \"orders\""
+        );
+        let undone: Vec<(&str, String)> = (judged.objects.iter())
+            .filter(|object| object.operation == "unmask")
+            .map(|object| (object.relation.as_str(), object.masks.join(", ")))
+            .collect();
+        let mail = "mail: undone (reversible:accounts), ssn: undone (reversible:accounts)".to_owned();
+        let ssn = "ssn: undone (reversible:accounts)".to_owned();
+        assert_eq!(undone, [("app.customers", ssn), ("public.customers", mail)]);
+        assert_eq!((judged.disposition, judged.notice), (Disposition::Allowed, None));
+    }
+}
