@@ -102,6 +102,9 @@ pub struct Column {
 /// Unique and foreign keys, as the warehouse enforces them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Keys {
+    /// Sequences that defaults draw from, by column.
+    #[serde(default)]
+    pub sequences: BTreeMap<String, BTreeSet<RelationName>>,
     /// Columns of each valid unique index over plain columns, without a condition; the primary key's too.
     pub unique: Vec<Vec<String>>,
     /// Foreign keys.

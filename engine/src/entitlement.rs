@@ -172,6 +172,8 @@ pub struct Access {
     pub columns: BTreeMap<String, ColumnRule>,
     /// Policies that granted.
     pub granted_by: Vec<String>,
+    /// Sequences that its writable columns draw from, where it may be written.
+    pub sequences: BTreeSet<RelationName>,
     /// Masked columns whose mask can be undone -> ids of the keys it takes.
     pub undone_by: BTreeMap<String, BTreeSet<String>>,
     /// The view that enforces all this.
@@ -209,11 +211,10 @@ impl Access {
         ObjectUse { relation, operation: operation.word(), filters, masks, shadow: Vec::new() }
     }
 
-    /// May COPY FROM fill it? Where no row is hidden and no column masked: then what is written is what any reader sees.
+    /// May COPY FROM fill it? Where no column is masked: a COPY names columns by their places. Rows are checked one by one.
     #[must_use]
     pub fn takes_copies(&self) -> bool {
         self.operations.contains(&Operation::Write)
-            && self.rows == RowRule::All
             && !self.columns.values().any(|rule| matches!(rule, ColumnRule::Masked { .. }))
     }
 

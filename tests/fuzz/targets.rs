@@ -158,6 +158,7 @@ fn entitlement() -> Entitlement {
             rows: RowRule::All,
             columns: BTreeMap::from([("id".to_owned(), ColumnRule::Clear)]),
             granted_by: vec!["grant".into()],
+            sequences: BTreeSet::new(),
             undone_by: BTreeMap::new(),
             view: SecuredView {
                 name: view.into(),

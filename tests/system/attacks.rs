@@ -119,6 +119,11 @@ pub(crate) async fn attacked_on(bin: Option<&Path>) -> Outcome<Governed> {
 
 /// Everything a server said, up to ReadyForQuery or the end of the connection; COPY is declined.
 pub(crate) async fn answers(raw: &mut Raw) -> Outcome<Vec<Frame>> {
+    answers_declining(raw, b"").await
+}
+
+/// The same, with more behind what declines a COPY.
+async fn answers_declining(raw: &mut Raw, more: &[u8]) -> Outcome<Vec<Frame>> {
     let mut frames = Vec::new();
     loop {
         match raw.read().await {
@@ -129,7 +134,10 @@ pub(crate) async fn answers(raw: &mut Raw) -> Outcome<Vec<Frame>> {
         }
         match frames.last().map(|f| f.tag) {
             Some(b'Z') => return Ok(frames),
-            Some(b'G' | b'W') => raw.send(b'f', b"no\0").await?,
+            Some(b'G' | b'W') => {
+                raw.send(b'f', b"no\0").await?;
+                raw.send_bytes(more).await?;
+            }
             Some(_) | None => {}
         }
     }
@@ -151,7 +159,8 @@ pub(crate) async fn extended(raw: &mut Raw, sql: &str) -> Outcome<Vec<Frame>> {
     bytes.extend(execute(""));
     bytes.extend(frame(b'S', b""));
     raw.send_bytes(&bytes).await?;
-    answers(raw).await
+    // A COPY from the client swallows the first Sync, as PostgreSQL has it.
+    answers_declining(raw, &frame(b'S', b"")).await
 }
 
 /// A Parse without parameter types.

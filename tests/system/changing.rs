@@ -527,3 +527,35 @@ async fn a_table_that_a_row_rule_looks_into_is_swapped() -> Outcome {
     })
     .await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_whose_access_changes_under_it_begins_again() -> Outcome {
+    let governed = Arc::new(Governed::start().await?);
+    let path = governed.setting().governance.join("tags.json");
+    let before = std::fs::read_to_string(&path)?;
+    let mut tags: serde_json::Value = serde_json::from_str(&before)?;
+    tags["columns"]["public.customer_orders.order_total"] = serde_json::json!(["PII.Name"]);
+    let stop = Arc::new(AtomicBool::new(false));
+    let (told, logging_in) = (Arc::clone(&stop), Arc::clone(&governed));
+    let logins = tokio::spawn(async move {
+        let mut count = 0;
+        while !told.load(Ordering::Relaxed) {
+            drop(logging_in.connect(LOGIN).await.map_err(|error| format!("login {count}: {error:?}"))?);
+            count += 1;
+        }
+        Ok::<usize, String>(count)
+    });
+    for text in [tags.to_string(), before.clone(), tags.to_string(), before] {
+        std::fs::write(&path, &text)?;
+        let masked = text.contains("order_total");
+        until("the change is in force", async || {
+            let Ok(client) = governed.connect(LOGIN).await else { return Ok(None) };
+            let shown = column(&client, "SELECT max(order_total)::text FROM customer_orders").await;
+            Ok(shown.is_ok_and(|rows| (rows == ["117.00"]) != masked).then_some(()))
+        })
+        .await?;
+    }
+    stop.store(true, Ordering::Relaxed);
+    assert!(logins.await?? > 4);
+    Ok(())
+}

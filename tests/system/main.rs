@@ -25,3 +25,4 @@ mod support;
 mod wire;
 mod works;
 mod workspace;
+mod writes;

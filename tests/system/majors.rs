@@ -1,4 +1,4 @@
-//! The floor and the bypass tests on every major of PostgreSQL that can be had, beside the one all other tests use.
+//! The floor, the bypass and the write tests on every major of PostgreSQL that can be had, beside the one all other tests use.
 //!
 //! A major whose server is not there is told as NOT RUN, on standard error itself: the test harness swallows what a test
 //! prints, and a version nobody tried must not look as if it had passed.
@@ -10,7 +10,7 @@ use std::process::Command;
 use lanyard_adapters::cluster::Cluster;
 use lanyard_tests::{Governed, Outcome, program_folder};
 
-use crate::{attacks, bypass, floor};
+use crate::{attacks, bypass, floor, writes};
 
 /// Every major Lanyard is for.
 const MAJORS: [u32; 4] = [15, 16, 17, 18];
@@ -82,6 +82,7 @@ async fn on(bin: &Path, usual: bool) -> Outcome {
     if !usual {
         floor::no_value_leaks(&governed, 101).await?;
         bypass::nothing_leaks(&governed).await?;
+        writes::on(bin).await?;
     }
     // The long form hardens every major, the short one the usual one.
     if usual || cfg!(feature = "long") { hardened(&governed).await } else { Ok(()) }
@@ -95,7 +96,7 @@ async fn the_catalogue_on_every_major() -> Outcome {
         let bin = if number == usual { Some(Cluster::find_binaries(None)?) } else { server(number)? };
         match bin {
             None => tell(&format!(
-                "PostgreSQL {number}: floor and bypass NOT RUN (no server; see scripts/setup.sh)"
+                "PostgreSQL {number}: floor, bypass and writes NOT RUN (no server; see scripts/setup.sh)"
             ))?,
             Some(bin) => running.push((
                 number,
@@ -109,7 +110,7 @@ async fn the_catalogue_on_every_major() -> Outcome {
     let mut failed = Vec::new();
     for (number, run) in running {
         match run.join().map_err(|_| "a thread panicked")? {
-            Ok(()) => tell(&format!("PostgreSQL {number}: floor and bypass held"))?,
+            Ok(()) => tell(&format!("PostgreSQL {number}: floor, bypass and writes held"))?,
             Err(error) => failed.push(format!("PostgreSQL {number}: {error}")),
         }
     }

@@ -478,6 +478,14 @@ async fn the_search_path_decides_what_a_bare_name_is() -> Outcome {
     state(raw, "SET search_path = a, c").await?;
     assert_eq!(exchange(raw, &[bind("", "s", &[]), execute("", 0), sync()]).await?, "2 D C ZI");
     assert_eq!(answer(raw, "EXECUTE p").await?, ["in a"]);
+    // Prepared behind a SET of the same message: under the path that it set.
+    assert_eq!(state(raw, "SET search_path = b; PREPARE q AS SELECT word FROM here").await?, "C C ZI");
+    assert_eq!(answer(raw, "EXECUTE q").await?, ["in b"]);
+    state(raw, "SET search_path = a").await?;
+    assert_eq!(state(raw, "EXECUTE q").await?, "0A000 ZI");
+    state(raw, "SET search_path = b").await?;
+    assert_eq!(answer(raw, "EXECUTE q").await?, ["in b"]);
+    state(raw, "SET search_path = a").await?;
     // Sent in one go: each statement finds what those before it leave behind.
     let run = |sql: &str| [parse("", sql, &[]), bind("", "", &[]), execute("", 0)].concat();
     let messages =

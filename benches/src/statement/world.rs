@@ -85,7 +85,6 @@ fn entitlement() -> Entitlement {
     Entitlement {
         relations: BTreeMap::from([("public".to_owned(), tables)]),
         extras: Extras::default(),
-        shadow: BTreeMap::new(),
         fingerprint: Fingerprint([0; 16]),
         session_attributes: BTreeMap::new(),
         shadow: BTreeMap::new(),
@@ -115,6 +114,7 @@ fn access(number: usize, name: &str, columns: &[&str]) -> Access {
         rows: if name.ends_with('r') { filtered } else { RowRule::All },
         columns: rules.collect(),
         granted_by: vec!["open".to_owned()],
+        sequences: BTreeSet::new(),
         undone_by: BTreeMap::new(),
         view: SecuredView {
             name: format!("v_{number:032x}"),

@@ -22,7 +22,7 @@ use super::shape::{Sight, Worn};
 use super::view::{self, Shown};
 use crate::approval::{Approval, Approved, Grantee};
 use crate::catalog::{Relation, RelationKind, RelationName, TagPath};
-use crate::entitlement::{Access, ColumnRule, Entitlement, Extras, Operation, RowRule};
+use crate::entitlement::{Access, ColumnRule, Entitlement, Extras, Operation, RowRule, ViewColumn};
 use crate::identity::{Combination, Principal, PurposeName};
 use crate::names;
 use crate::refusal::{Code, Refusal};
@@ -373,12 +373,17 @@ impl<'a> Session<'a> {
             return Err(vec![Reason::NoColumns]);
         }
         let mut operations = reach.operations;
-        let filtered = rows.condition.is_some() || relation.kind == RelationKind::MaterializedView;
-        let write_withheld = filtered && operations.remove(&Operation::Write);
+        let write_withheld =
+            !takes_writes(relation.kind, rows.condition.is_some()) && operations.remove(&Operation::Write);
         if operations.is_empty() {
             return Err(vec![Reason::ReadOnly]);
         }
         let view = view::build(relation, &shown, rows.condition.as_deref(), keys);
+        let drawn = |column: &ViewColumn| relation.keys.sequences.get(&column.name).cloned();
+        let sequences = match operations.contains(&Operation::Write) {
+            true => view.columns.iter().filter(|c| c.writable).filter_map(drawn).flatten().collect(),
+            false => BTreeSet::new(),
+        };
         let access = Access {
             relation: relation.name.clone(),
             oid: relation.oid,
@@ -389,6 +394,7 @@ impl<'a> Session<'a> {
             },
             columns,
             granted_by: reach.grants.into_iter().map(str::to_owned).collect(),
+            sequences,
             undone_by,
             view,
         };
@@ -529,4 +535,14 @@ fn unique(mut names: Vec<&str>) -> Vec<&str> {
     let mut seen = BTreeSet::new();
     names.retain(|n| seen.insert(*n));
     names
+}
+
+/// May a relation of this kind be written through a secured view? Where rows are hidden, only where PostgreSQL itself checks
+/// each row that is written against the view.
+fn takes_writes(kind: RelationKind, filtered: bool) -> bool {
+    match kind {
+        RelationKind::Table | RelationKind::PartitionedTable => true,
+        RelationKind::View | RelationKind::ForeignTable => !filtered,
+        RelationKind::MaterializedView => false,
+    }
 }

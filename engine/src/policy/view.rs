@@ -131,7 +131,7 @@ fn name(relation: &Relation, shown: &[Shown<'_>], condition: Option<&str>) -> St
     name
 }
 
-/// The fingerprint over relations, views and operations, in order of name.
+/// The fingerprint over relations, views, operations and sequences, in order of name.
 pub(crate) fn fingerprint(
     relations: &BTreeMap<String, BTreeMap<String, Arc<Access>>>,
     extras: &Extras,
@@ -180,6 +180,10 @@ pub(crate) fn fingerprint(
             })
             .collect();
         digest.field(&operations);
+        for sequence in &access.sequences {
+            digest.field(sequence.schema.as_bytes());
+            digest.field(sequence.name.as_bytes());
+        }
     }
     Fingerprint(digest.cut())
 }

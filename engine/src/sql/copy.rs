@@ -5,7 +5,7 @@
 
 use pg_raw_parse::{Node, nodes};
 
-use crate::entitlement::{Operation, RowRule};
+use crate::entitlement::Operation;
 use crate::names;
 use crate::refusal::{Code, Refusal};
 
@@ -67,13 +67,9 @@ impl<'t> Walk<'t, '_> {
         if access.takes_copies() {
             return Ok(());
         }
-        let why = match &access.rows {
-            RowRule::Filtered { .. } => "policy limits its rows",
-            RowRule::All => "policy masks columns of it",
-        };
         Err(Refusal::new(
             Code::Unsupported,
-            format!("COPY FROM into \"{}\" is not supported: {why}", access.relation),
+            format!("COPY FROM into \"{}\" is not supported: policy masks columns of it", access.relation),
         )
         .hint("use INSERT with the columns you may write: each row is checked then"))
     }

@@ -17,6 +17,7 @@ mod hidden_names;
 mod own;
 mod permits;
 mod prefix;
+mod writes;
 
 fn access(schema: &str, name: &str, view: &str, write: bool, shaped: bool) -> Access {
     let mut operations = BTreeSet::from([Operation::Read]);
@@ -34,6 +35,10 @@ fn access(schema: &str, name: &str, view: &str, write: bool, shaped: bool) -> Ac
         rows: RowRule::All,
         columns,
         granted_by: vec!["grant".into()],
+        sequences: write
+            .then(|| RelationName::new(schema, &format!("{name}_feeling_seq")))
+            .into_iter()
+            .collect(),
         undone_by: BTreeMap::new(),
         view: SecuredView {
             name: view.into(),
@@ -402,6 +407,8 @@ fn statements_functions_and_settings_off_the_list_are_refused() {
     }
     for sql in [
         "SELECT * FROM ONLY orders",
+        "EXPLAIN (SETTINGS) SELECT 1",
+        "EXPLAIN (SETTINGS on, COSTS off) SELECT * FROM orders",
         "SELECT * FROM orders TABLESAMPLE system (1)",
         "SELECT * FROM other.public.orders",
         "PREPARE TRANSACTION 'x'",

@@ -34,6 +34,7 @@ mod types;
 mod utility;
 mod verify;
 pub mod virtual_catalog;
+mod writes;
 
 pub use edit::{Edit, original_offset};
 pub use judge::{Context, Effect, Judged, RESERVED_NAMES, judge, move_cursor};

@@ -11,7 +11,7 @@ use crate::refusal::{Code, Refusal};
 
 use super::coercion::Coercions;
 use super::edit::Edit;
-use super::grammar::{is_table_command, no_defaults, spread_unnest};
+use super::grammar::{is_table_command, spread_unnest};
 use super::judge::{Context, Effect, not_spliced};
 use super::own::OwnWork;
 use super::paths::Paths;
@@ -137,7 +137,12 @@ impl<'t, 'c> Walk<'t, 'c> {
     }
 
     /// Adds the CTEs of a WITH clause to a scope and pushes their queries; the scope the rest of the statement sees.
-    fn with(&mut self, clause: Option<&'t nodes::WithClause>, depth: usize, scope: usize) -> usize {
+    pub(super) fn with(
+        &mut self,
+        clause: Option<&'t nodes::WithClause>,
+        depth: usize,
+        scope: usize,
+    ) -> usize {
         let Some(clause) = clause else { return scope };
         let mut inner = scope;
         let mut queries = Vec::new();
@@ -281,59 +286,10 @@ impl<'t, 'c> Walk<'t, 'c> {
             Node::None => {}
             Node::NodeList(list) => push_all!(list),
             Node::SelectStmt(select) => self.select(select, depth, scope)?,
-            Node::InsertStmt(insert) => {
-                let scope = self.with(insert.with_clause(), depth, scope);
-                self.write(insert.relation())?;
-                self.push(insert.select_stmt(), depth, scope);
-                for column in insert.cols().iter() {
-                    self.push(column, depth, scope);
-                }
-                if let Some(conflict) = insert.on_conflict_clause() {
-                    no_defaults(conflict.target_list().iter().map(nodes::ResTarget::val))?;
-                    self.on_conflict(conflict, depth, scope);
-                }
-                self.returning(insert.returning_clause(), depth, scope);
-            }
-            Node::UpdateStmt(update) => {
-                let scope = self.with(update.with_clause(), depth, scope);
-                self.write(update.relation())?;
-                no_defaults(update.target_list().iter().map(nodes::ResTarget::val))?;
-                for target in update.target_list().iter() {
-                    self.push(target.into(), depth, scope);
-                }
-                self.push(update.where_clause(), depth, scope);
-                for from in update.from_clause().iter() {
-                    self.push(from, depth, scope);
-                }
-                self.returning(update.returning_clause(), depth, scope);
-            }
-            Node::DeleteStmt(delete) => {
-                let scope = self.with(delete.with_clause(), depth, scope);
-                self.write(delete.relation())?;
-                for using in delete.using_clause().iter() {
-                    self.push(using, depth, scope);
-                }
-                self.push(delete.where_clause(), depth, scope);
-                self.returning(delete.returning_clause(), depth, scope);
-            }
-            Node::MergeStmt(merge) => {
-                let scope = self.with(merge.with_clause(), depth, scope);
-                self.write(merge.relation())?;
-                self.push(merge.source_relation(), depth, scope);
-                self.push(merge.join_condition(), depth, scope);
-                for when in merge.merge_when_clauses().iter() {
-                    // What an INSERT lists stands in `values`.
-                    no_defaults(when.target_list().iter().map(|target| match target {
-                        Node::ResTarget(target) => target.val(),
-                        other => other,
-                    }))?;
-                    self.push(when.condition(), depth, scope);
-                    for node in when.target_list().iter().chain(when.values().iter()) {
-                        self.push(node, depth, scope);
-                    }
-                }
-                self.returning(merge.returning_clause(), depth, scope);
-            }
+            Node::InsertStmt(insert) => self.insert(insert, depth, scope)?,
+            Node::UpdateStmt(update) => self.update(update, depth, scope)?,
+            Node::DeleteStmt(delete) => self.delete(delete, depth, scope)?,
+            Node::MergeStmt(merge) => self.merge(merge, depth, scope)?,
             Node::RangeVar(relation) => {
                 let name = relation.relname().unwrap_or_default();
                 let cte = relation.schemaname().is_none() && self.is_cte(name, scope);
@@ -540,36 +496,6 @@ impl<'t, 'c> Walk<'t, 'c> {
             self.push(arm.into(), depth, scope);
         }
         Ok(())
-    }
-
-    fn write(&mut self, relation: Option<&'t nodes::RangeVar>) -> Verdict {
-        match relation {
-            Some(relation) => self.relation(relation, Operation::Write, false),
-            None => Err(not_spliced()),
-        }
-    }
-
-    fn on_conflict(&mut self, conflict: &'t nodes::OnConflictClause, depth: usize, scope: usize) {
-        if let Some(infer) = conflict.infer() {
-            for element in infer.index_elems().iter() {
-                if let Node::IndexElem(element) = element {
-                    self.push(element.expr(), depth, scope);
-                } else {
-                    self.push(element, depth, scope);
-                }
-            }
-            self.push(infer.where_clause(), depth, scope);
-        }
-        for target in conflict.target_list().iter() {
-            self.push(target.into(), depth, scope);
-        }
-        self.push(conflict.where_clause(), depth, scope);
-    }
-
-    fn returning(&mut self, clause: Option<&'t nodes::ReturningClause>, depth: usize, scope: usize) {
-        for expression in clause.into_iter().flat_map(|c| c.exprs().iter()) {
-            self.push(expression, depth, scope);
-        }
     }
 
     fn window(&mut self, window: &'t nodes::WindowDef, depth: usize, scope: usize) {

@@ -99,7 +99,13 @@ impl<'t> Walk<'t, '_> {
         for option in explain.options().iter() {
             let name = option.defname().unwrap_or_default().to_ascii_lowercase();
             match name.as_str() {
-                "costs" | "settings" | "summary" | "format" | "generic_plan" => {}
+                "costs" | "summary" | "format" | "generic_plan" => {}
+                // It prints the settings that are ours, the search path among them as the warehouse has it.
+                "settings" if is_off(option.arg()) => {}
+                "settings" => {
+                    return Err(Refusal::new(Code::Unsupported, "EXPLAIN (SETTINGS) is not supported")
+                        .hint("SHOW says what a setting is; EXPLAIN without SETTINGS works"));
+                }
                 "analyze" | "verbose" | "buffers" | "timing" | "wal" | "memory" | "serialize" => {
                     if !is_off(option.arg()) {
                         return Err(Refusal::new(Code::Policy, format!("EXPLAIN ({name}) is not allowed"))

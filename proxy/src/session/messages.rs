@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::{BufMut, BytesMut};
 use lanyard_engine::catalog::RelationName;
-use lanyard_engine::entitlement::Entitlement;
+use lanyard_engine::entitlement::{Access, Entitlement};
 use lanyard_engine::names::COPY_SUFFIX;
 use lanyard_engine::record::Disposition;
 use lanyard_engine::refusal::{Code, Refusal};
@@ -45,15 +45,23 @@ pub(super) fn relay(out: &mut BytesMut, kind: u8, body: &[u8], about: Option<&Ab
         code == b'M' && names_the_invisible(&state, value) && !names_own(value, granted)
     });
     let shaped = about.is_some_and(|a| a.judged.disposition != Disposition::Allowed);
+    let foreign = shaped && says_anything(&state, body);
+    if foreign && kind == b'N' {
+        return;
+    }
+    let denied =
+        fields(body).any(|(code, value)| code == b'M' && denies(&state, value) && !names_own(value, granted));
+    let written = denied && view_named(body, &granted.entitlement).is_some();
     message(out, kind, |out| {
         for (code, value) in fields(body) {
             let value = String::from_utf8_lossy(value);
             match code {
                 b'C' if invisible => field(out, code, Code::UndefinedTable.sqlstate()),
                 b'M' if invisible => field(out, code, "a relation named here does not exist"),
-                b'D' | b'H' if invisible => {}
+                b'D' | b'H' if invisible || denied => {}
+                b'M' if denied && !written => field(out, code, DENIED_INSIDE),
                 b'S' | b'V' | b'C' => field(out, code, &value),
-                b'M' => match generic_message(&state).filter(|_| shaped) {
+                b'M' => match generic_message(&state).or(foreign.then_some(WITHHELD)).filter(|_| shaped) {
                     Some(text) => field(out, code, text),
                     None => {
                         let text =
@@ -75,20 +83,58 @@ pub(super) fn relay(out: &mut BytesMut, kind: u8, body: &[u8], about: Option<&Ab
                 _ => {}
             }
         }
+        if written {
+            field(out, b'H', WRITTEN_HINT);
+        }
         out.put_u8(0);
     });
 }
 
-/// The table whose secured view the warehouse does not find, or does not let this session read yet: it steps aside for a DBA, or
-/// is being made again.
-pub(super) fn changing<'a>(body: &[u8], entitlement: &'a Entitlement) -> Option<&'a RelationName> {
-    let state = sqlstate(body);
-    let message =
-        fields(body).find(|(code, _)| *code == b'M').map(|(_, value)| String::from_utf8_lossy(value));
-    let message = message.filter(|_| matches!(state.as_str(), "42P01" | "42501"))?;
+/// In place of what a trigger or function says where policy shapes the statement.
+const WITHHELD: &str = "the warehouse raised an error whose words may carry what policy hides";
+/// In place of the name of what a trigger, default or function has no right on.
+const DENIED_INSIDE: &str =
+    "permission denied for what a trigger, default or function behind this statement uses";
+/// What a secured view's own refusal may mean.
+const WRITTEN_HINT: &str = "WHERE and RETURNING need a grant of read, FOR UPDATE one of write; where policy limits rows, UPDATE \
+                            needs a version of PostgreSQL whose upserts do not reach hidden rows";
+/// Classes of SQLSTATE whose words are PostgreSQL's own: they name objects, and values only where [`generic_message`] speaks.
+const OWN_CLASSES: [&str; 21] = [
+    "08", "0A", "22", "23", "24", "25", "26", "28", "2D", "34", "3B", "3D", "3F", "40", "42", "44", "53",
+    "54", "55", "57", "58",
+];
+
+/// Are the words of this message anybody's? A trigger or function says what its author wrote, values of other rows and
+/// columns included.
+fn says_anything(state: &str, body: &[u8]) -> bool {
+    let routine = fields(body).any(|(code, value)| {
+        code == b'W' && ["PL/", "SQL function", "SQL statement"].iter().any(|word| contains(value, word))
+    });
+    routine || !state.get(..2).is_some_and(|class| OWN_CLASSES.contains(&class))
+}
+
+fn contains(text: &[u8], part: &str) -> bool {
+    text.windows(part.len()).any(|window| window == part.as_bytes())
+}
+
+/// Is something denied by the warehouse? What a statement names was resolved before it was sent.
+fn denies(state: &str, message: &[u8]) -> bool {
+    state == "42501" && message.starts_with(b"permission denied for ")
+}
+
+/// The table whose secured view a message names.
+fn view_named<'a>(body: &[u8], entitlement: &'a Entitlement) -> Option<&'a Access> {
+    let (_, message) = fields(body).find(|(code, _)| *code == b'M')?;
+    let message = String::from_utf8_lossy(message);
     let at = message.find("v_")?;
     let name = message.get(at..at + VIEW_NAME_BYTES)?;
-    entitlement.iter().find(|access| access.view.name == name).map(|access| &access.relation)
+    entitlement.iter().find(|access| access.view.name == name)
+}
+
+/// The table whose secured view the warehouse does not find: it steps aside for a DBA, or is being made again.
+pub(super) fn changing<'a>(body: &[u8], entitlement: &'a Entitlement) -> Option<&'a RelationName> {
+    let gone = sqlstate(body) == "42P01";
+    view_named(body, entitlement).filter(|_| gone).map(|access| &access.relation)
 }
 
 /// `v_` and 32 hexadecimal digits.
@@ -100,7 +146,6 @@ fn names_the_invisible(state: &str, message: &[u8]) -> bool {
     match state {
         "42P01" => true,
         "42809" => message.ends_with(b"is not a sequence"),
-        "42501" => message.starts_with(b"permission denied for sequence"),
         _ => false,
     }
 }

@@ -179,7 +179,13 @@ impl Exchange {
     pub(super) fn begun(&mut self, run: &Run) {
         self.path_begun(run);
         self.kept |= !run.judged.leaves_nothing;
+        // What stands behind a SET of the same message is prepared under the path that it set.
+        let moves = run.judged.effects.iter().any(|(_, effect)| matches!(effect, Effect::Path(_)));
+        let mut ahead = moves.then(|| self.replayed());
         for (_, effect) in &run.judged.effects {
+            if let (Some(ahead), Effect::Path(step)) = (&mut ahead, effect) {
+                ahead.apply(step);
+            }
             if *effect == Effect::CopyIn {
                 self.copy = Some(CopyIn::default());
             }
@@ -191,7 +197,7 @@ impl Exchange {
                     part: self.part(&run.text, &judged),
                     judged,
                     number: self.next_number(),
-                    path: self.path_ahead(),
+                    path: ahead.clone().unwrap_or_else(|| self.path_ahead()),
                     types: None,
                 };
                 self.statements.insert(named.name.to_string(), Arc::new(statement));

@@ -22,6 +22,11 @@ impl Exchange {
         if self.paths.is_plain() && self.path_changes == 0 {
             return None;
         }
+        Some(self.replayed()).filter(|paths| !paths.is_plain())
+    }
+
+    /// What was confirmed, and all that is under way on top.
+    pub(super) fn replayed(&self) -> Paths {
         let mut paths = self.paths.clone();
         for pending in &self.pending {
             match pending {
@@ -44,7 +49,7 @@ impl Exchange {
                 | Pending::Again { .. } => {}
             }
         }
-        (!paths.is_plain()).then_some(paths)
+        paths
     }
 
     /// The same, for comparison with [`Paths::means_like`].
@@ -58,8 +63,10 @@ impl Exchange {
         if self.path_ahead().means_like(&statement.path) {
             return Ok(());
         }
-        let (judged, _) = self.judge(&statement.text);
-        if judged?.splices_like(&statement.judged) {
+        let judged = self.judge(&statement.text).0?;
+        // A message that sets the path itself is judged alike under any: that says nothing.
+        let moves = judged.effects.iter().any(|(_, effect)| matches!(effect, Effect::Path(_)));
+        if !moves && judged.splices_like(&statement.judged) {
             Ok(())
         } else {
             Err(Refusal::new(Code::Unsupported, "cached plan must not change result type").hint(

@@ -3,6 +3,7 @@
 //! Must never grant anything on a base table, nor INSERT and UPDATE together on a filtered view of a server with the
 //! ON CONFLICT hole. Called by `views::prepare`, in its transaction, as the owner role.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use postgres_protocol::escape::escape_identifier;
@@ -10,6 +11,7 @@ use serde::Serialize;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Transaction};
 
+use lanyard_engine::catalog::RelationName;
 use lanyard_engine::entitlement::{Access, Fingerprint, Operation};
 use lanyard_engine::names;
 
@@ -53,15 +55,13 @@ impl Rights {
     }
 }
 
-/// Sequences behind column defaults: the default is evaluated with the rights of who inserts.
+/// Sequences that the owner may hand on, as SQL spells them: a default is evaluated with the rights of who inserts.
 const SEQUENCES: &str = "
-    SELECT DISTINCT format('%I.%I', n.nspname, s.relname)
-    FROM pg_attrdef d
-    JOIN pg_depend p ON p.classid = 'pg_attrdef'::regclass AND p.objid = d.oid AND p.refclassid = 'pg_class'::regclass
-    JOIN pg_class s ON s.oid = p.refobjid
-    JOIN pg_namespace n ON n.oid = s.relnamespace
-    WHERE d.adrelid = ANY ($1)
-      AND CASE WHEN s.relkind = 'S' THEN has_sequence_privilege(s.oid, 'USAGE WITH GRANT OPTION') ELSE false END
+    SELECT format('%I.%I', n.nspname, s.relname)
+    FROM jsonb_to_recordset($1::jsonb) AS w(schema name, name name)
+    JOIN pg_namespace n ON n.nspname = w.schema
+    JOIN pg_class s ON s.relnamespace = n.oid AND s.relname = w.name
+    WHERE CASE WHEN s.relkind = 'S' THEN has_sequence_privilege(s.oid, 'USAGE WITH GRANT OPTION') ELSE false END
     ORDER BY 1";
 
 /// Sets what the bundle holds on each view, and on the sequences that its inserts draw from.
@@ -74,8 +74,8 @@ pub(super) async fn grant(
 ) -> Result<(), WarehouseError> {
     let failed = |e| WarehouseError::from_client(e, "granting to a bundle");
     let mut sql = String::new();
-    let mut inserts: Vec<u32> = Vec::new();
-    for (access, state) in accesses.iter().zip(states).filter(|(_, state)| state.view.is_some()) {
+    let mut sequences: BTreeSet<&RelationName> = BTreeSet::new();
+    for (access, _) in accesses.iter().zip(states).filter(|(_, state)| state.view.is_some()) {
         let rights = Rights::of(access, hole);
         let columns: Vec<String> =
             access.view.columns.iter().filter(|c| c.writable).map(|c| escape_identifier(&c.name)).collect();
@@ -95,11 +95,12 @@ pub(super) async fn grant(
         )
         .expect("writing to a String");
         if rights.insert {
-            inserts.extend(state.base_oid);
+            sequences.extend(&access.sequences);
         }
     }
-    if !inserts.is_empty() {
-        for row in tx.query(SEQUENCES, &[&inserts]).await.map_err(failed)? {
+    if !sequences.is_empty() {
+        let wanted = json(&sequences)?;
+        for row in tx.query_typed(SEQUENCES, &[(&wanted, Type::TEXT)]).await.map_err(failed)? {
             let sequence: &str = row.try_get(0).map_err(failed)?;
             writeln!(sql, "GRANT USAGE ON SEQUENCE {sequence} TO {bundle};").expect("writing to a String");
         }

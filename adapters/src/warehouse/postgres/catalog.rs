@@ -79,6 +79,17 @@ pub struct Reading {
     pub migrating: bool,
 }
 
+/// Sequences that columns' defaults draw from. Those of identity columns need no right.
+const SEQUENCES: &str = "
+    SELECT d.adrelid, a.attname::text, n.nspname::text, s.relname::text
+    FROM pg_attrdef d
+    JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+    JOIN pg_depend p ON p.classid = 'pg_attrdef'::regclass AND p.objid = d.oid AND p.refclassid = 'pg_class'::regclass
+    JOIN pg_class s ON s.oid = p.refobjid AND s.relkind = 'S'
+    JOIN pg_namespace n ON n.oid = s.relnamespace
+    WHERE d.adrelid = ANY ($1)
+    ORDER BY d.adrelid, a.attnum";
+
 /// Reads relations, columns and keys in one snapshot. The connection's search_path is `pg_catalog`, so that `format_type`
 /// qualifies every type of a user.
 pub(super) async fn read(client: &mut Client) -> Result<Reading, WarehouseError> {
@@ -118,6 +129,14 @@ pub(super) async fn read(client: &mut Client) -> Result<Reading, WarehouseError>
         let key = foreign_key(&row).map_err(failed)?;
         if let Some(relation) = relations.get_mut(&oid) {
             relation.keys.foreign.push(key);
+        }
+    }
+    for row in tx.query(SEQUENCES, &[&oids]).await.map_err(failed)? {
+        let oid: u32 = row.try_get(0).map_err(failed)?;
+        let sequence = RelationName::new(row.try_get(2).map_err(failed)?, row.try_get(3).map_err(failed)?);
+        if let Some(relation) = relations.get_mut(&oid) {
+            let column = row.try_get(1).map_err(failed)?;
+            relation.keys.sequences.entry(column).or_default().insert(sequence);
         }
     }
     let relations = relations.into_values().map(|r| (r.name.clone(), r)).collect();

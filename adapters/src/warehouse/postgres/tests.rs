@@ -120,6 +120,7 @@ fn access(
         rows: RowRule::All,
         columns: BTreeMap::new(),
         granted_by: vec!["test".into()],
+        sequences: BTreeSet::new(),
         undone_by: BTreeMap::new(),
         view: SecuredView {
             name: format!("v_{}", Fingerprint(hash)),

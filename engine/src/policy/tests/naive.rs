@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::naive_parts::*;
 use crate::approval::{Approval, Approved, Grantee};
-use crate::catalog::{Column, Relation};
+use crate::catalog::{Column, Relation, RelationKind};
 use crate::entitlement::Operation;
 use crate::identity::{Attributes, Combination, Principal};
 use crate::policy::model::*;
@@ -83,8 +83,8 @@ pub(super) fn verdict(snapshot: &Snapshot, principal: &Principal, relation: &Rel
     if columns.values().all(|(rule, _)| rule == "denied") {
         return None;
     }
-    // Filtered tables are read-only.
-    if !limits.is_empty() {
+    // Where PostgreSQL does not check what is written against the view, filtered relations are read-only.
+    if !limits.is_empty() && !matches!(relation.kind, RelationKind::Table | RelationKind::PartitionedTable) {
         operations.remove(&Operation::Write);
     }
     (!operations.is_empty()).then_some(Verdict { operations, columns, limits, shut, undone_by })

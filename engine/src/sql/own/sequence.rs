@@ -5,7 +5,8 @@
 
 use pg_raw_parse::{Node, nodes};
 
-use crate::entitlement::Operation;
+use crate::catalog::RelationName;
+use crate::refusal::{Code, Refusal};
 
 use super::super::reference::{literal_text, split_name};
 use super::super::resolve::{self, quote};
@@ -21,22 +22,42 @@ impl<'t> Walk<'t, '_> {
             Some(Node::A_Const(constant)) => {
                 literal_text(constant).is_some_and(|text| self.own_sequence(text).is_some())
             }
-            // The stand-in knows the session's own only.
-            Some(Node::FuncCall(inner)) => {
-                let mut names = inner.funcname().iter().filter_map(Node::as_str);
-                (names.next(), names.next()) == (Some("pg_get_serial_sequence"), None)
-            }
+            Some(Node::FuncCall(inner)) => asks_for_own(inner),
             _ => false,
         }
     }
 
-    /// The literal gets the schema.
+    /// The literal gets the schema where the sequence is the session's own. Else it must be one that a column draws from which
+    /// this principal may write: any other is not there, whether it is or not, and what is not a literal cannot be looked at.
     pub(in super::super) fn sequence(&mut self, call: &'t nodes::FuncCall) -> Verdict {
-        let Some(Node::A_Const(constant)) = call.args().iter().next() else { return Ok(()) };
-        let own = literal_text(constant).and_then(|text| self.own_sequence(text));
-        match own {
+        let Some(Node::A_Const(constant)) = call.args().iter().next() else {
+            return match call.args().iter().next() {
+                Some(Node::FuncCall(inner)) if asks_for_own(inner) => Ok(()),
+                _ => Err(Refusal::new(Code::Policy, "a sequence is named by a literal here")
+                    .hint("write its name, as in nextval('orders_id_seq')")
+                    .at(offset(call.location)?)),
+            };
+        };
+        let text = literal_text(constant).unwrap_or_default();
+        match self.own_sequence(text) {
             Some(name) => self.literal(offset(constant.location)?, name),
-            None => Ok(()),
+            None if self.is_granted_sequence(text) => Ok(()),
+            None => Err(Refusal::new(Code::UndefinedTable, format!("relation \"{text}\" does not exist"))
+                .hint("only sequences exist here that a column draws from which you may write")
+                .at(offset(constant.location)?)),
+        }
+    }
+
+    /// Is it a sequence that a writable column draws from, along the search path?
+    fn is_granted_sequence(&self, text: &str) -> bool {
+        let known = |schema: &str, name: &str| {
+            let is = |sequence: &RelationName| sequence.schema == schema && sequence.name == name;
+            self.context.entitlement.iter().any(|access| access.sequences.iter().any(is))
+        };
+        match split_name(text).unwrap_or_default().as_slice() {
+            [name] => self.context.search_path.iter().any(|schema| known(schema, name)),
+            [schema, name] => known(schema, name),
+            _ => false,
         }
     }
 
@@ -54,14 +75,12 @@ impl<'t> Walk<'t, '_> {
 
     /// Does a column that the session may write draw from a sequence of that name?
     fn is_drawn_from(&self, name: &str) -> bool {
-        let writable = |access: &&crate::entitlement::Access| access.operations.contains(&Operation::Write);
-        self.context.entitlement.iter().filter(writable).any(|access| {
-            name.strip_prefix(&access.relation.name).and_then(|rest| rest.strip_prefix('_')).is_some_and(
-                |rest| {
-                    rest.strip_suffix("_seq")
-                        .is_some_and(|column| access.view.columns.iter().any(|shown| shown.name == column))
-                },
-            )
-        })
+        self.context.entitlement.iter().any(|access| access.sequences.iter().any(|s| s.name == name))
     }
+}
+
+/// `pg_get_serial_sequence(…)`: the stand-in knows the session's own only.
+fn asks_for_own(call: &nodes::FuncCall) -> bool {
+    let mut names = call.funcname().iter().filter_map(Node::as_str);
+    (names.next(), names.next()) == (Some("pg_get_serial_sequence"), None)
 }
