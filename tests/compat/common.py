@@ -117,7 +117,7 @@ def sdist(work, package, version):
         download = work / "download"
         download.mkdir(exist_ok=True)
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        pip += ["--no-binary", ":all:", "-d", download, f"{package}=={version}"]
+        pip += ["--no-binary", package, "-d", download, f"{package}=={version}"]
         if subprocess.run(pip, stdin=subprocess.DEVNULL, capture_output=True).returncode:
             raise Unavailable(f"pip cannot download the source of {package} {version}")
         archive = next(path for path in download.iterdir() if path.name.lower().startswith(f"{package}-{version}".lower()))

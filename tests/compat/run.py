@@ -81,17 +81,23 @@ def main():
             work=options.work.resolve(),
             sources=options.sources.resolve() if options.sources else None,
         )
-        outcomes, not_run = run_suites(stage, options.suites)
         server = run([stage.bin / "psql", "-XAtc", "SHOW server_version"], stage.direct)[1].strip()
+        outcomes, not_run = [], {}
+        for suite in options.suites:
+            run_suite(stage, suite, outcomes, not_run)
+            # After each, so that a run cut short leaves what it has.
+            write(options, report(outcomes, not_run, server), outcomes)
     finally:
         stage_process.stdin.close()
         stage_process.wait(60)
+    print(report(outcomes, not_run, server))
+    sys.exit(0 if outcomes else 1)
+
+
+def write(options, text, outcomes):
     (options.work / "outcomes.json").write_text(json.dumps([vars(outcome) for outcome in outcomes], indent=1))
-    text = report(outcomes, not_run, server)
-    print(text)
     if options.output:
         options.output.write_text(text)
-    sys.exit(0 if outcomes else 1)
 
 
 def arguments():
@@ -107,26 +113,23 @@ def arguments():
     return options
 
 
-def run_suites(stage, suites):
-    outcomes, not_run = [], {}
-    for suite in suites:
-        begun = time.monotonic()
-        try:
-            version = suite.version(stage)
-            direct = suite.cases(stage, stage.direct)
-            proxied = suite.cases(stage, stage.proxied)
-        except (Unavailable, RuntimeError) as why:
-            not_run[suite.NAME] = str(why)
-            print(f"{suite.NAME}: NOT RUN, {why}", file=sys.stderr)
-            continue
-        outcome = Outcome(suite.NAME, version, direct, proxied)
-        outcomes.append(outcome)
-        took = time.monotonic() - begun
-        print(
-            f"{suite.NAME}: {len(direct)} cases, {len(outcome.passed_direct)} pass direct, {len(outcome.lost)} of them fail proxied ({took:.0f} s)",
-            file=sys.stderr,
-        )
-    return outcomes, not_run
+def run_suite(stage, suite, outcomes, not_run):
+    begun = time.monotonic()
+    try:
+        version = suite.version(stage)
+        direct = suite.cases(stage, stage.direct)
+        proxied = suite.cases(stage, stage.proxied)
+    except (Unavailable, RuntimeError) as why:
+        not_run[suite.NAME] = str(why)
+        print(f"{suite.NAME}: NOT RUN, {why}", file=sys.stderr)
+        return
+    outcome = Outcome(suite.NAME, version, direct, proxied)
+    outcomes.append(outcome)
+    print(
+        f"{suite.NAME}: {len(direct)} cases, {len(outcome.passed_direct)} pass direct, {len(outcome.lost)} of them fail proxied "
+        f"({time.monotonic() - begun:.0f} s)",
+        file=sys.stderr,
+    )
 
 
 def reason(message):
@@ -134,6 +137,9 @@ def reason(message):
     text = message.split("\n")[0]
     text = re.sub(r"^.*?(?:psycopg2?\.\w+\.\w+: |psycopg\.errors\.\w+: |ERROR:  |error: |Error: )", "", text)
     text = re.sub(r"(/[\w.+@-]+){2,}/?", "…", text)
+    text = re.sub(r"VENDED_\w+", "VENDED_…", text)
+    if text.startswith("prints "):
+        return text[:140]
     text = re.sub(r'"[^"]*"', '"…"', text)
     text = re.sub(r"'[^']*'", "'…'", text)
     text = re.sub(r"0x[0-9a-f]+|\d+", "N", text)
