@@ -265,7 +265,7 @@ impl Lockstep<'_, '_> {
     fn domain(&self, i: usize, j: usize, schema: &str, name: &str) -> Option<(usize, usize)> {
         let j = self.expect(
             j,
-            &format!(
+            format_args!(
                 "domainname: [String {{ sval: Some({schema:?}), .. }}, String {{ sval: Some({name:?}), .. }}], "
             ),
         )?;
