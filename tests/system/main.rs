@@ -3,6 +3,7 @@
 mod attacks;
 mod bypass;
 mod changing;
+mod commands;
 mod demo;
 mod detach;
 mod differential;
@@ -12,6 +13,7 @@ mod floor;
 mod frames;
 mod majors;
 mod matrix;
+mod permits;
 mod pipeline;
 mod promises;
 mod purposes;

@@ -85,8 +85,10 @@ fn entitlement() -> Entitlement {
     Entitlement {
         relations: BTreeMap::from([("public".to_owned(), tables)]),
         extras: Extras::default(),
+        shadow: BTreeMap::new(),
         fingerprint: Fingerprint([0; 16]),
         session_attributes: BTreeMap::new(),
+        shadow: BTreeMap::new(),
     }
 }
 
@@ -113,6 +115,7 @@ fn access(number: usize, name: &str, columns: &[&str]) -> Access {
         rows: if name.ends_with('r') { filtered } else { RowRule::All },
         columns: rules.collect(),
         granted_by: vec!["open".to_owned()],
+        undone_by: BTreeMap::new(),
         view: SecuredView {
             name: format!("v_{number:032x}"),
             select_sql: String::new(),

@@ -12,6 +12,7 @@ mod grammar;
 mod judge;
 #[cfg(test)]
 pub(crate) mod judge_tests;
+mod locking;
 mod named;
 mod own;
 mod parse;

@@ -101,6 +101,8 @@ impl<'t> Walk<'t, '_> {
         }
         // An extension's function of a built-in one's name is PostgreSQL's to choose by its arguments, as it always is.
         if schema.is_none() && stand_in.is_none() && self.is_overloaded(name) {
+            self.coercions.granted(name);
+            self.plan.keeps = true;
             return Ok(());
         }
         self.own.reads_catalogs |= stand_in.is_some();
@@ -122,7 +124,13 @@ impl<'t> Walk<'t, '_> {
     }
 
     /// A function that is on no built-in list: the way back from a mask, or what a permit lets through.
-    fn opened_function(&mut self, schema: Option<&str>, name: &'t str, at: usize, parts: usize) -> Verdict {
+    fn opened_function(
+        &mut self,
+        schema: Option<&'t str>,
+        name: &'t str,
+        at: usize,
+        parts: usize,
+    ) -> Verdict {
         if schema.is_none_or(|schema| schema == PRIVATE_SCHEMA) && self.undoes(name) {
             return self.send_to(SECURED_SCHEMA, name, at, parts);
         }
@@ -132,18 +140,14 @@ impl<'t> Walk<'t, '_> {
             Some(schema) => has(schema).then_some(schema),
             None => self.context.search_path.iter().map(String::as_str).find(|schema| has(schema)),
         };
-        match found {
-            Some(found) => {
-                self.coercions.granted(name);
-                // What it does to the session is its own affair.
-                self.plan.keeps = true;
-                if schema == Some(found) { Ok(()) } else { self.send_to(found, name, at, parts) }
-            }
-            None => {
-                let dot = schema.map_or_else(String::new, |schema| format!("{schema}."));
-                Err(forbidden_function(&format!("{dot}{name}")).at(at))
-            }
-        }
+        let Some(found) = found else {
+            let dot = schema.map_or_else(String::new, |schema| format!("{schema}."));
+            return Err(forbidden_function(&format!("{dot}{name}")).at(at));
+        };
+        self.coercions.granted(name);
+        // What it does to the session is its own affair.
+        self.plan.keeps = true;
+        self.send_to(found, name, at, parts)
     }
 
     /// Is it a function that turns masked values back, and has the session the right? Then every column it is for is on record.

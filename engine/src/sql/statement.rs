@@ -530,6 +530,7 @@ impl<'t, 'c> Walk<'t, 'c> {
             self.push(sort.into(), depth, scope);
         }
         // The relations a locking clause names are aliases of this level, never new references.
+        self.locking(select, scope)?;
         for node in
             [select.where_clause(), select.having_clause(), select.limit_offset(), select.limit_count()]
         {

@@ -122,7 +122,8 @@ pub(super) fn casts_as_a_function(name: &str) -> bool {
 /// Has a visible column a type that is not PostgreSQL's own?
 pub(super) fn has_user_types(context: &Context<'_>) -> bool {
     let mut columns = context.entitlement.iter().flat_map(|access| &access.view.columns);
-    columns.any(|column| user_type(&column.type_sql).is_some())
+    !context.entitlement.extras.types.is_empty()
+        || columns.any(|column| user_type(&column.type_sql).is_some())
 }
 
 /// Schemas of the types and functions, other than PostgreSQL's own, that a principal may name: those of columns it sees, and

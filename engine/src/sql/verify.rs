@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::{self, Write as _};
+use std::ops::Range;
 
 use pg_raw_parse::{Node, nodes};
 
@@ -254,14 +255,9 @@ impl Lockstep<'_, '_> {
         )?;
         // The old name's last part must be the new one's.
         let args = self.skip_to(i, "args")?;
-        let same = (i..args).rev().find_map(|index| match self.old.token(index)? {
-            Token::Text(text) => Some(text == format!("{name:?}").as_bytes()),
-            Token::Word(_) | Token::Mark(_) => None,
-        });
-        (same == Some(true)).then_some((args, j))
+        (self.last_text(i..args)? == format!("{name:?}").as_bytes()).then_some((args, j))
     }
 
-    /// The old name's last part must be the new one's.
     fn domain(&self, i: usize, j: usize, schema: &str, name: &str) -> Option<(usize, usize)> {
         let j = self.expect(
             j,
@@ -270,11 +266,15 @@ impl Lockstep<'_, '_> {
             ),
         )?;
         let next = self.skip_to(i, "type_name")?;
-        let last = (i..next).rev().find_map(|index| match self.old.token(index)? {
-            Token::Text(text) => Some(text == format!("{name:?}").as_bytes()),
+        (self.last_text(i..next)? == format!("{name:?}").as_bytes()).then_some((next, j))
+    }
+
+    /// The last string among these tokens: the last part of a name.
+    fn last_text(&self, range: Range<usize>) -> Option<&[u8]> {
+        range.rev().find_map(|index| match self.old.token(index)? {
+            Token::Text(text) => Some(text),
             Token::Word(_) | Token::Mark(_) => None,
-        });
-        (last == Some(true)).then_some((next, j))
+        })
     }
 
     fn column(&self, i: usize, j: usize, dropped: usize) -> Option<(usize, usize)> {

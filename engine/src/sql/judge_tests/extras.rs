@@ -22,7 +22,7 @@ fn granted(sql: &str, path: &[&str]) -> Result<String, Refusal> {
 fn granted_functions_and_types_go_out_under_their_schema() {
     for (sql, path, sent) in [
         ("SELECT score(1)", &["public", "app"][..], "SELECT \"app\".\"score\"(1)"),
-        ("SELECT app.score(1)", &["public"], "SELECT app.score(1)"),
+        ("SELECT app.score(1)", &["public"], "SELECT \"app\".\"score\"(1)"),
         ("SELECT f()", &["Odd \"one"], "SELECT \"Odd \"\"one\".\"f\"()"),
         ("SELECT * FROM score(2) AS s", &["app"], "SELECT * FROM \"app\".\"score\"(2) AS s"),
         ("SELECT '1'::place", &["app"], "SELECT '1'::\"app\".\"place\""),
