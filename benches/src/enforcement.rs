@@ -203,7 +203,7 @@ impl Stage {
         }
         relations.push((Way::RowSecurity, "public.account_secured".to_owned()));
         dba.batch_execute(&format!(
-            "INSERT INTO lanyard.session_attribute (role, key, value) VALUES ('{ROLE}', 'region', 'US-EAST')"
+            "INSERT INTO lanyard.session_attribute (role, key, value) VALUES ('{ROLE}', 'user.region', 'US-EAST')"
         ))
         .await?;
         let session = connect(cluster.port(), ROLE, &password).await?;

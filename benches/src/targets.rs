@@ -202,7 +202,7 @@ impl Stage {
             "GRANT {bundle} TO {BASELINE_ROLE}; GRANT USAGE ON SCHEMA lanyard_secured TO {BASELINE_ROLE}; \
              INSERT INTO lanyard.lease (role, bundle, node, created, expires) \
              VALUES ('{BASELINE_ROLE}', '{bundle}', 'bench', now(), now() + interval '1 day'); \
-             INSERT INTO lanyard.session_attribute (role, key, value) VALUES ('{BASELINE_ROLE}', 'region', 'US-EAST')"
+             INSERT INTO lanyard.session_attribute (role, key, value) VALUES ('{BASELINE_ROLE}', 'user.region', 'US-EAST')"
         ))
         .await?;
         let text = GOVERNED_SCRIPT.replace(GOVERNED_TABLE, &view);

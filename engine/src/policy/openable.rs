@@ -227,8 +227,8 @@ mod tests {
 
     #[test]
     fn an_extension_is_what_belongs_to_it_alone() {
-        let mut catalog = Catalog::default();
-        catalog.extensions = ["citext", "dblink"].map(str::to_owned).into();
+        let mut catalog =
+            Catalog { extensions: ["citext", "dblink"].map(str::to_owned).into(), ..Catalog::default() };
         let mut add = |n: &str, overloads| drop(catalog.functions.insert(name(n), overloads));
         add("public.replace", vec![routine(false, false, Some("citext"))]);
         add("public.translate", vec![routine(false, false, Some("citext"))]);

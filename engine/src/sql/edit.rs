@@ -17,11 +17,10 @@ impl Edit {
     }
 }
 
-/// Sorts the edits, drops those inside a larger one, and applies them. `None` when two overlap otherwise.
+/// Sorts the edits, drops those inside a larger one, and applies them. What is put in front of a place comes before what
+/// replaces it. `None` when two overlap otherwise.
 pub(super) fn apply(text: &str, edits: &mut Vec<Edit>) -> Option<String> {
-    edits.sort_by(|a, b| {
-        (a.range.start, std::cmp::Reverse(a.range.end)).cmp(&(b.range.start, std::cmp::Reverse(b.range.end)))
-    });
+    edits.sort_by_key(|edit| (edit.range.start, !edit.range.is_empty(), std::cmp::Reverse(edit.range.end)));
     let mut covered = 0;
     edits.retain(|edit| {
         let inside = edit.range.end <= covered && edit.range.start < covered;
@@ -77,6 +76,12 @@ mod tests {
         assert_eq!(original_offset(&edits, q), text.rfind('q').expect("there"));
         assert_eq!(original_offset(&edits, 20), 14);
         assert_eq!(original_offset(&edits, 0), 0);
+    }
+
+    #[test]
+    fn a_call_can_be_put_around_what_changes() {
+        let mut edits = vec![Edit::new(7..8, "x.f"), Edit::new(7..7, "g("), Edit::new(11..11, ")")];
+        assert_eq!(apply("SELECT f(1)::t", &mut edits).as_deref(), Some("SELECT g(x.f(1))::t"));
     }
 
     #[test]

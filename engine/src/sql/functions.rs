@@ -20,9 +20,11 @@ const OPERATORS: &str = "!! !~ !~* !~~ !~~* # ## #- #> #>> % & && &< &<| &> * *<
     <= <> <@ <^ = > >= >> >>= >^ ? ?# ?& ?- ?-| ?| ?|| @ @-@ @> @? @@ @@@ ^ ^@ | |&> |/ |>> || ||/ ~ ~* ~<=~ ~<~ ~= ~>=~ \
     ~>~ ~~ ~~*";
 
+static KNOWN_OPERATORS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| OPERATORS.split(' ').collect());
+
 /// Is this the name of an operator of PostgreSQL's own? Words (`BETWEEN SYMMETRIC`) are the grammar's: nobody can define one.
 pub(super) fn is_operator(name: &str) -> bool {
-    name.contains(|c: char| c.is_ascii_alphabetic()) || OPERATORS.split(' ').any(|known| known == name)
+    name.contains(|c: char| c.is_ascii_alphabetic()) || KNOWN_OPERATORS.contains(name)
 }
 
 /// Does a call leave something in the session that a later statement may find: a setting, a place in a sequence, a seed?

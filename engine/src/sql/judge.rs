@@ -157,6 +157,7 @@ fn numbers_are_data(plan: &Plan, statements: usize) -> bool {
             true
         }
         Change::Through { .. }
+        | Change::Around { .. }
         | Change::Type { .. }
         | Change::Literal { .. }
         | Change::CopyQuery { .. }

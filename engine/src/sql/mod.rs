@@ -18,6 +18,7 @@ mod parse;
 pub mod paths;
 mod plan;
 mod prefix;
+mod print;
 mod question;
 mod reference;
 mod resolve;

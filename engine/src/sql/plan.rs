@@ -16,6 +16,9 @@ pub(super) enum Change {
     Column { at: usize, dropped: usize },
     /// The argument of the cast at this byte becomes this one, inside a call of this function of the virtual catalog.
     Through { at: usize, function: &'static str, argument: String, becomes: String },
+    /// The argument of the cast at this byte, itself judged and perhaps changed, stands inside a call of this function of the
+    /// virtual catalog.
+    Around { at: usize, function: &'static str },
     /// The LIKE at this byte stands behind AND and what it implies: the column begins with this prefix. All three as SQL.
     Prefix { at: usize, column: String, pattern: String, prefix: String },
     /// The type at this byte becomes `schema.name`.

@@ -297,13 +297,64 @@ impl<'t> Walk<'t, '_> {
                 Literals::Plain | Literals::Refused => refused("an expression"),
             },
             Node::FuncCall(call) if names_safely(call) => Ok(()),
+            // `format('%I.%I', …)::regclass`, `(schemaname || '.' || relname)::regclass`: the virtual catalog looks it up.
+            Node::FuncCall(_) if naming.type_name == "regclass" => self.around(cast, "regclass"),
+            Node::A_Expr(joined) if naming.type_name == "regclass" && joins_texts(joined) => {
+                self.around(cast, "regclass")
+            }
             _ => refused("an expression"),
         }
     }
 
+    /// Puts a call around the argument of a cast, whatever becomes of what is inside.
+    fn around(&mut self, cast: &nodes::TypeCast, function: &'static str) -> Verdict {
+        let at = offset(cast.location)?;
+        let range = self.expression(cast).ok_or_else(|| not_spliced().at(at))?;
+        self.plan.edits.push(Edit::new(range.start..range.start, format!("{CATALOG_SCHEMA}.{function}(")));
+        self.plan.edits.push(Edit::new(range.end..range.end, ")"));
+        self.plan.changes.push(Change::Around { at, function });
+        Ok(())
+    }
+
+    /// Where the argument of a cast stands in the text, when that is a call or stands in parentheses. A wrong guess fails the
+    /// tree check.
+    fn expression(&self, cast: &nodes::TypeCast) -> Option<Range<usize>> {
+        let at = usize::try_from(cast.location).ok()?;
+        if !self.text.get(at..)?.starts_with("::") {
+            return self.cast_argument(cast, at);
+        }
+        let end = self.text.get(..at)?.trim_end().len();
+        if let Node::FuncCall(call) = cast.arg() {
+            return Some(usize::try_from(call.location).ok()?..end);
+        }
+        let mut depth = 0_usize;
+        for (place, byte) in self.text.as_bytes().get(..end)?.iter().enumerate().rev() {
+            match byte {
+                b')' => depth += 1,
+                b'(' => depth = depth.checked_sub(1)?,
+                _ => {}
+            }
+            if depth == 0 {
+                return Some(place..end);
+            }
+        }
+        None
+    }
+
+    /// Between `CAST (` and `AS type)`.
+    fn cast_argument(&self, cast: &nodes::TypeCast, at: usize) -> Option<Range<usize>> {
+        let bytes = self.text.as_bytes();
+        let own = self.text.get(at..)?;
+        own.get(..4).filter(|word| word.eq_ignore_ascii_case("cast"))?;
+        let open = scan::skip_space(bytes, at + 4).filter(|open| bytes.get(*open) == Some(&b'('))?;
+        let type_at = usize::try_from(cast.type_name()?.location).ok()?;
+        let before = self.text.get(open + 1..type_at)?.trim_end();
+        let (argument, word) = before.split_at_checked(before.len().checked_sub(2)?)?;
+        word.eq_ignore_ascii_case("as").then_some(open + 1..open + 1 + argument.trim_end().len())
+    }
+
     /// Where the argument of a cast stands in the text, when that is a cast itself. A wrong guess fails the tree check.
     fn argument(&self, cast: &nodes::TypeCast, inner: &nodes::TypeCast) -> Option<Range<usize>> {
-        let bytes = self.text.as_bytes();
         let at = usize::try_from(cast.location).ok()?;
         let own = self.text.get(at..)?;
         if own.starts_with("::") {
@@ -316,12 +367,7 @@ impl<'t> Walk<'t, '_> {
             let start = leaf.min(inner.location);
             return Some(usize::try_from(start).ok()?..at);
         }
-        own.get(..4).filter(|word| word.eq_ignore_ascii_case("cast"))?;
-        let open = scan::skip_space(bytes, at + 4).filter(|open| bytes.get(*open) == Some(&b'('))?;
-        let type_at = usize::try_from(cast.type_name()?.location).ok()?;
-        let before = self.text.get(open + 1..type_at)?.trim_end();
-        let (argument, word) = before.split_at_checked(before.len().checked_sub(2)?)?;
-        word.eq_ignore_ascii_case("as").then_some(open + 1..open + 1 + argument.trim_end().len())
+        self.cast_argument(cast, at)
     }
 
     /// `c.oid::regclass` -> `lanyard_catalog.regclass(c.oid)::regclass`: NULL for what the session does not see.
@@ -439,14 +485,14 @@ fn naming(name: &nodes::TypeName) -> Option<Naming> {
         "regclass" => ("regclass", Through("regclass"), Some("regclass")),
         "regtype" => ("regtype", Through("to_regtype"), Some("_regtype")),
         "regproc" => ("regproc", Through("to_regproc"), Some("_regproc")),
-        "regprocedure" => ("regprocedure", Through("to_regprocedure"), None),
+        "regprocedure" => ("regprocedure", Through("to_regprocedure"), Some("_regprocedure")),
         "regnamespace" => ("regnamespace", Through("to_regnamespace"), Some("_regnamespace")),
         "regconfig" => ("regconfig", Plain, None),
         "regdictionary" => ("regdictionary", Plain, None),
         "regcollation" => ("regcollation", Plain, None),
         "regrole" => ("regrole", Refused, None),
         "regoper" => ("regoper", Refused, None),
-        "regoperator" => ("regoperator", Refused, None),
+        "regoperator" => ("regoperator", Refused, Some("_regoperator")),
         _ => return None,
     };
     Some(Naming { type_name, of_text, of_oid, array })
@@ -457,6 +503,11 @@ fn is_text(cast: &nodes::TypeCast) -> bool {
         cast.type_name().and_then(|name| name.names().iter().next_back().and_then(nodes::String::sval));
     matches!(name, Some("text" | "varchar" | "name"))
         && matches!(cast.arg(), Node::A_Const(_) | Node::ParamRef(_))
+}
+
+fn joins_texts(expression: &nodes::A_Expr) -> bool {
+    let mut name = expression.name().iter().filter_map(Node::as_str);
+    (name.next(), name.next()) == (Some("||"), None)
 }
 
 /// Functions whose result names nothing that the session does not see.

@@ -5,7 +5,8 @@
 //! Positions in the text are left out of the comparison, because splicing moves them.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
+use std::ops::Range;
 
 use pg_raw_parse::{Node, nodes};
 
@@ -16,6 +17,7 @@ use super::judge::not_spliced;
 use super::named::PLACEHOLDER;
 use super::parse::{self, Tree};
 use super::plan::{Change, Plan};
+use super::print::{Printed, Token};
 
 /// Parses the spliced text and compares.
 ///
@@ -51,6 +53,7 @@ pub(super) fn check(old: &Tree, spliced: &str, plan: &Plan) -> Result<(), Refusa
             | Change::Literal { at, .. }
             | Change::Type { at, .. }
             | Change::Through { at, .. }
+            | Change::Around { at, .. }
             | Change::Prefix { at, .. }
             | Change::CopyQuery { at, .. } => {
                 if changes.insert(*at, change).is_some() {
@@ -60,19 +63,18 @@ pub(super) fn check(old: &Tree, spliced: &str, plan: &Plan) -> Result<(), Refusa
         }
     }
     let mut met: HashSet<usize> = HashSet::new();
-    let (mut old_print, mut new_print) = (String::new(), String::new());
     for (index, (before, after)) in old.iter().zip(new.iter()).enumerate() {
-        print(&mut new_print, after)?;
+        let new = print(after)?;
         match constants.get(&index) {
-            Some(text) => constant(text, &new_print)?,
+            Some(text) => constant(text, &new)?,
             None => {
-                print(&mut old_print, before)?;
                 let mut lockstep = Lockstep {
-                    old: Tokens::read(&old_print),
-                    new: Tokens::read(&new_print),
+                    old: print(before)?,
+                    new,
                     changes: &changes,
                     met: &mut met,
                     named: named.remove(&index),
+                    open: Vec::new(),
                     domain: domains.remove(&index),
                 };
                 lockstep
@@ -87,129 +89,25 @@ pub(super) fn check(old: &Tree, spliced: &str, plan: &Plan) -> Result<(), Refusa
     if all_met { Ok(()) } else { Err(not_spliced()) }
 }
 
-fn print(into: &mut String, statement: &nodes::RawStmt) -> Result<(), Refusal> {
-    into.clear();
-    write!(into, "{:?}", statement.stmt())
+fn print(statement: &nodes::RawStmt) -> Result<Printed, Refusal> {
+    Printed::of(format_args!("{:?}", statement.stmt()))
         .map_err(|_| Refusal::new(Code::Internal, "the statement could not be judged"))
 }
 
-fn constant(text: &str, new_print: &str) -> Result<(), Refusal> {
+fn constant(text: &str, new: &Printed) -> Result<(), Refusal> {
     let tree = parse::parse(text)?;
-    let mut expected = String::new();
-    for statement in tree.iter() {
-        print(&mut expected, statement)?;
-    }
-    if Tokens::read(&expected).items == Tokens::read(new_print).items { Ok(()) } else { Err(not_spliced()) }
+    let mut statements = tree.iter();
+    let (Some(statement), None) = (statements.next(), statements.next()) else {
+        return Err(not_spliced());
+    };
+    let expected = print(statement)?;
+    let same = expected.len() == new.len() && expected.same(0..expected.len(), new, 0);
+    if same { Ok(()) } else { Err(not_spliced()) }
 }
 
-/// A piece of a printed tree, in bytes. Strings stay in their escaped form, quotes included; commas and colons say nothing
-/// that the fields' names and order do not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Token<'a> {
-    Word(&'a [u8]),
-    Text(&'a [u8]),
-    Mark(u8),
-}
-
-struct Tokens<'a> {
-    items: Vec<Token<'a>>,
-    /// For the brace at the same index: byte position in the text of the struct it opens; [`NOWHERE`] for other tokens.
-    places: Vec<usize>,
-}
-
-/// No position.
-const NOWHERE: usize = usize::MAX;
-
-/// Does this field say where in the text something stands?
-fn is_place_field(word: &[u8]) -> bool {
-    match word.len() {
-        8 => matches!(word, b"location" | b"stmt_len" | b"list_end"),
-        10 => word == b"list_start",
-        13 => word == b"stmt_location",
-        14 => word == b"rexpr_list_end",
-        16 => word == b"rexpr_list_start",
-        _ => false,
-    }
-}
-
-impl<'a> Tokens<'a> {
-    fn read(print: &'a str) -> Self {
-        let mut tokens =
-            Self { items: Vec::with_capacity(print.len() / 6), places: Vec::with_capacity(print.len() / 6) };
-        let mut open = Vec::new();
-        let bytes = print.as_bytes();
-        let mut at = 0;
-        while let Some(&byte) = bytes.get(at) {
-            match byte {
-                b' ' | b',' | b':' => at += 1,
-                b'{' | b'}' | b'[' | b']' | b'(' | b')' => {
-                    match byte {
-                        b'{' => open.push(tokens.items.len()),
-                        b'}' => drop(open.pop()),
-                        _ => {}
-                    }
-                    tokens.items.push(Token::Mark(byte));
-                    at += 1;
-                }
-                b'"' => {
-                    let end = text_end(bytes, at);
-                    tokens.items.push(Token::Text(bytes.get(at..end).unwrap_or_default()));
-                    at = end;
-                }
-                _ => {
-                    let end = word_end(bytes, at);
-                    let word = bytes.get(at..end).unwrap_or_default();
-                    at = end;
-                    if is_place_field(word) {
-                        at = tokens.place(bytes, at, word, open.last().copied());
-                    } else {
-                        tokens.items.push(Token::Word(word));
-                    }
-                }
-            }
-        }
-        tokens
-    }
-
-    /// Skips `: 14` and remembers a `location`.
-    fn place(&mut self, bytes: &[u8], mut at: usize, field: &[u8], struct_open: Option<usize>) -> usize {
-        while matches!(bytes.get(at), Some(b' ' | b':')) {
-            at += 1;
-        }
-        let end = word_end(bytes, at);
-        let number =
-            bytes.get(at..end).and_then(|n| std::str::from_utf8(n).ok()).and_then(|n| n.parse().ok());
-        if let (Some(open), Some(place), b"location") = (struct_open, number, field) {
-            self.places.resize(self.items.len(), NOWHERE);
-            if let Some(known) = self.places.get_mut(open) {
-                *known = place;
-            }
-        }
-        end
-    }
-}
-
-fn text_end(bytes: &[u8], from: usize) -> usize {
-    let mut at = from + 1;
-    while let Some(&byte) = bytes.get(at) {
-        match byte {
-            b'\\' => at += 2,
-            b'"' => return at + 1,
-            _ => at += 1,
-        }
-    }
-    bytes.len()
-}
-
-fn word_end(bytes: &[u8], from: usize) -> usize {
-    let ends =
-        |byte: &u8| matches!(byte, b' ' | b'"' | b'{' | b'}' | b'[' | b']' | b'(' | b')' | b',' | b':');
-    bytes.get(from..).and_then(|rest| rest.iter().position(ends)).map_or(bytes.len(), |n| from + n)
-}
-
-struct Lockstep<'t, 'm, 'p> {
-    old: Tokens<'t>,
-    new: Tokens<'t>,
+struct Lockstep<'m, 'p> {
+    old: Printed,
+    new: Printed,
     changes: &'m HashMap<usize, &'p Change>,
     /// Places whose change was found. A source of several columns (`SET (a, b) = (SELECT …)`) is printed with each of them.
     met: &'m mut HashSet<usize>,
@@ -217,35 +115,43 @@ struct Lockstep<'t, 'm, 'p> {
     named: bool,
     /// The same of the name of a domain.
     domain: Option<(&'p str, &'p str)>,
+    /// Calls put around arguments that the walk is inside of: where the old argument ends, the call, and from which token on
+    /// it has to follow there.
+    open: Vec<(usize, Printed, usize)>,
 }
 
-impl Lockstep<'_, '_, '_> {
+impl Lockstep<'_, '_> {
     /// `None` at the first surprise.
     fn run(&mut self) -> Option<()> {
         let (mut i, mut j) = (0, 0);
-        while i < self.old.items.len() {
-            if self.old.items.get(i) == Some(&Token::Word(b"A_Expr"))
+        while i < self.old.len() {
+            while let Some((_, call, rest)) = self.open.pop_if(|(end, ..)| *end == i) {
+                call.same(rest..call.len(), &self.new, j).then_some(())?;
+                j += call.len() - rest;
+            }
+            if self.old.token(i)? == Token::Word(b"A_Expr")
                 && let Some(next) = self.implied(i, j)
             {
                 (i, j) = next;
                 continue;
             }
-            let opens = self.old.items.get(i) == Some(&Token::Mark(b'{'));
-            let name = i.checked_sub(1).and_then(|before| self.old.items.get(before).copied());
-            if self.old.items.get(i) != self.new.items.get(j) {
+            if self.old.token(i) != self.new.token(j) {
                 return None;
             }
             i += 1;
             j += 1;
-            if let (true, Some(Token::Word(kind))) = (opens, name) {
-                (i, j) = self.enter(kind, i, j)?;
+            if self.old.token(i - 1)? == Token::Mark(b'{') {
+                (i, j) = self.enter(i, j)?;
             }
         }
-        (j == self.new.items.len()).then_some(())
+        (j == self.new.len() && self.open.is_empty()).then_some(())
     }
 
     /// Just inside the brace of a struct: applies the change planned for it, if any.
-    fn enter(&mut self, kind: &[u8], i: usize, j: usize) -> Option<(usize, usize)> {
+    fn enter(&mut self, i: usize, j: usize) -> Option<(usize, usize)> {
+        let Some(Token::Word(kind)) = i.checked_sub(2).and_then(|before| self.old.token(before)) else {
+            return Some((i, j));
+        };
         if self.named && matches!(kind, b"PrepareStmt" | b"ExecuteStmt" | b"DeallocateStmt") {
             self.named = false;
             return self.name(i, j);
@@ -257,11 +163,11 @@ impl Lockstep<'_, '_, '_> {
         }
         let place = if kind == b"CopyStmt" {
             // Its relation's place: CopyStmt { relation Some ( RangeVar {
-            self.old.places.get(i + 4)
+            self.old.place(i + 4)
         } else {
-            self.old.places.get(i - 1)
+            self.old.place(i - 1)
         };
-        let Some(place) = place.copied() else {
+        let Some(place) = place else {
             return Some((i, j));
         };
         let next = match (kind, self.changes.get(&place).copied()) {
@@ -278,6 +184,7 @@ impl Lockstep<'_, '_, '_> {
             (b"TypeCast", Some(Change::Through { function, argument, becomes, .. })) => {
                 self.through(i, j, function, argument, becomes)?
             }
+            (b"TypeCast", Some(Change::Around { function, .. })) => self.around(i, j, function)?,
             _ => return Some((i, j)),
         };
         self.met.insert(place);
@@ -285,25 +192,23 @@ impl Lockstep<'_, '_, '_> {
     }
 
     /// Demands these tokens in the new tree.
-    fn expect(&self, j: usize, print: &str) -> Option<usize> {
-        let wanted = Tokens::read(print).items;
-        let end = j + wanted.len();
-        (self.new.items.get(j..end)? == wanted.as_slice()).then_some(end)
+    fn expect(&self, j: usize, print: impl fmt::Display) -> Option<usize> {
+        let wanted = Printed::of(format_args!("{print}")).ok()?;
+        wanted.same(0..wanted.len(), &self.new, j).then_some(j + wanted.len())
     }
 
     /// Demands these tokens in the old tree.
-    fn skip_exact(&self, i: usize, print: &str) -> Option<usize> {
-        let wanted = Tokens::read(print).items;
-        let end = i + wanted.len();
-        (self.old.items.get(i..end)? == wanted.as_slice()).then_some(end)
+    fn skip_exact(&self, i: usize, print: impl fmt::Display) -> Option<usize> {
+        let wanted = Printed::of(format_args!("{print}")).ok()?;
+        wanted.same(0..wanted.len(), &self.old, i).then_some(i + wanted.len())
     }
 
     /// The index of this field's name at the level of `i`.
     fn skip_to(&self, mut i: usize, field: &str) -> Option<usize> {
         let mut depth = 0usize;
         loop {
-            match self.old.items.get(i)? {
-                Token::Word(word) if depth == 0 && *word == field.as_bytes() => return Some(i),
+            match self.old.token(i)? {
+                Token::Word(word) if depth == 0 && word == field.as_bytes() => return Some(i),
                 Token::Mark(b'{' | b'[' | b'(') => depth += 1,
                 Token::Mark(b'}' | b']' | b')') => depth = depth.checked_sub(1)?,
                 Token::Word(_) | Token::Text(_) | Token::Mark(_) => {}
@@ -322,53 +227,54 @@ impl Lockstep<'_, '_, '_> {
     ) -> Option<(usize, usize)> {
         let mut j = self.expect(
             j,
-            &format!("catalogname: None, schemaname: Some({schema:?}), relname: Some({name:?}), "),
+            format_args!("catalogname: None, schemaname: Some({schema:?}), relname: Some({name:?}), "),
         )?;
         let mut i = self.skip_to(i, "inh")?;
         let Some(alias) = alias else {
             return Some((i, j));
         };
         let end = self.skip_to(i, "alias")?;
-        if self.old.items.get(i..end)? != self.new.items.get(j..j + (end - i))? {
+        if !self.old.same(i..end, &self.new, j) {
             return None;
         }
         j += end - i;
         i = self.skip_exact(end, "alias: None,")?;
-        j = self
-            .expect(j, &format!("alias: Some(Alias {{ aliasname: Some({alias:?}), colnames: [], .. }}),"))?;
+        j = self.expect(
+            j,
+            format_args!("alias: Some(Alias {{ aliasname: Some({alias:?}), colnames: [], .. }}),"),
+        )?;
         Some((i, j))
     }
 
     fn function(&self, i: usize, j: usize, schema: &str, name: &str) -> Option<(usize, usize)> {
         let j = self.expect(
             j,
-            &format!(
+            format_args!(
                 "funcname: [String(String {{ sval: Some({schema:?}), .. }}), String(String {{ sval: Some({name:?}), .. }})], "
             ),
         )?;
         // The old name's last part must be the new one's.
         let args = self.skip_to(i, "args")?;
-        let same = self.old.items.get(i..args)?.iter().rev().find_map(|token| match token {
-            Token::Text(text) => Some(*text == format!("{name:?}").as_bytes()),
-            Token::Word(_) | Token::Mark(_) => None,
-        });
-        (same == Some(true)).then_some((args, j))
+        (self.last_text(i..args)? == format!("{name:?}").as_bytes()).then_some((args, j))
     }
 
-    /// The old name's last part must be the new one's.
     fn domain(&self, i: usize, j: usize, schema: &str, name: &str) -> Option<(usize, usize)> {
         let j = self.expect(
             j,
-            &format!(
+            format_args!(
                 "domainname: [String {{ sval: Some({schema:?}), .. }}, String {{ sval: Some({name:?}), .. }}], "
             ),
         )?;
         let next = self.skip_to(i, "type_name")?;
-        let last = self.old.items.get(i..next)?.iter().rev().find_map(|token| match token {
-            Token::Text(text) => Some(*text == format!("{name:?}").as_bytes()),
+        (self.last_text(i..next)? == format!("{name:?}").as_bytes()).then_some((next, j))
+    }
+
+    /// The last string among these tokens: the last part of a name.
+    fn last_text(&self, range: Range<usize>) -> Option<&[u8]> {
+        range.rev().find_map(|index| match self.old.token(index)? {
+            Token::Text(text) => Some(text),
             Token::Word(_) | Token::Mark(_) => None,
-        });
-        (last == Some(true)).then_some((next, j))
+        })
     }
 
     fn column(&self, i: usize, j: usize, dropped: usize) -> Option<(usize, usize)> {
@@ -376,7 +282,7 @@ impl Lockstep<'_, '_, '_> {
         let j = self.expect(j, "fields: [")?;
         for _ in 0..dropped {
             i = self.skip_exact(i, "String(String { sval: Some(")?;
-            matches!(self.old.items.get(i)?, Token::Text(_)).then_some(())?;
+            matches!(self.old.token(i)?, Token::Text(_)).then_some(())?;
             i = self.skip_exact(i + 1, "), .. }), ")?;
         }
         Some((i, j))
@@ -385,7 +291,7 @@ impl Lockstep<'_, '_, '_> {
     fn type_name(&self, i: usize, j: usize, schema: &str, name: &str) -> Option<(usize, usize)> {
         let j = self.expect(
             j,
-            &format!(
+            format_args!(
                 "names: [String {{ sval: Some({schema:?}), .. }}, String {{ sval: Some({name:?}), .. }}], "
             ),
         )?;
@@ -394,9 +300,9 @@ impl Lockstep<'_, '_, '_> {
 
     fn literal(&self, i: usize, j: usize, text: &str) -> Option<(usize, usize)> {
         let i = self.skip_exact(i, "val: Some(String(")?;
-        matches!(self.old.items.get(i)?, Token::Text(_)).then_some(())?;
+        matches!(self.old.token(i)?, Token::Text(_)).then_some(())?;
         let i = self.skip_exact(i + 1, ")), ")?;
-        let j = self.expect(j, &format!("val: Some(String({text:?})), "))?;
+        let j = self.expect(j, format_args!("val: Some(String({text:?})), "))?;
         Some((i, j))
     }
 
@@ -419,7 +325,7 @@ impl Lockstep<'_, '_, '_> {
     /// its own, or as two members of the list that the old one was first of, which is how the grammar reads `(a AND b) AND c`.
     fn implied(&mut self, i: usize, j: usize) -> Option<(usize, usize)> {
         // A_Expr ( A_Expr {
-        let place = *self.old.places.get(i + 3)?;
+        let place = self.old.place(i + 3)?;
         let Change::Prefix { column, pattern, prefix, .. } = self.changes.get(&place)? else {
             return None;
         };
@@ -428,19 +334,31 @@ impl Lockstep<'_, '_, '_> {
         let after = self.skip_exact(i, &like)?;
         let own =
             expression(&format!("{column} OPERATOR(pg_catalog.^@) {prefix} AND {column} LIKE {pattern}"))?;
-        let first_of_and = Tokens::read("boolop: 0, args: [").items;
-        let is_first = i.checked_sub(first_of_and.len()).and_then(|from| self.old.items.get(from..i))
-            == Some(first_of_and.as_slice());
+        // boolop 0 args [
+        let is_first =
+            i.checked_sub(4).and_then(|from| self.skip_exact(from, "boolop: 0, args: [")) == Some(i);
         let member = || self.expect(self.expect(j, &implied).filter(|_| is_first)?, &like);
         let next = self.expect(j, &own).or_else(member)?;
         self.met.insert(place);
         Some((after, next))
     }
 
+    /// The new argument is a call of the function, with the old argument, followed like everything else, as its only one.
+    fn around(&mut self, i: usize, j: usize, function: &str) -> Option<(usize, usize)> {
+        let call = expression(&format!("{CATALOG_SCHEMA}.{function}(NULL)"))?;
+        let call = Printed::of(format_args!("arg: {call}")).ok()?;
+        let hole = Printed::of(format_args!("{}", expression("NULL")?)).ok()?;
+        let at = (0..call.len()).find(|from| hole.same(0..hole.len(), &call, *from))?;
+        call.same(0..at, &self.new, j).then_some(())?;
+        let i = self.skip_exact(i, "arg:")?;
+        self.open.push((self.skip_to(i, "type_name")?, call, at + hole.len()));
+        Some((i, j + at))
+    }
+
     fn name(&self, i: usize, j: usize) -> Option<(usize, usize)> {
         let i = self.skip_exact(i, "name: Some(")?;
-        matches!(self.old.items.get(i)?, Token::Text(_)).then_some(())?;
-        let j = self.expect(j, &format!("name: Some({PLACEHOLDER:?}"))?;
+        matches!(self.old.token(i)?, Token::Text(_)).then_some(())?;
+        let j = self.expect(j, format_args!("name: Some({PLACEHOLDER:?}"))?;
         Some((i + 1, j))
     }
 
@@ -450,7 +368,7 @@ impl Lockstep<'_, '_, '_> {
         for statement in tree.iter() {
             write!(print, "{:?}", statement.stmt()).ok()?;
         }
-        let j = self.expect(j, &format!("relation: None, query: {print}, attlist: [], "))?;
+        let j = self.expect(j, format_args!("relation: None, query: {print}, attlist: [], "))?;
         Some((self.skip_to(i, "is_from")?, j))
     }
 }

@@ -50,8 +50,10 @@ const SHORT: [&str; 8] =
     ["select", "select_distinct", "delete", "returning", "limit", "case", "union", "date"];
 /// Percent of the statements of every file that have to be alike.
 const SHARE_MIN: f64 = 95.0;
-/// What is known to stay under it, and how far: MERGE into views needs PostgreSQL 17, and views have no `tableoid`.
-const SHORT_OF: [(&str, f64); 2] = [("merge", 0.0), ("update", 0.0)];
+/// What is known to stay under it, and how far, for reasons that docs/what-works.md lists: MERGE into views needs PostgreSQL
+/// 17, views have no `tableoid` and no ONLY, `SET … = DEFAULT` is refused, and functions that read base tables fail.
+const SHORT_OF: [(&str, f64); 5] =
+    [("merge", 50.0), ("merge on 17", 88.0), ("update", 55.0), ("insert", 85.0), ("returning", 90.0)];
 const PASSWORD: &str = "regression";
 
 /// Where the source package was unpacked; absent where it could not be fetched.

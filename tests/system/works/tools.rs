@@ -253,7 +253,6 @@ async fn questions(governed: &Governed, dba: &Client) -> Outcome<Vec<Tally>> {
     for (name, text) in [
         ("DBeaver", include_str!("../../tools/dbeaver.sql")),
         ("Metabase", include_str!("../../tools/metabase.sql")),
-        ("psql", include_str!("../../../adapters/src/warehouse/postgres/fixtures/psql.sql")),
     ] {
         let mut tally = Tally::new(name);
         for sql in text.split(";\n").filter(|sql| !sql.trim().is_empty()) {

@@ -186,6 +186,10 @@ CREATE FUNCTION lanyard_catalog._regnamespace(id oid) RETURNS regnamespace LANGU
 RETURN CASE WHEN $1 < 16384 OR $1 IN (SELECT s FROM lanyard_catalog._schemas() s) THEN $1::regnamespace END;
 CREATE FUNCTION lanyard_catalog._regproc(id oid) RETURNS regproc LANGUAGE sql STABLE
 RETURN CASE WHEN $1 < 16384 THEN $1::regproc END;
+CREATE FUNCTION lanyard_catalog._regprocedure(id oid) RETURNS regprocedure LANGUAGE sql STABLE
+RETURN CASE WHEN $1 < 16384 THEN $1::regprocedure END;
+CREATE FUNCTION lanyard_catalog._regoperator(id oid) RETURNS regoperator LANGUAGE sql STABLE
+RETURN CASE WHEN $1 < 16384 THEN $1::regoperator END;
 CREATE FUNCTION lanyard_catalog.to_regnamespace(name text) RETURNS regnamespace LANGUAGE sql STABLE STRICT
 RETURN (SELECT n.oid FROM lanyard_catalog.pg_namespace n WHERE n.nspname = (pg_catalog.parse_ident($1))[1]::name)::regnamespace;
 CREATE FUNCTION lanyard_catalog.to_regrole(name text) RETURNS regrole LANGUAGE sql STABLE STRICT
