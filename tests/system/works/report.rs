@@ -78,6 +78,10 @@ pub(crate) fn keep(name: &str, printed: &str) -> Outcome {
 
 /// Leaves a part that is not a table of tallies.
 pub(crate) fn leave(part: &str, text: &str) -> Outcome {
+    // Not of every run: the short form's table would stand in the document for the whole.
+    if !writes() {
+        return Ok(());
+    }
     std::fs::write(folder()?.join(part).with_extension("md"), text)?;
     assemble()
 }
@@ -104,11 +108,13 @@ const PARTS: [(&str, &str, &str); 3] = [
     ),
 ];
 
-/// Writes `docs/what-works.md` from the parts there are, where `LANYARD_WHAT_WORKS=write` asks for it.
+/// Does this run write the document (`LANYARD_WHAT_WORKS=write`)?
+fn writes() -> bool {
+    std::env::var_os("LANYARD_WHAT_WORKS").is_some_and(|how| how == "write")
+}
+
+/// Writes `docs/what-works.md` from the parts there are.
 fn assemble() -> Outcome {
-    if std::env::var_os("LANYARD_WHAT_WORKS").is_none_or(|how| how != "write") {
-        return Ok(());
-    }
     let mut out = format!(
         "# What works\n\nWritten by `make what-works` on {} ({}, {}). Alike means the same rows, whatever their order where none is asked \
          for, the same column names and the same count of rows touched.\n",
