@@ -113,7 +113,7 @@ mod tests {
         assert_eq!(told(mask, "harper"), only("public.plain", &["note: clear -> hash (s)"]));
         assert!(told(mask, "taylor").is_empty(), "it is not for them");
         let rows = "policy s (shadow) show rows of tables tagged Plain where id > 3";
-        assert_eq!(told(rows, "taylor"), only("public.plain", &["write lost", "rows limited (s)"]));
+        assert_eq!(told(rows, "taylor"), only("public.plain", &["rows limited (s)"]));
         let rail = "guardrail s (shadow) require users in group hr on tables tagged Plain";
         let refused = "refused: the user does not meet the guardrail 's'";
         assert_eq!(told(rail, "taylor"), only("public.plain", &[refused]));

@@ -97,7 +97,11 @@ impl Shop {
                       AS a WHERE a.role = session_user AND a.key = 'user.region')";
         let columns =
             [("order_id", 1, true), ("lastname", 2, false), ("region", 3, true), ("order_total", 4, true)];
-        Ok(access("customer_orders", oid, operations, select, true, &columns))
+        let mut access = access("customer_orders", oid, operations, select, true, &columns);
+        if operations.contains(&Operation::Write) {
+            access.sequences = [RelationName::new("public", "customer_orders_order_id_seq")].into();
+        }
+        Ok(access)
     }
 }
 
