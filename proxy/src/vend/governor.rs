@@ -270,6 +270,8 @@ impl Governor {
         let entitlement = policy::entitle(&state.snapshot, principal)?;
         let prepared = self.warehouse.prepare(&entitlement).await.map_err(|error| {
             tracing::error!(database = %self.name, error = %chain(&error), "the warehouse cannot carry an entitlement");
+            // The tables may not be those we know.
+            self.doubts.notify_one();
             Refusal::new(Code::UpstreamLost, "the warehouse cannot carry your access now")
                 .hint("try again; if it persists, an operator finds the cause in Lanyard's log")
         })?;
