@@ -22,8 +22,9 @@ const ORDERS: &str = "SELECT order_id, lastname, region FROM customer_orders ORD
 /// What riley must never see, whatever happens to the tables.
 const HIDDEN: [&str; 8] =
     ["Abernathy", "Brightwater", "Castellanos", "Donnelly", "Eriksen", "US-WEST", "US-CENTRAL", "SECRET"];
-/// What an honest answer may be while tables change: changing, ended, no such table, no such column, another plan, no backend.
-const ANSWERS: [&str; 6] = ["55P03", "57P01", "42P01", "42703", "0A000", "08006"];
+/// What an honest answer may be while tables change: changing, ended, no such table, no such column, another plan, no backend,
+/// and the victim where a DBA drops a table with its views while somebody reads them.
+const ANSWERS: [&str; 7] = ["55P03", "57P01", "42P01", "42703", "0A000", "08006", "40P01"];
 
 /// Asks until it is told to stop.
 struct Watcher {
@@ -117,6 +118,19 @@ async fn until_shown(client: &Client, sql: &str, rows: &[&str]) -> Outcome {
     .await
 }
 
+/// What a DBA does without `lanyard migrate`; once more where the server chose it to end a deadlock with a reader.
+async fn by_hand(dba: &Client, sql: &str) -> Outcome {
+    until("the DBA's change", async || match dba.batch_execute(sql).await {
+        Ok(()) => Ok(Some(())),
+        Err(error) if error.code() == Some(&SqlState::T_R_DEADLOCK_DETECTED) => {
+            dba.batch_execute("ROLLBACK").await?;
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    })
+    .await
+}
+
 fn psql(governed: &Governed) -> PathBuf {
     let beside = governed.cluster().bin().join("psql");
     if beside.is_file() { beside } else { "psql".into() }
@@ -150,18 +164,15 @@ async fn a_session_follows_a_table_that_is_swapped_dropped_or_grown() -> Outcome
     let watcher = Watcher::start(&governed);
 
     // As dbt does it; the new table has a column more, that nobody has looked at.
-    dba.batch_execute(
-        "BEGIN;
+    by_hand(&dba, "BEGIN;
          CREATE TABLE public.customer_orders__new (LIKE public.customer_orders INCLUDING ALL, note text DEFAULT 'SECRET');
          INSERT INTO public.customer_orders__new VALUES (7, 'Abernathy', 'US-EAST', 1, 2), (8, 'Donnelly', 'US-WEST', 3, 4);
          ALTER TABLE public.customer_orders RENAME TO customer_orders__old;
          ALTER TABLE public.customer_orders__new RENAME TO customer_orders;
-         COMMIT",
-    )
-    .await?;
+         COMMIT").await?;
     until_shown(&session, ORDERS, &["7"]).await?;
     // Only now: the old one had to go on until the new one was seen.
-    dba.batch_execute("DROP TABLE public.customer_orders__old CASCADE").await?;
+    by_hand(&dba, "DROP TABLE public.customer_orders__old CASCADE").await?;
     until_shown(&session, ORDERS, &["7"]).await?;
     let oid: u32 = dba.query_one("SELECT 'public.customer_orders'::regclass::oid", &[]).await?.get(0);
     until_shown(&session, "SELECT 'customer_orders'::regclass::oid", &[&oid.to_string()]).await?;
@@ -169,18 +180,15 @@ async fn a_session_follows_a_table_that_is_swapped_dropped_or_grown() -> Outcome
     assert_eq!(described.columns()[0].table_oid(), Some(oid), "the table is told by the OID it has now");
 
     // Dropped with all that depends on it, and made again.
-    dba.batch_execute(
-        "BEGIN; CREATE TABLE public.kept AS TABLE public.customer_orders; DROP TABLE public.customer_orders CASCADE;
+    by_hand(&dba, "BEGIN; CREATE TABLE public.kept AS TABLE public.customer_orders; DROP TABLE public.customer_orders CASCADE;
          ALTER TABLE public.kept RENAME TO customer_orders; INSERT INTO public.customer_orders VALUES (9, 'Eriksen', 'US-EAST');
-         COMMIT",
-    )
-    .await?;
+         COMMIT").await?;
     until_shown(&session, ORDERS, &["7", "9"]).await?;
     assert_eq!(session.query(&prepared, &[&7]).await?.len(), 1, "what was prepared before runs after");
 
     // Another column; the session goes on and does not see it, with or without a name.
-    dba.batch_execute("ALTER TABLE public.customer_orders ADD COLUMN more text DEFAULT 'SECRET'").await?;
-    dba.batch_execute("ALTER TABLE public.customer_orders RENAME COLUMN note TO lastname2").await?;
+    by_hand(&dba, "ALTER TABLE public.customer_orders ADD COLUMN more text DEFAULT 'SECRET'").await?;
+    by_hand(&dba, "ALTER TABLE public.customer_orders RENAME COLUMN note TO lastname2").await?;
     for sql in ["SELECT more FROM customer_orders", "SELECT lastname2 FROM customer_orders"] {
         assert_eq!(code(&session, sql).await.as_deref(), Some("42703"));
     }
@@ -385,41 +393,48 @@ async fn an_alembic_migration_runs_as_it_is() -> Outcome {
     watcher.done().await
 }
 
-/// `lanyard migrate -- sh -c 'write the shell's number to a file; wait'`.
+/// `lanyard migrate -- sh -c 'say the shell's number; wait for the end of standard input'`: the command ends with this value,
+/// whatever became of `lanyard migrate`, because its standard input does.
 struct Stuck {
     migrate: Child,
-    number: PathBuf,
 }
 
 impl Stuck {
     async fn start(governed: &Governed, options: &[&str]) -> Outcome<Self> {
-        let number = governed.setting().folder.join("command.pid");
-        drop(std::fs::remove_file(&number));
-        let script = format!("echo $$ > {}.part && mv {0}.part {0}; exec sleep 600", number.display());
+        let begun = governed.setting().folder.join("command.begun");
+        drop(std::fs::remove_file(&begun));
+        let script = format!("touch {}; exec cat > /dev/null", begun.display());
         let migrate = Command::new(governed.lanyard().binary())
             .args(["migrate", "--config"])
             .arg(&governed.setting().config)
             .args(options)
             .args(["--", "sh", "-c", &script])
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
-        let stuck = Self { migrate, number };
-        until("the command runs", async || Ok(stuck.number.exists().then_some(()))).await?;
+        let stuck = Self { migrate };
+        until("the command runs", async || Ok(begun.exists().then_some(()))).await?;
         Ok(stuck)
     }
 
-    /// Ends the command, not Lanyard.
-    fn end_command(&self) -> Outcome {
-        let number = std::fs::read_to_string(&self.number)?;
-        Command::new("kill").arg(number.trim()).status()?;
-        Ok(())
+    /// kill -9 of `lanyard migrate`; its command goes on.
+    fn kill(&mut self) -> Outcome {
+        self.migrate.kill()?;
+        // Not `wait`: it would close the command's standard input.
+        until_dead(&mut self.migrate)
     }
+}
+
+fn until_dead(child: &mut Child) -> Outcome {
+    while child.try_wait()?.is_none() {
+        std::thread::yield_now();
+    }
+    Ok(())
 }
 
 impl Drop for Stuck {
     fn drop(&mut self) {
-        drop(self.end_command());
         drop(self.migrate.kill());
         drop(self.migrate.wait());
     }
@@ -457,8 +472,7 @@ async fn a_migration_that_is_killed_leaves_the_tables_closed_until_somebody_says
     assert!(second.is_err_and(|error| error.to_string().contains("is under way")));
     assert!(finish().is_err_and(|error| error.to_string().contains("its process lives")));
 
-    stuck.migrate.kill()?;
-    stuck.migrate.wait()?;
+    stuck.kill()?;
     assert_eq!(code(&session, ORDERS).await.as_deref(), Some("55P03"), "dead is not over");
     // A restart of the proxy changes nothing of that.
     governed.kill_proxy().await?;
@@ -475,8 +489,7 @@ async fn a_migration_that_is_killed_leaves_the_tables_closed_until_somebody_says
     assert_eq!(code(&session, ORDERS).await.as_deref(), Some("55P03"));
     let harper = governed.connect("harper").await?;
     assert_eq!(code(&harper, "SELECT count(*) FROM retail.customer").await, None, "not concerned");
-    dead.migrate.kill()?;
-    dead.migrate.wait()?;
+    dead.kill()?;
     migrate(&governed, &[], "SELECT 1").await?;
     until_shown(&session, ORDERS, &["1", "2", "5"]).await?;
     // The proxy was killed under the watcher.

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::{BufMut, BytesMut};
 use lanyard_adapters::store::Who;
@@ -272,6 +272,22 @@ async fn open(
 /// SQLSTATE with which the warehouse says that a bundle is gone: another node collected it.
 const BUNDLE_IS_GONE: &str = "22023";
 
+/// How long a login waits for tables that change under it, in looks.
+const SETTLING_LOOKS_MAX: usize = 20;
+/// How long between them.
+const SETTLING: Duration = Duration::from_millis(200);
+
+/// What the principal is granted, once the tables are those of the snapshot.
+async fn settled(wish: &Wish, governor: &Governor) -> Result<Arc<vend::Granted>, Refusal> {
+    for _ in 0..SETTLING_LOOKS_MAX {
+        match governor.granted(&wish.principal).await {
+            Err(refusal) if refusal.code == Code::Changing => tokio::time::sleep(SETTLING).await,
+            done => return done,
+        }
+    }
+    governor.granted(&wish.principal).await
+}
+
 /// Vends the role; once more from the start when the bundle was collected meanwhile.
 async fn vend_role(
     wish: &Wish,
@@ -283,7 +299,7 @@ async fn vend_role(
     let mut tries = 2;
     loop {
         tries -= 1;
-        let granted = governor.granted(&wish.principal).await?;
+        let granted = settled(wish, governor).await?;
         let attributes = &granted.entitlement.session_attributes;
         let bundle = &granted.prepared.bundle;
         let alive = shared.alive()?;
@@ -405,7 +421,7 @@ async fn current(
     if !governor.has_key(&wish.principal) {
         return Err(Refusal::new(Code::ShuttingDown, "your key was taken away while you logged in"));
     }
-    let now = governor.granted(&wish.principal).await?;
+    let now = settled(wish, governor).await?;
     let (now_is, was) = (&now.entitlement, &opened.granted.entitlement);
     let same = now_is.fingerprint == was.fingerprint && now_is.session_attributes == was.session_attributes;
     Ok(same.then_some(now))

@@ -269,6 +269,12 @@ impl Governor {
         }
         let entitlement = policy::entitle(&state.snapshot, principal)?;
         let prepared = self.warehouse.prepare(&entitlement).await.map_err(|error| {
+            if changed_meanwhile(&error) {
+                self.doubts.notify_one();
+                tracing::info!(database = %self.name, error = %chain(&error), "the tables changed under a login");
+                return Refusal::new(Code::Changing, "the tables you may use are being changed in the warehouse")
+                    .hint("try again in a moment");
+            }
             tracing::error!(database = %self.name, error = %chain(&error), "the warehouse cannot carry an entitlement");
             // The tables may not be those we know.
             self.doubts.notify_one();
@@ -326,6 +332,12 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         cause = next.source();
     }
     text
+}
+
+/// Are the tables others than the snapshot knows? The next look mends that.
+fn changed_meanwhile(error: &WarehouseError) -> bool {
+    let transient = || matches!(error.sqlstate(), Some("42P01" | "42703" | "55P03" | "40P01"));
+    matches!(error, WarehouseError::Changed { .. }) || transient()
 }
 
 /// What the log says while a migration is under way.

@@ -77,6 +77,10 @@ const SHARED: &str = "
       RETURN NULL;
     END $lanyard$;
     REVOKE ALL ON FUNCTION lanyard_secured.copy_begins() FROM PUBLIC;
+    REVOKE ALL ON FUNCTION lanyard_secured.copy_default(pg_catalog.name, pg_catalog.name, pg_catalog.name, anyelement),
+      lanyard_secured.copy_digest(pg_catalog.name, pg_catalog.name) FROM PUBLIC;
+    GRANT EXECUTE ON FUNCTION lanyard_secured.copy_default(pg_catalog.name, pg_catalog.name, pg_catalog.name, anyelement),
+      lanyard_secured.copy_digest(pg_catalog.name, pg_catalog.name) TO lanyard_session;
 ";
 
 /// For each wanted table that is one: the SQL that makes what is missing and grants it, nothing where all is there. A
@@ -89,6 +93,8 @@ const MISSING: &str = "
                  E'BEGIN\\nIF pg_catalog.current_setting(''lanyard.defaults'') OPERATOR(pg_catalog.<>) ''true'' THEN\\n'
                  'RETURN lanyard_secured.copy_default(%L, %L, (%L::pg_catalog.name[])[$1], $2);\\nEND IF;\\n'
                  '%sRETURN NULL;\\nEND', w.schema, w.name, k.every, k.branches)),
+        format('REVOKE ALL ON FUNCTION lanyard_secured.%I(pg_catalog.int2, anyelement) FROM PUBLIC', w.copy || '_default'),
+        format('GRANT EXECUTE ON FUNCTION lanyard_secured.%I(pg_catalog.int2, anyelement) TO lanyard_session', w.copy || '_default'),
         format('CREATE VIEW lanyard_secured.%I AS SELECT %s', w.copy, k.nulls),
         format('ALTER VIEW lanyard_secured.%I %s', w.copy, k.defaults),
         format('CREATE OR REPLACE FUNCTION lanyard_secured.%I() RETURNS trigger LANGUAGE plpgsql AS %L', w.copy,
