@@ -126,8 +126,8 @@ pub(super) fn has_user_types(context: &Context<'_>) -> bool {
         || columns.any(|column| user_type(&column.type_sql).is_some())
 }
 
-/// Schemas of the types and functions, other than PostgreSQL's own, that a principal may name: those of columns it sees, and
-/// those that policy lets through. Its role has to have USAGE on them.
+/// Schemas of the types, functions and sequences, other than PostgreSQL's own, that a principal may name: those of columns it
+/// sees or draws for, and those that policy lets through. Its role has to have USAGE on them.
 #[must_use]
 pub fn schemas_beyond(entitlement: &Entitlement) -> BTreeSet<String> {
     let columns = entitlement.iter().flat_map(|access| &access.view.columns);
@@ -135,7 +135,8 @@ pub fn schemas_beyond(entitlement: &Entitlement) -> BTreeSet<String> {
     let extras = &entitlement.extras;
     let members =
         extras.members.iter().flat_map(|one| one.functions.iter().chain(&one.types).chain(&one.operators));
-    let named = extras.types.iter().chain(&extras.functions).chain(members);
+    let drawn = entitlement.iter().flat_map(|access| &access.sequences);
+    let named = extras.types.iter().chain(&extras.functions).chain(members).chain(drawn);
     of_columns.chain(named.map(|name| name.schema.clone())).collect()
 }
 

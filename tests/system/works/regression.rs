@@ -412,6 +412,18 @@ async fn open_policy(dba: &Client) -> Outcome<String> {
     Ok(format!("{OPEN}{}{}", named("function", &functions).await?, named("type", &types).await?))
 }
 
+/// Policy has no word for sequences: who may write a column may draw from what the column draws from. So those of no column get one.
+async fn draw(dba: &Client) -> Outcome {
+    let alone = "SELECT format('CREATE TABLE %I.%I (n bigint DEFAULT nextval(%L))', n.nspname, 'draws_' || c.relname, c.oid::regclass)
+                 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                 WHERE c.relkind = 'S' AND n.nspname LIKE 'regress%'
+                 AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('a', 'i'))";
+    for row in dba.query(alone, &[]).await? {
+        dba.batch_execute(row.get(0)).await?;
+    }
+    Ok(())
+}
+
 fn options<'a>(
     governance: &'a [(&'a str, &'a str)],
     schemas: &'a [&'a str],
@@ -446,18 +458,12 @@ pub(crate) async fn run(files: &[&str], bin: Option<&Path>) -> Outcome<Option<Ve
     let schemas: Vec<String> =
         planned.iter().flat_map(|p| (1..=p.schemas).map(|n| schema(&p.name, n))).collect();
     let schemas: Vec<&str> = schemas.iter().map(String::as_str).collect();
-    let policy = open_policy(&cluster.connect(lanyard::demo::setting::DATABASE).await?).await?;
+    let dba = cluster.connect(lanyard::demo::setting::DATABASE).await?;
+    let policy = open_policy(&dba).await?;
+    draw(&dba).await?;
+    drop(dba);
     let governance = [GOVERNANCE[0], GOVERNANCE[1], ("open.policy", &*policy)];
     let governed = Governed::over(cluster, &options(&governance, &schemas, bin)).await?;
-    // Sequences are no tables: policy has no word for them, so their owner says who draws from them.
-    let dba = governed.dba().await?;
-    for schema in &schemas {
-        dba.batch_execute(&format!(
-            "GRANT USAGE ON SCHEMA {schema} TO lanyard_session;
-             GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA {schema} TO lanyard_session"
-        ))
-        .await?;
-    }
     let owner = async |database: &str| -> Outcome<Client> {
         let client = governed.cluster().connect(database).await?;
         client.batch_execute("SET lock_timeout = '300ms'; SET client_min_messages = error").await?;
