@@ -11,6 +11,7 @@ mod drift;
 mod drivers;
 mod floor;
 mod frames;
+mod load;
 mod majors;
 mod matrix;
 mod permits;
