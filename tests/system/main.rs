@@ -12,6 +12,7 @@ mod drivers;
 mod floor;
 mod frames;
 mod load;
+mod logins;
 mod majors;
 mod matrix;
 mod permits;

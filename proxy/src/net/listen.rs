@@ -2,14 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lanyard_engine::refusal::{Code, Refusal};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 
 use crate::net::stream::ClientStream;
 use crate::server::Shared;
@@ -19,6 +19,9 @@ use crate::session::serve;
 
 /// Most connections that have not logged in yet.
 const LOGINS_MAX: usize = 256;
+
+/// For telling a client why it was not let in.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How long a client may be silent before the kernel asks whether it is there.
 const ABSENT_AFTER: Duration = Duration::from_secs(60);
@@ -60,8 +63,13 @@ async fn connection(
     // Small messages, each waited for: Nagle's algorithm would hold them back.
     drop(stream.set_nodelay(true));
     notice_absence(&stream);
-    let login = timeout(shared.login, async {
-        match contact::contact(stream, &shared).await {
+    let deadline = Instant::now() + shared.login;
+    // The end of everything, also where a client does not read what is said to it.
+    let login = timeout_at((deadline + shared.login + LAST_WORDS).into(), async {
+        let Ok(contact) = timeout_at(deadline.into(), contact::contact(stream, &shared)).await else {
+            return None;
+        };
+        match contact {
             Ok(Contact::Gone) => None,
             Ok(Contact::Cancel(mut client, pid, secret)) => {
                 cancel(&shared, pid, &secret).await;
@@ -74,7 +82,7 @@ async fn connection(
                     refuse(&mut client, &shared, &too_many(shared.clients_max)).await;
                     return None;
                 };
-                match login::login(client, startup, peer, &shared).await {
+                match login::login(client, startup, peer, deadline, &shared).await {
                     Ok(session) => Some((session, permit)),
                     Err((mut client, refusal)) => {
                         refuse(&mut client, &shared, &refusal).await;

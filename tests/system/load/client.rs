@@ -207,7 +207,7 @@ impl Client {
 fn harmed(error: &str) -> bool {
     HARMED.iter().any(|state| error.starts_with(state))
         || error.contains("reset")
-        || error.contains("early eof")
+        || error.contains("end of file")
 }
 
 /// Parse, Bind, Describe, Execute, Sync.
