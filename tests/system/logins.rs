@@ -63,3 +63,32 @@ async fn a_warehouse_that_lets_nobody_in_is_told_of_and_leaves_nothing() -> Outc
     })
     .await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_strangers_keeps_nobody_out() -> Outcome {
+    let setting = SettingOptions {
+        lines: &[("session", "login_seconds = 300"), ("listen", "clients_max = 3")],
+        ..SettingOptions::default()
+    };
+    let governed = Governed::start_with(&GovernedOptions { setting, ..GovernedOptions::default() }).await?;
+    let mut held = Vec::new();
+    for round in 0..3 {
+        for _ in 0..200 {
+            let mut named = governed.raw().await?;
+            named.startup(PROTOCOL_3_0, &[("user", LOGIN), ("database", "shop")]).await?;
+            held.push(named);
+            held.push(governed.raw().await?);
+        }
+        let frames = log_in(&governed).await?.query("SELECT 7").await?;
+        assert!(frames.iter().any(|frame| frame.tag == b'D'), "round {round}: {frames:?}");
+    }
+    // Who came first had to go.
+    assert!(held.swap_remove(1).closed().await?);
+
+    let seats = [log_in(&governed).await?, log_in(&governed).await?, log_in(&governed).await?];
+    let error = log_in(&governed).await.err().ok_or("a fourth of three")?.to_string();
+    assert!(error.starts_with("53300"), "{error}");
+    drop(seats);
+    until("there is room again", async || Ok(log_in(&governed).await.ok())).await?;
+    Ok(())
+}

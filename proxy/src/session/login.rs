@@ -20,9 +20,10 @@ use lanyard_engine::released::{Filed, Ledger as _, LedgerFull};
 use lanyard_engine::sql;
 use ring::rand::SecureRandom as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::watch;
-use tokio::time::{timeout, timeout_at};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::timeout;
 
+use crate::net::strangers::Stranger;
 use crate::net::stream::ClientStream;
 use crate::server::Shared;
 use crate::vend::{self, Ending, Governor, Lease, Live};
@@ -51,6 +52,7 @@ pub struct Session {
     pub(super) expires: Instant,
     pub(super) place: Place,
     pub(super) lease: Lease,
+    pub(super) room: OwnedSemaphorePermit,
 }
 
 /// A session's place among the live ones, given up with the value.
@@ -67,7 +69,7 @@ impl Drop for Place {
     }
 }
 
-/// Logs a client in, which has to prove itself before `deadline`; then the warehouse has as long as a login may take. On success
+/// Logs a client in, which has to prove itself while it may wait as a stranger; then the warehouse has as long as a login may take. On success
 /// everything up to ReadyForQuery has been written.
 ///
 /// # Errors
@@ -76,10 +78,10 @@ pub async fn login(
     mut client: Box<ClientStream>,
     startup: Startup,
     peer: SocketAddr,
-    deadline: Instant,
+    stranger: Stranger,
     shared: &Arc<Shared>,
 ) -> Result<Session, (Box<ClientStream>, Refusal)> {
-    match try_login(&mut client, startup, peer, deadline, shared).await {
+    match try_login(&mut client, startup, peer, stranger, shared).await {
         Ok(parts) => Ok(parts.into_session(*client)),
         Err(refusal) => Err((client, refusal)),
     }
@@ -95,12 +97,13 @@ struct Parts {
     expires: Instant,
     place: Place,
     lease: Lease,
+    room: OwnedSemaphorePermit,
 }
 
 impl Parts {
     fn into_session(self, client: ClientStream) -> Session {
-        let Self { exchange, client_in, backend, opened, end, expires, place, lease } = self;
-        Session { exchange, client, client_in, backend, opened, end, expires, place, lease }
+        let Self { exchange, client_in, backend, opened, end, expires, place, lease, room } = self;
+        Session { exchange, client, client_in, backend, opened, end, expires, place, lease, room }
     }
 }
 
@@ -108,7 +111,7 @@ async fn try_login(
     client: &mut ClientStream,
     startup: Startup,
     peer: SocketAddr,
-    deadline: Instant,
+    mut stranger: Stranger,
     shared: &Arc<Shared>,
 ) -> Result<Parts, Refusal> {
     let (minor, unknown_options) = (startup.minor, startup.unknown_options.clone());
@@ -121,13 +124,14 @@ async fn try_login(
     }
     let mut client_in = BytesMut::with_capacity(1024);
     let proof = prove(client, &mut client_in, out, &wish, &governor, shared);
-    let proof = timeout_at(deadline.into(), proof).await.unwrap_or_else(|_| Err(unproven()));
+    let proof = stranger.while_waiting(proof).await.unwrap_or_else(|| Err(unproven()));
+    drop(stranger);
     let authentication = proof.inspect_err(|refusal| record_login(shared, &facts, Some(refusal)))?;
     facts.authentication = authentication;
 
     let entered = timeout(shared.login, enter(&wish, &mut facts, &governor, shared)).await;
     let entered = entered.unwrap_or_else(|_| Err(too_slow(&governor, shared.login)));
-    let Entered { opened, place, end } =
+    let Entered { opened, place, end, room } =
         entered.inspect_err(|refusal| record_login(shared, &facts, Some(refusal)))?;
     record_login(shared, &facts, None);
 
@@ -155,6 +159,7 @@ async fn try_login(
         expires: opened.expires,
         place,
         lease: opened.lease,
+        room,
     })
 }
 
@@ -331,6 +336,11 @@ async fn vend_role(
     }
 }
 
+fn too_many(clients_max: usize) -> Refusal {
+    Refusal::new(Code::TooManyClients, format!("more than {clients_max} clients"))
+        .hint("try again later, or raise clients_max in [listen]")
+}
+
 fn unproven() -> Refusal {
     Refusal::new(Code::BadLogin, "the proof of who you are did not come in time")
         .hint("an operator sets login_seconds in [session]")
@@ -372,6 +382,7 @@ struct Entered {
     opened: Opened,
     place: Place,
     end: watch::Receiver<Option<Ending>>,
+    room: OwnedSemaphorePermit,
 }
 
 /// How often a login begins again when its access changes under it.
@@ -385,6 +396,7 @@ async fn enter(
     governor: &Arc<Governor>,
     shared: &Arc<Shared>,
 ) -> Result<Entered, Refusal> {
+    let room = Arc::clone(&shared.room).try_acquire_owned().map_err(|_| too_many(shared.clients_max))?;
     for _ in 0..ENTER_TRIES {
         let id = SessionId::from_u128(uuid::Uuid::new_v4().as_u128());
         facts.session = id.to_string();
@@ -393,7 +405,7 @@ async fn enter(
         // A snapshot that came between compiling the entitlement and entering the session did not find it.
         if let Some(granted) = current(governor, wish, &opened).await? {
             opened.granted = granted;
-            return Ok(Entered { opened, place, end });
+            return Ok(Entered { opened, place, end, room });
         }
     }
     Err(Refusal::new(Code::ShuttingDown, "your access changed while you logged in").hint("connect again"))

@@ -53,7 +53,7 @@ enum End {
 
 /// Serves a session to its end, then lets its lease go.
 pub async fn serve(session: Session, shared: &Arc<Shared>) {
-    let Session { mut exchange, client, client_in, backend, opened, mut end, expires, place, lease } =
+    let Session { mut exchange, client, client_in, backend, opened, mut end, expires, place, lease, room } =
         session;
     let mut pump = Pump::new(client, client_in, opened.stream, opened.leftover, FRAME_BYTES_MAX);
     let mut anchor = Anchor { backend, shared, id: place.id };
@@ -72,6 +72,7 @@ pub async fn serve(session: Session, shared: &Arc<Shared>) {
     close(pump, ended, between_frames).await;
     // The backend's socket is closed: now its role can go.
     drop(lease);
+    drop(room);
 }
 
 type SessionPump = Pump<ClientStream, UpstreamStream>;
