@@ -106,6 +106,29 @@ pub(super) enum Pending {
     },
 }
 
+impl Pending {
+    /// Does it leave something of the session's own in the backend?
+    pub(super) fn keeps(&self) -> bool {
+        match self {
+            Self::Query(run) | Self::Execute(run) => !run.judged.leaves_nothing,
+            Self::Parse { .. }
+            | Self::Bind { .. }
+            | Self::Describe
+            | Self::Close
+            | Self::Sync
+            | Self::Again { .. }
+            | Self::Refused { .. } => false,
+        }
+    }
+}
+
+/// The session's process as its client knows it, and as the warehouse does.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Process {
+    pub(super) told: i32,
+    pub(super) real: i32,
+}
+
 /// Most prepared statements that a session may have and let its backend go.
 const PARSED_AGAIN_MAX: usize = 100;
 
@@ -119,6 +142,7 @@ pub(super) struct Exchange {
     /// Whom a grant would have to name.
     pub(super) grantee: String,
     pub(super) stamp: String,
+    pub(super) process: Process,
     pub(super) shard: Shard,
     pub(super) metrics: Arc<Metrics>,
     pub(super) record_text: RecordText,
@@ -178,6 +202,7 @@ impl Exchange {
         facts: SessionPart,
         grantee: String,
         stamp: String,
+        process: Process,
         shard: Shard,
         metrics: Arc<Metrics>,
         record_text: RecordText,
@@ -188,6 +213,7 @@ impl Exchange {
             facts,
             grantee,
             stamp,
+            process,
             shard,
             metrics,
             record_text,

@@ -225,9 +225,9 @@ impl Exchange {
                 }
                 (Effect::DeallocateAll, true) => {
                     self.statements.retain(|_, statement| !made_before(statement));
-                    // DISCARD ALL by itself leaves a session as it was at login.
+                    // DISCARD ALL by itself leaves a session as it was at login, but for what is under way behind it.
                     if run.judged.statements == 1 && &*run.judged.operation == "DISCARD" {
-                        self.kept = false;
+                        self.kept = self.pending.iter().any(Pending::keeps);
                     }
                     continue;
                 }
