@@ -55,6 +55,8 @@ pub struct Extras {
     pub extensions: BTreeSet<String>,
     /// What that is, in order of name.
     pub members: Vec<Arc<Extension>>,
+    /// Channels of LISTEN and NOTIFY.
+    pub channels: BTreeSet<String>,
     /// Keys whose masks may be undone (`reversible:NAME`, `token`) -> columns as `schema.table.column` that this is for.
     pub unmask: BTreeMap<String, BTreeSet<String>>,
 }

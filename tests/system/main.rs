@@ -3,6 +3,7 @@
 mod attacks;
 mod bypass;
 mod changing;
+mod channels;
 mod commands;
 mod demo;
 mod detach;

@@ -163,6 +163,10 @@ pub(crate) fn fingerprint(
             digest.field(b"");
         }
     }
+    for channel in &extras.channels {
+        digest.field(channel.as_bytes());
+    }
+    digest.field(b"");
     for key in extras.unmask.keys() {
         digest.field(key.as_bytes());
     }

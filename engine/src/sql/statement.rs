@@ -49,6 +49,8 @@ pub(super) struct Walk<'t, 'c> {
     nodes: usize,
     /// Is it an EXPLAIN?
     pub(super) explained: bool,
+    /// Does it call `pg_notify`?
+    pub(super) notifies: bool,
     /// What it makes or changes of the session's own.
     pub(super) own: OwnWork,
     pub(super) index: usize,
@@ -70,6 +72,7 @@ impl<'t, 'c> Walk<'t, 'c> {
             scopes: vec![Scope { name: "", outer: 0 }],
             nodes: 0,
             explained: false,
+            notifies: false,
             index: 0,
         }
     }
@@ -87,6 +90,7 @@ impl<'t, 'c> Walk<'t, 'c> {
     pub(super) fn statement(&mut self, raw: &'t nodes::RawStmt) -> Verdict {
         let before = std::mem::take(&mut self.plan.objects);
         self.explained = false;
+        self.notifies = false;
         self.own = OwnWork::default();
         let kind = self.begin(raw)?;
         if !self.plan.operation.is_empty() {
@@ -117,6 +121,7 @@ impl<'t, 'c> Walk<'t, 'c> {
             return Err(unexplained());
         }
         self.own_work_done()?;
+        self.notified(kind)?;
         for (index, effect) in &self.plan.effects {
             if let (true, Effect::Path(step)) = (*index == self.index, effect) {
                 self.names.apply(step);

@@ -32,7 +32,7 @@ use crate::wire::frame;
 use crate::wire::startup::Startup;
 
 use super::backend::{self, Backend, unreachable_warehouse};
-use super::exchange::{Exchange, now_us};
+use super::exchange::{Exchange, Process, now_us};
 use super::question::grantee;
 use super::scram;
 use super::wish::{Prover, Wish, read_wish};
@@ -145,6 +145,7 @@ async fn try_login(
         SessionPart::new(&shared.node, &facts),
         grantee(&wish.principal),
         stamp,
+        Process { told: key.0.0, real: opened.opened.key.pid },
         shard,
         Arc::clone(&shared.metrics),
         shared.record_text,

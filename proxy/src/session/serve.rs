@@ -102,6 +102,7 @@ impl Anchor<'_> {
     /// Logs in again.
     async fn attach(&mut self, pump: &mut SessionPump, exchange: &mut Exchange) -> Result<(), Refusal> {
         let opened = self.backend.reopen(self.shared.login).await?;
+        exchange.process.real = opened.key.pid;
         self.shared.registry.moved(self.id, Some(opened.key));
         self.shared.metrics.detached.dec();
         pump.attach(opened.stream, opened.leftover);
