@@ -7,7 +7,8 @@ use bytes::BytesMut;
 use lanyard::wire::{frame, startup};
 use lanyard_engine::catalog::RelationName;
 use lanyard_engine::entitlement::{
-    Access, ColumnRule, Entitlement, Extras, Fingerprint, Operation, RowRule, SecuredView, ViewColumn,
+    Access, Beneath, ColumnRule, Entitlement, Extras, Fingerprint, Operation, RowRule, SecuredView,
+    ViewColumn,
 };
 use lanyard_engine::names;
 use lanyard_engine::policy::{self, PolicySet, Source};
@@ -160,6 +161,7 @@ fn entitlement() -> Entitlement {
             granted_by: vec!["grant".into()],
             sequences: BTreeSet::new(),
             undone_by: BTreeMap::new(),
+            beneath: Beneath::default(),
             view: SecuredView {
                 name: view.into(),
                 select_sql: String::new(),

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use super::*;
 use crate::catalog::RelationName;
 use crate::entitlement::{
-    Access, ColumnRule, Entitlement, Extras, Fingerprint, Operation, RowRule, SecuredView, ViewColumn,
+    Access, Beneath, ColumnRule, Entitlement, Extras, Fingerprint, Operation, RowRule, SecuredView,
+    ViewColumn,
 };
 use crate::record::Disposition;
 use crate::refusal::{Code, Refusal};
 use crate::released::RawSql;
 
+mod beneath;
 mod extras;
 mod hidden_names;
 mod own;
@@ -40,6 +42,7 @@ fn access(schema: &str, name: &str, view: &str, write: bool, shaped: bool) -> Ac
             .into_iter()
             .collect(),
         undone_by: BTreeMap::new(),
+        beneath: Beneath::default(),
         view: SecuredView {
             name: view.into(),
             select_sql: String::new(),

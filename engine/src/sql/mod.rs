@@ -6,6 +6,7 @@
 
 mod coercion;
 mod copy;
+mod dependent;
 mod edit;
 mod functions;
 mod grammar;

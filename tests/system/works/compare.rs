@@ -118,8 +118,8 @@ pub(crate) struct Tally {
     pub(crate) fail_alike: usize,
     /// Statements that fail directly, and otherwise through the proxy.
     pub(crate) fail_otherwise: usize,
-    /// Reasons of refusals: how many, and one statement.
-    pub(crate) refused: BTreeMap<String, (usize, String)>,
+    /// Reasons of refusals, and the statements.
+    pub(crate) refused: BTreeMap<String, Vec<String>>,
     /// Not refused, and yet not the same.
     pub(crate) different: Vec<String>,
     /// What fails directly, and otherwise through the proxy.
@@ -160,11 +160,7 @@ impl Tally {
         if alike {
             self.alike += 1;
         } else if let Answer::Failed { state, message } = proxied {
-            let reason = self.refused.entry(reason(state, message)).or_default();
-            reason.0 += 1;
-            if reason.1.is_empty() {
-                sql.clone_into(&mut reason.1);
-            }
+            self.refused.entry(reason(state, message)).or_default().push(sql.to_owned());
         } else {
             self.different.push(format!("{}\n  {sql}", proxied.against(direct)));
         }

@@ -21,7 +21,7 @@ fn folder() -> Outcome<PathBuf> {
 }
 
 fn refused(tally: &Tally) -> usize {
-    tally.refused.values().map(|(count, _)| count).sum()
+    tally.refused.values().map(Vec::len).sum()
 }
 
 /// Prints the tallies, and leaves their table in the folder for the document.
@@ -60,8 +60,11 @@ pub(crate) fn table(part: &str, tallies: &[Tally]) -> Outcome<String> {
             tally.fail_otherwise
         )?;
         writeln!(list, "=== {}", tally.name)?;
-        for (reason, (count, example)) in &tally.refused {
-            writeln!(list, "{count:4} {reason}\n       {}", example.replace('\n', "\n       "))?;
+        for (reason, statements) in &tally.refused {
+            writeln!(list, "{:4} {reason}", statements.len())?;
+            for statement in statements {
+                writeln!(list, "       {}", statement.replace('\n', "\n       "))?;
+            }
         }
         for different in tally.different.iter().chain(&tally.otherwise) {
             writeln!(list, "DIFF {different}")?;
@@ -149,8 +152,8 @@ fn machine() -> Outcome<String> {
 /// The reasons of all tallies together, the most frequent first.
 fn reasons(tallies: &[Tally]) -> String {
     let mut all: std::collections::BTreeMap<&str, usize> = std::collections::BTreeMap::new();
-    for (reason, (count, _)) in tallies.iter().flat_map(|t| &t.refused) {
-        *all.entry(reason).or_default() += count;
+    for (reason, statements) in tallies.iter().flat_map(|t| &t.refused) {
+        *all.entry(reason).or_default() += statements.len();
     }
     let different: usize = tallies.iter().map(|t| t.different.len()).sum();
     let mut all: Vec<(&str, usize)> = all.into_iter().collect();
