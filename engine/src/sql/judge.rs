@@ -163,6 +163,7 @@ fn numbers_are_data(plan: &Plan, statements: usize) -> bool {
         | Change::Type { .. }
         | Change::Literal { .. }
         | Change::Default { .. }
+        | Change::Label { .. }
         | Change::CopyQuery { .. }
         | Change::Name { .. }
         | Change::Domain { .. }

@@ -585,11 +585,11 @@ fn types_that_print_names_go_through_the_virtual_catalog() {
     for (sql, expected) in [
         (
             "SELECT c.oid::regclass FROM pg_class c",
-            r#"SELECT lanyard_catalog.regclass(c.oid)::regclass FROM "lanyard_catalog"."pg_class" c"#,
+            r#"SELECT lanyard_catalog.regclass(c.oid)::regclass AS "oid" FROM "lanyard_catalog"."pg_class" c"#,
         ),
         (
             "SELECT é.\"oid\" :: pg_catalog.regtype::text FROM pg_type é",
-            r#"SELECT lanyard_catalog._regtype(é."oid") :: pg_catalog.regtype::text FROM "lanyard_catalog"."pg_type" é"#,
+            r#"SELECT lanyard_catalog._regtype(é."oid") :: pg_catalog.regtype::text AS "oid" FROM "lanyard_catalog"."pg_type" é"#,
         ),
         (
             "SELECT CAST(oid AS regnamespace) FROM pg_class",

@@ -13,6 +13,7 @@ mod grammar;
 mod judge;
 #[cfg(test)]
 pub(crate) mod judge_tests;
+mod label;
 mod locking;
 mod named;
 mod own;

@@ -25,6 +25,8 @@ pub(super) enum Change {
     Dependent { at: usize, columns: Vec<String> },
     /// The DEFAULT at this byte becomes this expression.
     Default { at: usize, expression: String },
+    /// The output column that begins at this byte has this name.
+    Label { at: usize, name: String },
     /// The type at this byte becomes `schema.name`.
     Type { at: usize, schema: String, name: String },
     /// The literal at this byte becomes this text.

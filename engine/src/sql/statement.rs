@@ -353,6 +353,7 @@ impl<'t, 'c> Walk<'t, 'c> {
             Node::CollateClause(collate) => push!(collate.arg()),
             Node::WindowDef(window) => self.window(window, depth, scope),
             Node::ResTarget(target) => {
+                self.label(target);
                 push_all!(target.indirection());
                 push!(target.val());
             }

@@ -57,6 +57,7 @@ pub(super) fn check(old: &Tree, spliced: &str, plan: &Plan) -> Result<(), Refusa
             | Change::Prefix { at, .. }
             | Change::Dependent { at, .. }
             | Change::Default { at, .. }
+            | Change::Label { at, .. }
             | Change::CopyQuery { at, .. } => {
                 if changes.insert(*at, change).is_some() {
                     return Err(not_spliced());
@@ -184,6 +185,7 @@ impl Lockstep<'_, '_> {
                 self.function(i, j, schema, name)?
             }
             (b"ColumnRef", Some(Change::Column { dropped, .. })) => self.column(i, j, *dropped)?,
+            (b"ResTarget", Some(Change::Label { name, .. })) => self.label(i, j, name)?,
             (b"A_Const", Some(Change::Literal { text, .. })) => self.literal(i, j, text)?,
             (b"TypeName", Some(Change::Type { schema, name, .. })) => self.type_name(i, j, schema, name)?,
             (b"CopyStmt", Some(Change::CopyQuery { query, .. })) => self.copy(i, j, query)?,
@@ -302,6 +304,11 @@ impl Lockstep<'_, '_> {
             ),
         )?;
         Some((self.skip_to(i, "type_oid")?, j))
+    }
+
+    fn label(&self, i: usize, j: usize, name: &str) -> Option<(usize, usize)> {
+        let i = self.skip_exact(i, "name: None, ")?;
+        Some((i, self.expect(j, format_args!("name: Some({name:?}), "))?))
     }
 
     fn literal(&self, i: usize, j: usize, text: &str) -> Option<(usize, usize)> {
@@ -638,6 +645,25 @@ mod tests {
         let at = row.find("DEFAULT").expect("there");
         assert!(verdict(row, "UPDATE t SET (a, b) = ((5), 1)", vec![default(at, "5")]));
         assert!(!verdict(row, "UPDATE t SET (a, b) = ((5), 2)", vec![default(at, "5")]));
+    }
+
+    #[test]
+    fn an_output_column_gets_its_name_and_no_other() {
+        let label = || Change::Label { at: 7, name: "a".into() };
+        let old = "SELECT a::t FROM s";
+        assert!(verdict(old, "SELECT a::t AS \"a\" FROM s", vec![label()]));
+        for new in [
+            old,
+            "SELECT a::t AS b FROM s",
+            "SELECT b::t AS a FROM s",
+            "SELECT a::u AS a FROM s",
+            "SELECT a::t AS a, a FROM s",
+            "SELECT a::t AS a FROM s AS a",
+        ] {
+            assert!(!verdict(old, new, vec![label()]), "{new}");
+        }
+        assert!(!verdict(old, "SELECT a::t AS a FROM s", vec![]), "unplanned");
+        assert!(!verdict("SELECT a::t AS b FROM s", "SELECT a::t AS a FROM s", vec![label()]), "it had one");
     }
 
     #[test]

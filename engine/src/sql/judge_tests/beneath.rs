@@ -215,3 +215,35 @@ fn numbers_of_a_default_are_not_those_of_the_text() {
     let judged = run_over("UPDATE people SET part = DEFAULT WHERE id = 5", &["public"]).expect("allowed");
     assert!(!judged.numbers_are_data);
 }
+
+/// PostgreSQL calls a cast after its column.
+#[test]
+fn a_name_looked_up_leaves_its_column_the_name() {
+    for (sql, expected) in [
+        (
+            "SELECT attrelid::regclass, attname FROM pg_attribute",
+            "SELECT lanyard_catalog.regclass(attrelid)::regclass AS \"attrelid\", attname",
+        ),
+        (
+            "SELECT c . oid :: regclass :: text FROM pg_class c",
+            "SELECT lanyard_catalog.regclass(c . oid) :: regclass :: text AS \"oid\" FROM",
+        ),
+        (
+            "SELECT x.oid FROM (SELECT oid::pg_catalog.regclass FROM pg_class) x",
+            "(SELECT lanyard_catalog.regclass(oid)::pg_catalog.regclass AS \"oid\" FROM",
+        ),
+    ] {
+        assert!(sent(sql).contains(expected), "{sql}: {}", sent(sql));
+    }
+    for sql in [
+        "SELECT oid::regclass AS x FROM pg_class",
+        "SELECT (oid::regclass) FROM pg_class",
+        "SELECT (oid)::regclass FROM pg_class",
+        "SELECT CAST(oid AS regclass) FROM pg_class",
+        "SELECT oid::regclass::varchar(10) FROM pg_class",
+        "SELECT ARRAY(SELECT oid::regclass)",
+        "SELECT 1 FROM pg_class ORDER BY oid::regclass",
+    ] {
+        assert!(!sent(sql).contains("AS \"oid\""), "{sql}: {}", sent(sql));
+    }
+}
