@@ -1,6 +1,7 @@
 //! Whole-system tests against a real PostgreSQL.
 
 mod attacks;
+mod beneath;
 mod bypass;
 mod changing;
 mod channels;
