@@ -12,6 +12,8 @@ mod drift;
 mod drivers;
 mod floor;
 mod frames;
+mod load;
+mod logins;
 mod majors;
 mod matrix;
 mod permits;

@@ -10,6 +10,7 @@ use crate::refusal::{Code, Refusal};
 
 use super::edit::Edit;
 use super::judge::not_spliced;
+use super::own::leftmost;
 use super::plan::Change;
 use super::resolve::{self, Target};
 use super::statement::{Verdict, Walk, offset};
@@ -195,9 +196,7 @@ fn not_written_out() -> Refusal {
 
 /// How many columns a query has at least: as many as may be written without being named.
 fn width(select: &nodes::SelectStmt) -> usize {
-    if let Some(arm) = select.larg() {
-        return width(arm);
-    }
+    let select = leftmost(select);
     let rows = select.values_lists().iter().map(|row| match row {
         Node::NodeList(row) => row.len(),
         _ => usize::MAX,
