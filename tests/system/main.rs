@@ -4,6 +4,7 @@ mod attacks;
 mod bypass;
 mod changing;
 mod commands;
+mod copying;
 mod demo;
 mod detach;
 mod differential;
