@@ -14,9 +14,8 @@ use lanyard_engine::record::{
 };
 use lanyard_engine::refusal::{Code, Refusal};
 use lanyard_engine::released::{Ledger as _, LedgerFull, RawSql, Released};
-use lanyard_engine::sql;
-use lanyard_engine::sql::Judged;
 use lanyard_engine::sql::paths::Paths;
+use lanyard_engine::sql::{self, Effect, Judged};
 
 use crate::observe::{Direction, Metrics};
 use crate::vend::Granted;
@@ -108,6 +107,13 @@ pub(super) enum Pending {
     },
 }
 
+/// The session's process as its client knows it, and as the warehouse does.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Process {
+    pub(super) told: i32,
+    pub(super) real: i32,
+}
+
 /// Most prepared statements that a session may have and let its backend go.
 const PARSED_AGAIN_MAX: usize = 100;
 
@@ -121,6 +127,7 @@ pub(super) struct Exchange {
     /// Whom a grant would have to name.
     pub(super) grantee: String,
     pub(super) stamp: String,
+    pub(super) process: Process,
     pub(super) shard: Shard,
     pub(super) metrics: Arc<Metrics>,
     pub(super) record_text: RecordText,
@@ -180,6 +187,7 @@ impl Exchange {
         facts: SessionPart,
         grantee: String,
         stamp: String,
+        process: Process,
         shard: Shard,
         metrics: Arc<Metrics>,
         record_text: RecordText,
@@ -190,6 +198,7 @@ impl Exchange {
             facts,
             grantee,
             stamp,
+            process,
             shard,
             metrics,
             record_text,
@@ -369,6 +378,11 @@ impl Exchange {
         let took = run.sent.elapsed();
         self.copy_over(&run);
         self.path_over(&run);
+        // DISCARD ALL by itself leaves a session as it was at login.
+        let discards = run.judged.effects.iter().any(|(_, effect)| *effect == Effect::DeallocateAll)
+            && run.judged.statements == 1
+            && &*run.judged.operation == "DISCARD";
+        self.kept = !(discards && status == Status::Ok) && (self.kept || !run.judged.leaves_nothing);
         self.ended.push((run, status, took));
     }
 
