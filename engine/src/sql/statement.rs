@@ -50,7 +50,7 @@ pub(super) struct Walk<'t, 'c> {
     /// Is it an EXPLAIN?
     pub(super) explained: bool,
     /// What it makes or changes of the session's own.
-    pub(super) own: OwnWork,
+    pub(super) own: OwnWork<'t>,
     pub(super) index: usize,
 }
 
