@@ -49,6 +49,8 @@ pub(super) struct Walk<'t, 'c> {
     nodes: usize,
     /// Is it an EXPLAIN?
     pub(super) explained: bool,
+    /// Does it call `pg_notify`?
+    pub(super) notifies: bool,
     /// What it makes or changes of the session's own.
     pub(super) own: OwnWork<'t>,
     pub(super) index: usize,
@@ -70,6 +72,7 @@ impl<'t, 'c> Walk<'t, 'c> {
             scopes: vec![Scope { name: "", outer: 0 }],
             nodes: 0,
             explained: false,
+            notifies: false,
             index: 0,
         }
     }
@@ -87,6 +90,7 @@ impl<'t, 'c> Walk<'t, 'c> {
     pub(super) fn statement(&mut self, raw: &'t nodes::RawStmt) -> Verdict {
         let before = std::mem::take(&mut self.plan.objects);
         self.explained = false;
+        self.notifies = false;
         self.own = OwnWork::default();
         let kind = self.begin(raw)?;
         if !self.plan.operation.is_empty() {
@@ -117,6 +121,7 @@ impl<'t, 'c> Walk<'t, 'c> {
             return Err(unexplained());
         }
         self.own_work_done()?;
+        self.notified(kind)?;
         for (index, effect) in &self.plan.effects {
             if let (true, Effect::Path(step)) = (*index == self.index, effect) {
                 self.names.apply(step);
@@ -228,10 +233,15 @@ impl<'t, 'c> Walk<'t, 'c> {
                     ))
                     .at(at));
                 }
-                if !relation.inh {
+                // The view reads children as well, whatever is said of it. One that comes while this runs is read with the table
+                // it is a child of, under the same rules, as without ONLY.
+                if !relation.inh && !access.beneath.childless {
                     return Err(Refusal::new(
                         Code::Unsupported,
-                        format!("ONLY is not supported on \"{}\"", access.relation),
+                        format!(
+                            "ONLY is not supported on \"{}\": it has partitions or children",
+                            access.relation
+                        ),
                     )
                     .at(at));
                 }
@@ -348,6 +358,7 @@ impl<'t, 'c> Walk<'t, 'c> {
             Node::CollateClause(collate) => push!(collate.arg()),
             Node::WindowDef(window) => self.window(window, depth, scope),
             Node::ResTarget(target) => {
+                self.label(target);
                 push_all!(target.indirection());
                 push!(target.val());
             }
@@ -477,6 +488,7 @@ impl<'t, 'c> Walk<'t, 'c> {
             }
         }
         self.prefixes(select, scope)?;
+        self.dependents(select, scope)?;
         self.coercions.select(select);
         for target in select.target_list().iter() {
             self.coercions.target(target);
