@@ -127,7 +127,7 @@ const DONE: [(&str, &[&str]); 26] = [
 ];
 
 /// `(statement, SQLSTATE)`: refused, by us or by the warehouse.
-const REFUSED: [(&str, &str); 49] = [
+const REFUSED: [(&str, &str); 50] = [
     ("UPDATE open_t SET made = DEFAULT, twice = DEFAULT", "0A000"),
     ("INSERT INTO open_t (n) VALUES (NULL)", "23502"),
     ("INSERT INTO open_t (n) VALUES (5000)", "23514"),

@@ -145,7 +145,7 @@ async fn try_login(
         SessionPart::new(&shared.node, &facts),
         grantee(&wish.principal),
         stamp,
-        Process { told: key.0.0, real: opened.opened.key.pid },
+        Process { told: place.key.0, real: opened.opened.key.pid },
         shard,
         Arc::clone(&shared.metrics),
         shared.record_text,
