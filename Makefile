@@ -49,7 +49,8 @@ bench-enforcement: ## what secured views cost in the database; writes docs/cost-
 	cargo build --release --package lanyard --package lanyard-benches
 	cargo run --release --quiet --package lanyard-benches -- enforcement $(BENCH_FLAGS)
 
-# SOURCES: a folder with psycopg/ and node-postgres/, where Debian's source packages are not to be had.
+# SOURCES: a folder with psycopg/ and node-postgres/, where Debian's source packages are not to be had. COMPAT_FLAGS: --suites psycopg
+# measures one suite again, --suites "" writes the document alone.
 compat: ## other projects' test suites, direct and through Lanyard; writes docs/compatibility.md
 	@scripts/setup.sh test
 	cargo build --package lanyard --package lanyard-tests --bins

@@ -26,6 +26,7 @@ mod question;
 mod relations;
 mod scenario;
 mod starting;
+mod suites;
 mod support;
 mod wire;
 mod works;
