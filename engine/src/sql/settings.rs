@@ -7,6 +7,8 @@ pub enum Setting {
     Free,
     /// Only a value that says what is already so (`on`, `UTF8`).
     Only(&'static [&'static str]),
+    /// Only the name of an object without a schema, or of PostgreSQL's own: another schema's would tell whether that is there.
+    Name,
     /// Accepted and put to our own value: the stamp lives there.
     Ours,
 }
@@ -46,7 +48,7 @@ const SETTINGS: [(&str, Setting); 40] = [
     ("enable_mergejoin", Setting::Free),
     ("cursor_tuple_fraction", Setting::Free),
     ("escape_string_warning", Setting::Free),
-    ("default_text_search_config", Setting::Free),
+    ("default_text_search_config", Setting::Name),
     ("seed", Setting::Free),
     ("client_encoding", UTF8),
     ("names", UTF8),
@@ -99,6 +101,12 @@ pub fn shown() -> impl Iterator<Item = &'static str> {
     SETTINGS.iter().map(|(name, _)| *name).chain(READ_ONLY)
 }
 
+/// Does this value of a [`Setting::Name`] say no schema but PostgreSQL's own?
+#[must_use]
+pub fn is_plain_name(value: &str) -> bool {
+    !value.strip_prefix("pg_catalog.").unwrap_or(value).contains('.')
+}
+
 /// Is this value one of those allowed, in the spellings drivers use (`'utf-8'`, `"UTF8"`)?
 #[must_use]
 pub fn says(value: &str, allowed: &[&str]) -> bool {
@@ -136,6 +144,11 @@ mod tests {
             assert_eq!(says(value, same), kept, "{value}");
         }
         assert!(!says("GBK", &["utf8", "utf-8"]));
+        for (value, plain) in
+            [("english", true), ("pg_catalog.simple", true), ("vault.cfg", false), ("\"vault\".cfg", false)]
+        {
+            assert_eq!(is_plain_name(value), plain, "{value}");
+        }
         assert!(!may_show("data_directory"));
         assert!(!may_show("all"));
     }
