@@ -115,13 +115,17 @@ fn members(object: &impl Serialize) -> String {
 
 /// The operation of whoever turns masked values back.
 pub const UNMASK: &str = "unmask";
+/// The operation of whoever hears what comes over a channel.
+pub const LISTEN: &str = "listen";
+/// The operation of whoever says something on a channel.
+pub const NOTIFY: &str = "notify";
 
-/// A relation that a statement touches.
+/// A relation or channel that a statement touches.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ObjectUse {
-    /// `schema.table`, the governed name.
+    /// `schema.table`, the governed name; `channel NAME` for a channel.
     pub relation: String,
-    /// `read`, `write` or `unmask`.
+    /// `read`, `write`, `unmask`, `listen` or `notify`.
     pub operation: &'static str,
     /// Row policies that limit it.
     #[serde(skip_serializing_if = "Vec::is_empty")]

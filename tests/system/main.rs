@@ -1,8 +1,10 @@
 //! Whole-system tests against a real PostgreSQL.
 
 mod attacks;
+mod beneath;
 mod bypass;
 mod changing;
+mod channels;
 mod commands;
 mod demo;
 mod detach;
@@ -11,6 +13,8 @@ mod drift;
 mod drivers;
 mod floor;
 mod frames;
+mod load;
+mod logins;
 mod majors;
 mod matrix;
 mod permits;

@@ -327,11 +327,19 @@ fn extras(was: Option<&Entitlement>, is: Option<&Entitlement>) -> Vec<Change> {
         let functions = extras.functions.iter().map(|f| format!("function {f}"));
         let types = extras.types.iter().map(|t| format!("type {t}"));
         let extensions = extras.extensions.iter().map(|e| format!("extension {e}"));
+        let channels = extras.channels.iter().map(|c| format!("channel {c}"));
         let undone = |(key, columns): (&String, &BTreeSet<String>)| {
             columns.iter().map(|column| format!("unmask of {column} ({key})")).collect::<Vec<_>>()
         };
         let unmask = extras.unmask.iter().flat_map(undone);
-        workspace.into_iter().chain(functions).chain(types).chain(extensions).chain(unmask).collect()
+        workspace
+            .into_iter()
+            .chain(functions)
+            .chain(types)
+            .chain(extensions)
+            .chain(channels)
+            .chain(unmask)
+            .collect()
     };
     let (was, is) = (words(was), words(is));
     let told = |what: &String, how: &str, widens| Change {

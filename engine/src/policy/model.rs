@@ -136,7 +136,7 @@ pub struct Grant {
     pub to: Who,
 }
 
-/// `allow workspace | function … | type … | extension … | unmask on columns … to …`
+/// `allow workspace | function … | type … | extension … | channel … | unmask on columns … to …`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Permit {
@@ -158,6 +158,8 @@ pub enum Permitted {
     Types(Vec<RelationName>),
     /// Everything of these extensions; never empty.
     Extensions(Vec<String>),
+    /// LISTEN and NOTIFY on these channels; never empty.
+    Channels(Vec<String>),
     /// Undoing the masks that can be undone, on these columns.
     Unmask(Columns),
 }

@@ -49,6 +49,7 @@ impl<'a> Session<'a> {
             extras.functions.retain(|f| other.functions.contains(f));
             extras.types.retain(|t| other.types.contains(t));
             extras.extensions.retain(|e| other.extensions.contains(e));
+            extras.channels.retain(|c| other.channels.contains(c));
         }
         let catalog = &self.snapshot.catalog;
         extras.functions.retain(|function| openable::opens_function(catalog, function));
@@ -96,7 +97,8 @@ fn columns<'p>(list: &'p [&Permit]) -> impl Iterator<Item = &'p Columns> {
         Permitted::Workspace(_)
         | Permitted::Functions(_)
         | Permitted::Types(_)
-        | Permitted::Extensions(_) => None,
+        | Permitted::Extensions(_)
+        | Permitted::Channels(_) => None,
     })
 }
 
@@ -108,6 +110,7 @@ fn named(permits: &[&Permit]) -> Extras {
             Permitted::Functions(list) => extras.functions.extend(list.iter().cloned()),
             Permitted::Types(list) => extras.types.extend(list.iter().cloned()),
             Permitted::Extensions(list) => extras.extensions.extend(list.iter().cloned()),
+            Permitted::Channels(list) => extras.channels.extend(list.iter().cloned()),
             // It depends on the columns in sight.
             Permitted::Unmask(_) => {}
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::entitlement::{Entitlement, Operation};
 use crate::limits;
-use crate::record::{Disposition, ObjectUse, Objects, UNMASK};
+use crate::record::{Disposition, NOTIFY, ObjectUse, Objects, UNMASK};
 use crate::refusal::{Code, Refusal};
 use crate::released::{Enforced, RawSql};
 
@@ -153,13 +153,17 @@ pub(super) fn not_spliced() -> Refusal {
 /// arguments that were looked at may hold them.
 fn numbers_are_data(plan: &Plan, statements: usize) -> bool {
     let spliced_names = plan.changes.iter().all(|change| match change {
-        Change::Relation { .. } | Change::Function { .. } | Change::Column { .. } | Change::Prefix { .. } => {
-            true
-        }
+        Change::Relation { .. }
+        | Change::Function { .. }
+        | Change::Column { .. }
+        | Change::Prefix { .. }
+        | Change::Dependent { .. } => true,
         Change::Through { .. }
         | Change::Around { .. }
         | Change::Type { .. }
         | Change::Literal { .. }
+        | Change::Default { .. }
+        | Change::Label { .. }
         | Change::CopyQuery { .. }
         | Change::Name { .. }
         | Change::Domain { .. }
@@ -173,7 +177,7 @@ fn numbers_are_data(plan: &Plan, statements: usize) -> bool {
 
 /// See [`Judged::leaves_nothing`].
 fn leaves_nothing(plan: &Plan) -> bool {
-    const KINDS: [&str; 19] = [
+    const KINDS: [&str; 20] = [
         "SELECT",
         "INSERT",
         "UPDATE",
@@ -185,6 +189,7 @@ fn leaves_nothing(plan: &Plan) -> bool {
         "FETCH",
         "CLOSE",
         "UNLISTEN",
+        "NOTIFY",
         "RESET",
         "BEGIN",
         "START TRANSACTION",
@@ -206,7 +211,8 @@ fn leaves_nothing(plan: &Plan) -> bool {
         Effect::Move(..) | Effect::Show => true,
     };
     // What is written may take the next number of a sequence, which lastval() remembers.
-    let writes = plan.objects.iter().any(|object| object.operation != Operation::Read.word());
+    let writes =
+        plan.objects.iter().any(|object| ![Operation::Read.word(), NOTIFY].contains(&object.operation));
     !plan.keeps
         && !writes
         && plan.operation.split(',').all(|kind| kind.is_empty() || KINDS.contains(&kind))

@@ -4,14 +4,17 @@
 //! -> `edit` (bytes spliced into the client's own text) -> `verify` (the new text's tree is what the edits say) ->
 //! [`Enforced`](crate::released::Enforced). No tree is printed. Called by the proxy's sessions.
 
+mod channel;
 mod coercion;
 mod copy;
+mod dependent;
 mod edit;
 mod functions;
 mod grammar;
 mod judge;
 #[cfg(test)]
 pub(crate) mod judge_tests;
+mod label;
 mod locking;
 mod named;
 mod notation;

@@ -87,6 +87,11 @@ impl<'t> Walk<'t, '_> {
         if schema == Some("information_schema") && name == EXPAND_ARRAY {
             return Ok(());
         }
+        if name == "pg_notify" && schema.is_none_or(|s| s == "pg_catalog") {
+            self.pg_notify(call)?;
+            let sent = schema.is_none().then(|| self.send_to("pg_catalog", name, at, names.len()));
+            return sent.unwrap_or(Ok(()));
+        }
         if !built_in || schema.is_some_and(|s| s != "pg_catalog") {
             return self.opened_function(schema, name, at, names.len());
         }

@@ -54,6 +54,8 @@ pub(super) struct Walk<'t, 'c> {
     ctes: usize,
     /// Is it an EXPLAIN?
     pub(super) explained: bool,
+    /// Does it call `pg_notify`?
+    pub(super) notifies: bool,
     /// What it makes or changes of the session's own.
     pub(super) own: OwnWork,
     pub(super) index: usize,
@@ -77,6 +79,7 @@ impl<'t, 'c> Walk<'t, 'c> {
             nodes: 0,
             ctes: 0,
             explained: false,
+            notifies: false,
             index: 0,
         }
     }
@@ -94,6 +97,7 @@ impl<'t, 'c> Walk<'t, 'c> {
     pub(super) fn statement(&mut self, raw: &'t nodes::RawStmt) -> Verdict {
         let before = std::mem::take(&mut self.plan.objects);
         self.explained = false;
+        self.notifies = false;
         self.own = OwnWork::default();
         let kind = self.begin(raw)?;
         if !self.plan.operation.is_empty() {
@@ -130,6 +134,7 @@ impl<'t, 'c> Walk<'t, 'c> {
             return Err(unexplained());
         }
         self.own_work_done()?;
+        self.notified(kind)?;
         for (index, effect) in &self.plan.effects {
             if let (true, Effect::Path(step)) = (*index == self.index, effect) {
                 self.names.apply(step);
@@ -249,10 +254,15 @@ impl<'t, 'c> Walk<'t, 'c> {
                     ))
                     .at(at));
                 }
-                if !relation.inh {
+                // The view reads children as well, whatever is said of it. One that comes while this runs is read with the table
+                // it is a child of, under the same rules, as without ONLY.
+                if !relation.inh && !access.beneath.childless {
                     return Err(Refusal::new(
                         Code::Unsupported,
-                        format!("ONLY is not supported on \"{}\"", access.relation),
+                        format!(
+                            "ONLY is not supported on \"{}\": it has partitions or children",
+                            access.relation
+                        ),
                     )
                     .at(at));
                 }
@@ -381,6 +391,7 @@ impl<'t, 'c> Walk<'t, 'c> {
             }
             Node::WindowDef(window) => self.window(window, depth, scope),
             Node::ResTarget(target) => {
+                self.label(target);
                 push_all!(target.indirection());
                 push!(target.val());
             }
@@ -512,6 +523,7 @@ impl<'t, 'c> Walk<'t, 'c> {
             }
         }
         self.prefixes(select, scope)?;
+        self.dependents(select, scope)?;
         self.coercions.select(select);
         for target in select.target_list().iter() {
             self.coercions.target(target);

@@ -62,15 +62,8 @@ impl<'t> Walk<'t, '_> {
                 }
                 return Ok("DISCARD");
             }
-            Node::ListenStmt(_) | Node::NotifyStmt(_) => {
-                return Err(Refusal::new(
-                    Code::Policy,
-                    "LISTEN and NOTIFY are not allowed: policies have no words for channels yet",
-                )
-                .hint(
-                    "a channel carries what a filter or mask would keep back; poll a table that you may read",
-                ));
-            }
+            Node::ListenStmt(listen) => return self.listen(listen),
+            Node::NotifyStmt(notify) => return self.notify(notify),
             Node::PrepareStmt(prepare) => return self.prepare(raw, prepare),
             Node::ExecuteStmt(execute) => return self.execute(raw, execute),
             Node::DeallocateStmt(statement) => return self.deallocate(raw, statement),

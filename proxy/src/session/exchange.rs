@@ -105,6 +105,13 @@ pub(super) enum Pending {
     },
 }
 
+/// The session's process as its client knows it, and as the warehouse does.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Process {
+    pub(super) told: i32,
+    pub(super) real: i32,
+}
+
 /// Most prepared statements that a session may have and let its backend go.
 const PARSED_AGAIN_MAX: usize = 100;
 
@@ -118,6 +125,7 @@ pub(super) struct Exchange {
     /// Whom a grant would have to name.
     pub(super) grantee: String,
     pub(super) stamp: String,
+    pub(super) process: Process,
     pub(super) shard: Shard,
     pub(super) metrics: Arc<Metrics>,
     pub(super) record_text: RecordText,
@@ -182,6 +190,7 @@ impl Exchange {
         facts: SessionPart,
         grantee: String,
         stamp: String,
+        process: Process,
         shard: Shard,
         metrics: Arc<Metrics>,
         record_text: RecordText,
@@ -192,6 +201,7 @@ impl Exchange {
             facts,
             grantee,
             stamp,
+            process,
             shard,
             metrics,
             record_text,

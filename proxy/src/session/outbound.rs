@@ -113,8 +113,7 @@ impl Exchange {
                 messages::relay(out, kind, &body, &about, &self.granted);
             }
             b'S' => self.parameter(&body, out)?,
-            // LISTEN is refused, so nothing can be signalled to this session but by the warehouse's own doing.
-            b'A' => {}
+            b'A' => self.notification(&body, out),
             other => {
                 return Err(Refusal::new(
                     Code::UpstreamLost,
@@ -246,6 +245,22 @@ impl Exchange {
         }
         send(out, b'Z', body);
         Ok(())
+    }
+
+    /// What came over a channel. PostgreSQL has no rights on channels: what a function of the warehouse's may have listened to
+    /// does not reach the client. Processes of others have numbers that are halves of cancel keys here, so they have none.
+    fn notification(&self, body: &[u8], out: &mut BytesMut) {
+        let Some((process, said)) = body.split_first_chunk::<4>() else { return };
+        let channel = said.split(|b| *b == 0).next().unwrap_or_default();
+        let channels = &self.granted.entitlement.extras.channels;
+        if !std::str::from_utf8(channel).is_ok_and(|channel| channels.contains(channel)) {
+            return;
+        }
+        let own = i32::from_be_bytes(*process) == self.process.real;
+        backend::message(out, b'A', |out| {
+            out.put_i32(if own { self.process.told } else { 0 });
+            out.extend_from_slice(said);
+        });
     }
 
     /// Errors that tables changed behind our back explain.

@@ -1,4 +1,4 @@
-//! Findings about `allow function | type | extension | unmask`.
+//! Findings about `allow function | type | extension | channel | unmask`.
 //!
 //! Must never make an error of what the warehouse alone decides: a function that changes there closes itself, and governance that
 //! was published must stay so. Called by `check`.
@@ -12,7 +12,8 @@ use crate::policy::text::diagnostic::Problem;
 impl<'a> Checker<'a> {
     pub(super) fn permitted(&mut self, policy: &'a Policy, what: &'a Permitted) {
         match what {
-            Permitted::Workspace(_) => {}
+            // A channel is there as soon as somebody names it.
+            Permitted::Workspace(_) | Permitted::Channels(_) => {}
             Permitted::Functions(list) => {
                 let closed = |catalog: &Catalog, name: &RelationName| {
                     let overloads = catalog.functions.get(name).map_or(&[][..], Vec::as_slice);

@@ -274,6 +274,8 @@ fn permit(dice: &mut Dice) -> &'static str {
         "allow type public.mood, public.citext, public.nowhere",
         "allow extension pg_trgm, citext",
         "allow extension citext, dblink",
+        "allow channel orders, \"Late Orders\"",
+        "allow channels orders",
         "allow unmask on columns tagged PII",
         "allow unmask on columns named name, region",
         "allow unmask on columns like '%' of tables tagged Sales",

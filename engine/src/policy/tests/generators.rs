@@ -412,6 +412,7 @@ fn permitted() -> BoxedStrategy<Permitted> {
         vec(relation(), 1..3).prop_map(Permitted::Functions),
         vec(relation(), 1..3).prop_map(Permitted::Types),
         vec(name(), 1..3).prop_map(Permitted::Extensions),
+        vec(name(), 1..3).prop_map(Permitted::Channels),
         columns().prop_map(Permitted::Unmask),
     ]
     .boxed()

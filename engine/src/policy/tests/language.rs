@@ -393,6 +393,37 @@ fn permits_are_the_subjects_and_make_another_fingerprint() {
 }
 
 #[test]
+fn channels_are_given_by_their_exact_names() {
+    let longest = "c".repeat(63);
+    let text = format!(
+        "policy c allow channel Orders, \"Late Orders\", {longest} to users or agents in group marketing_agents\n\
+         policy d allow channels only_agents to agents\n\
+         policy e (shadow) allow channel shadowed to everyone"
+    );
+    let channels = |who: &str| entitled(&snapshot(&text), who).extras.channels;
+    let given = ["Late Orders".to_owned(), longest.clone(), "orders".to_owned()];
+    assert_eq!(channels("taylor").into_iter().collect::<Vec<_>>(), given);
+    assert_eq!(channels("marketing-agent~taylor"), channels("taylor"));
+    assert_eq!(channels("narrow-agent~taylor"), channels("taylor"));
+    assert!(channels("marketing-agent~").contains("only_agents"));
+    let mark = |text: &str| entitled(&snapshot(text), "taylor").fingerprint;
+    assert_ne!(mark("policy c allow channel a to users"), mark(""));
+    assert_ne!(mark("policy c allow channel a to users"), mark("policy c allow channel b to users"));
+    for bad in [
+        format!("policy c allow channel {longest}c to users"),
+        "policy c allow channel 'orders' to users".to_owned(),
+        "policy c allow channel to users".to_owned(),
+        "policy c allow channel * to users".to_owned(),
+        "policy c allow channel \"\" to users".to_owned(),
+        "policy c allow channel app.orders to users".to_owned(),
+        "policy c allow channel orders".to_owned(),
+    ] {
+        let read = crate::policy::PolicySet::parse(&[crate::policy::Source { file: "p", text: &bad }]);
+        assert!(read.is_err(), "{bad}");
+    }
+}
+
+#[test]
 fn shadow_policies_of_every_kind_are_told_and_not_enforced() {
     let text = format!(
         "{READ}policy r (shadow) reveal columns tagged PII to users\n\

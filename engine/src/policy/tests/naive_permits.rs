@@ -1,4 +1,4 @@
-//! What permits give, by the naive evaluator: functions, types, extensions, workspaces, and the right to undo masks.
+//! What permits give, by the naive evaluator: functions, types, extensions, channels, workspaces, and the right to undo masks.
 //!
 //! Must never call the engine's `permits` or `openable`. Used by `differential`.
 
@@ -64,10 +64,11 @@ pub(super) fn told(extras: &Extras) -> BTreeSet<String> {
     let functions = extras.functions.iter().map(|f| format!("function {}.{}", f.schema, f.name));
     let types = extras.types.iter().map(|t| format!("type {}.{}", t.schema, t.name));
     let extensions = extras.extensions.iter().map(|e| format!("extension {e}"));
+    let channels = extras.channels.iter().map(|c| format!("channel {c}"));
     let members = extras.members.iter().map(|one| one.name.clone()).collect::<Vec<_>>();
     assert_eq!(members, extras.extensions.iter().cloned().collect::<Vec<_>>());
     let mut all: BTreeSet<String> =
-        workspace.into_iter().chain(functions).chain(types).chain(extensions).collect();
+        workspace.into_iter().chain(functions).chain(types).chain(extensions).chain(channels).collect();
     for (key, columns) in &extras.unmask {
         all.extend(columns.iter().map(|column| format!("unmask {column} {key}")));
     }
@@ -128,6 +129,7 @@ impl<'a> Naive<'a> {
                     all.extend(list.iter().map(|t| format!("type {}.{}", t.schema, t.name)));
                 }
                 Permitted::Extensions(list) => all.extend(list.iter().map(|e| format!("extension {e}"))),
+                Permitted::Channels(list) => all.extend(list.iter().map(|c| format!("channel {c}"))),
                 // It depends on what is masked.
                 Permitted::Unmask(_) => {}
             }

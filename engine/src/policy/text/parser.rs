@@ -383,6 +383,7 @@ impl<'t> Parser<'t> {
                     "function",
                     "type",
                     "extension",
+                    "channel",
                     "unmask",
                 ]);
             } else {
@@ -416,6 +417,8 @@ impl<'t> Parser<'t> {
             Permitted::Types(self.list(&[], object)?)
         } else if self.accept("extension") || self.accept("extensions") {
             Permitted::Extensions(self.list(&[], |p| p.identifier("an extension"))?)
+        } else if self.accept("channel") || self.accept("channels") {
+            Permitted::Channels(self.list(&[], Self::channel)?)
         } else if self.accept("unmask") {
             self.expect("on")?;
             Permitted::Unmask(self.columns()?)

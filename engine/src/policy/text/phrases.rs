@@ -167,6 +167,17 @@ impl Parser<'_> {
         Ok(if bare { name.to_ascii_lowercase() } else { name })
     }
 
+    /// A channel's name, folded as LISTEN folds it. A longer one would be cut by LISTEN and refused by `pg_notify`.
+    pub(super) fn channel(&mut self) -> Parsed<String> {
+        let at = self.offset();
+        let name = self.identifier("a channel")?;
+        if name.len() > limits::CHANNEL_BYTES_MAX {
+            let most = limits::CHANNEL_BYTES_MAX;
+            return Err((at, Problem::new(format!("a channel has at most {most} bytes"))));
+        }
+        Ok(name)
+    }
+
     pub(super) fn table_name(&mut self) -> Parsed<TableName> {
         let place = self.place();
         let schema = self.identifier("a schema")?;

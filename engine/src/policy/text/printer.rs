@@ -121,6 +121,10 @@ fn permitted(what: &Permitted) -> String {
             let list: Vec<String> = list.iter().map(|e| identifier(e)).collect();
             format!("extension {}", list.join(", "))
         }
+        Permitted::Channels(list) => {
+            let list: Vec<String> = list.iter().map(|c| identifier(c)).collect();
+            format!("channel {}", list.join(", "))
+        }
         Permitted::Unmask(which) => format!("unmask on {}", columns(which)),
     }
 }

@@ -29,12 +29,17 @@ fn extras() -> Extras {
         types: names(&["public.spot", "gis.shape"]),
         extensions: ["citext".to_owned(), "pg_trgm".to_owned()].into(),
         members: vec![Arc::new(citext), Arc::new(trigrams)],
+        channels: ["orders", "Late Orders", "v"].map(str::to_owned).into(),
         unmask: [("reversible:accounts".to_owned(), columns.into())].into(),
         ..Extras::default()
     }
 }
 
 fn run_with(extras: Extras, sql: &str) -> Result<Judged, Refusal> {
+    run_in(extras, None, sql)
+}
+
+fn run_in(extras: Extras, workspace: Option<&str>, sql: &str) -> Result<Judged, Refusal> {
     // Without a column whose type is not PostgreSQL's own: those let operators through.
     let mut entitlement = entitlement();
     for access in entitlement.relations.values_mut().flat_map(BTreeMap::values_mut) {
@@ -42,13 +47,8 @@ fn run_with(extras: Extras, sql: &str) -> Result<Judged, Refusal> {
     }
     let entitlement = Entitlement { extras, ..entitlement };
     let path = ["public".to_owned()];
-    let context = Context {
-        entitlement: &entitlement,
-        search_path: &path,
-        paths: None,
-        database: "shop",
-        workspace: None,
-    };
+    let context =
+        Context { entitlement: &entitlement, search_path: &path, paths: None, database: "shop", workspace };
     judge(RawSql::new(sql), &context)
 }
 
@@ -120,6 +120,86 @@ fn nothing_else_is_let_through() {
     ] {
         assert!(run_with(Extras::default(), sql).is_err(), "{sql}");
     }
+}
+
+#[test]
+fn channels_are_those_that_are_named() {
+    for (sql, expected) in [
+        ("LISTEN orders", "LISTEN orders"),
+        ("LISTEN ORDERS", "LISTEN ORDERS"),
+        ("LISTEN \"Late Orders\"", "LISTEN \"Late Orders\""),
+        ("NOTIFY orders", "NOTIFY orders"),
+        ("NOTIFY orders, 'it''s'", "NOTIFY orders, 'it''s'"),
+        ("SELECT pg_notify('orders', $1)", "SELECT pg_catalog.\"pg_notify\"('orders', $1)"),
+        (
+            "SELECT pg_catalog.pg_notify('Late Orders', 'x')",
+            "SELECT pg_catalog.pg_notify('Late Orders', 'x')",
+        ),
+        ("SELECT * FROM pg_notify('orders', 'x')", "SELECT * FROM pg_catalog.\"pg_notify\"('orders', 'x')"),
+        ("PREPARE p AS SELECT pg_notify('orders', 'x')", ""),
+        ("UNLISTEN nowhere", "UNLISTEN nowhere"),
+        ("UNLISTEN *", "UNLISTEN *"),
+    ] {
+        let sent = sent(sql);
+        assert!(expected.is_empty() || sent == expected, "{sql}: {sent}");
+    }
+    for sql in [
+        "LISTEN order",
+        "LISTEN \"Orders\"",
+        "LISTEN late",
+        "LISTEN \"orders \"",
+        "LISTEN ordersx",
+        "LISTEN orders; LISTEN other",
+        "NOTIFY other, 'x'",
+        "NOTIFY \"ORDERS\"",
+        "SELECT pg_notify('Orders', 'x')",
+        "SELECT pg_notify('other', 'x')",
+        "SELECT pg_notify('orders' || '', 'x')",
+        "SELECT pg_notify($1, 'x')",
+        "SELECT pg_notify(lower('ORDERS'), 'x')",
+        "SELECT pg_notify('orders'::text, 'x')",
+        "SELECT pg_notify(NULL, 'x')",
+        "SELECT pg_notify(1, 'x')",
+        "SELECT pg_notify()",
+        "SELECT pg_notify(VARIADIC ARRAY['orders', 'x'])",
+        "SELECT public.pg_notify('orders', 'x')",
+        "SELECT ('orders'::text).pg_notify",
+        "SELECT pg_notify(c, 'x') FROM (VALUES ('orders')) v(c)",
+        "SELECT pg_listening_channels()",
+        "SELECT pg_notification_queue_usage()",
+        "CREATE VIEW w AS SELECT pg_notify('orders', 'x')",
+        "CREATE RULE r AS ON INSERT TO orders DO ALSO NOTIFY orders",
+    ] {
+        assert!(run_with(extras(), sql).is_err(), "{sql}");
+    }
+    let judged =
+        run_with(extras(), "LISTEN orders; SELECT pg_notify('orders', 'x')").expect("both are let through");
+    let uses: Vec<(&str, &str)> = judged.objects.iter().map(|o| (o.relation.as_str(), o.operation)).collect();
+    assert_eq!(uses, [("channel orders", "notify"), ("channel orders", "listen")]);
+    assert!(!judged.leaves_nothing, "who listens keeps the backend");
+    for sql in ["NOTIFY orders", "SELECT pg_notify('orders', 'x')"] {
+        assert!(run_with(extras(), sql).expect("it is let through").leaves_nothing, "{sql}");
+    }
+    assert!(run_with(Extras::default(), "LISTEN orders").is_err());
+}
+
+#[test]
+fn nothing_that_is_kept_notifies() {
+    for sql in [
+        "CREATE TABLE t (a text DEFAULT pg_notify('orders', 'x')::text)",
+        "CREATE TABLE t (a text CHECK (pg_notify('orders', a) IS NULL))",
+        "CREATE INDEX ON t (a) WHERE pg_notify('orders', a) IS NULL",
+        "CREATE VIEW w AS SELECT pg_notify('orders', 'x')",
+        "CREATE MATERIALIZED VIEW w AS SELECT pg_notify('orders', 'x')",
+        "CREATE TEMP VIEW w AS SELECT pg_notify('orders', 'x')",
+        "ALTER TABLE t ALTER a SET DEFAULT pg_notify('orders', 'x')",
+        "ALTER TABLE t ADD CHECK (pg_notify('orders', a) IS NULL)",
+        "CREATE DOMAIN d AS text CHECK (pg_notify('orders', VALUE) IS NULL)",
+    ] {
+        let refused = run_in(extras(), Some("workspace_5_1"), sql).expect_err(sql);
+        assert_eq!(refused.code, Code::Policy, "{sql}: {refused}");
+    }
+    assert!(run_in(extras(), Some("workspace_5_1"), "SELECT pg_notify('orders', 'x')").is_ok());
 }
 
 #[test]
