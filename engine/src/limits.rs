@@ -11,6 +11,20 @@ pub const STATEMENT_BYTES_MAX: usize = 1 << 20;
 pub const TREE_DEPTH_MAX: usize = 400;
 /// Most nodes in one message's tree.
 pub const TREE_NODES_MAX: usize = 200_000;
+/// Most tokens of one statement's printed tree. The source of `SET (a, b, …) = (…)` is printed for each column.
+pub const TREE_TOKENS_MAX: usize = 8_000_000;
+/// Most relations in one message.
+pub const OBJECTS_MAX: usize = 5_000;
+/// Most rounds in which names of output columns are followed through a statement.
+pub const NAME_ROUNDS_MAX: usize = 32;
+/// Most prepared statements of one session, and most portals.
+pub const PREPARED_MAX: usize = 10_000;
+/// Longest text of all prepared statements of one session together, in bytes.
+pub const PREPARED_BYTES_MAX: usize = 64 << 20;
+/// Most notices of how policy shapes results that one session remembers to have seen.
+pub const NOTICES_MAX: usize = 1_000;
+/// Most CTEs in one message.
+pub const CTES_MAX: usize = 1_000;
 /// Most statements in one simple Query.
 pub const STATEMENTS_MAX: usize = 1_000;
 /// Deepest comment nesting; PostgreSQL's own scanner takes seconds at 10,000.

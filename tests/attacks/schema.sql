@@ -46,8 +46,14 @@ CREATE FUNCTION public.leak_customer(i int) RETURNS text LANGUAGE sql SECURITY D
 -- Nobody is granted these.
 CREATE TABLE ledger (id int PRIMARY KEY, secret text); INSERT INTO ledger VALUES (1, 'LEDGER-SECRET');
 CREATE TABLE public.hidden_thing (id int PRIMARY KEY, secret text); INSERT INTO public.hidden_thing VALUES (1, 'HIDDEN-SECRET');
+-- What a writer's statements could speak of: where a granted table leads, what leads to one, and names of objects in a column.
+ALTER TABLE notes ADD gold int REFERENCES ledger DEFERRABLE INITIALLY DEFERRED;
+CREATE TABLE order_marks (id int PRIMARY KEY REFERENCES orders); INSERT INTO order_marks VALUES (7);
+CREATE TABLE kinds (id int PRIMARY KEY, region text NOT NULL, k regclass); INSERT INTO kinds VALUES (1, 'EU', 'app.orders');
+CREATE SCHEMA vault; CREATE TABLE vault.gold (id int PRIMARY KEY);
 ANALYZE;
 RESET search_path;
 -- Protected: eu_analyst sees rows of region EU alone; ssn comes out with its last four digits, salary as NULL. Secrets:
 -- names and ssn of US rows, every whole ssn, salaries, US-SECRET-PAYLOAD, US-SECRET-BODY, ARCHIVED-US, LO-SECRET,
--- balance 999999.99, LEDGER-SECRET, HIDDEN-SECRET, and that app.ledger and public.hidden_thing exist.
+-- balance 999999.99, LEDGER-SECRET, HIDDEN-SECRET, and that app.ledger,
+-- app.order_marks, public.hidden_thing and schema vault exist.

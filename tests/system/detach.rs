@@ -92,6 +92,25 @@ async fn a_session_with_something_of_its_own_keeps_its_backend() -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_nobody_has_told_of_keeps_its_backend() -> Outcome {
+    let governed = eager().await?;
+    let dba = governed.dba().await?;
+    let mut raw = governed.raw_session(LOGIN).await?;
+    // BEGIN by the extended protocol: the state of the transaction comes with the answer to a Sync, and none is sent.
+    raw.send(b'P', b"\0BEGIN\0\0\0").await?;
+    raw.send(b'B', b"\0\0\0\0\0\0\0\0").await?;
+    raw.send(b'E', b"\0\0\0\0\0").await?;
+    raw.send(b'C', b"P\0").await?;
+    raw.send(b'H', b"").await?;
+    raw.read_until(b'3').await?;
+    others_had_the_time_to(&governed, &dba, 1).await?;
+    raw.send(b'S', b"").await?;
+    let frames = raw.read_until(b'Z').await?;
+    assert_eq!(frames.last().map(|frame| frame.body.as_ref()), Some(b"T".as_slice()), "{frames:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn discard_all_lets_it_go_and_prepared_statements_are_there_again() -> Outcome {
     let governed = eager().await?;
     let dba = governed.dba().await?;

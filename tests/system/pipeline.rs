@@ -235,12 +235,33 @@ async fn closes_of_ours_stay_between_us_and_the_warehouse() -> Outcome {
 async fn parameters_of_object_naming_types_are_refused() -> Outcome {
     let governed = attacked().await?;
     let mut raw = session(&governed).await?;
-    for oid in [24u32, 2202, 2205, 2206, 2210, 4089, 4096] {
+    // The last two: aclitem names roles, and the row of pg_authid is on no list.
+    for oid in [24u32, 2202, 2205, 2206, 2210, 4089, 4096, 1033, 2842] {
         let message = frame(b'P', &[b"\0SELECT $1\0\0\x01".as_slice(), &oid.to_be_bytes()].concat());
         let frames = pipelined(&mut raw, &[message, sync()], 1).await?;
         assert_eq!(refused(&frames).as_deref(), Some("42501"), "{oid}");
     }
     let message = frame(b'P', &[b"\0SELECT $1\0\0\x01".as_slice(), &25u32.to_be_bytes()].concat());
     assert_eq!(refused(&pipelined(&mut raw, &[message, sync()], 1).await?), None);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parameters_of_hidden_types_are_of_no_type() -> Outcome {
+    let governed = attacked().await?;
+    let dba = governed.dba().await?;
+    let oid: u32 = dba.query_one("SELECT 'public.hidden_thing'::regtype::oid", &[]).await?.get(0);
+    let mut raw = session(&governed).await?;
+    let parse = |sql: &str| frame(b'P', &[b"\0", sql.as_bytes(), b"\0\0\x01", &oid.to_be_bytes()].concat());
+    let bind = frame(b'B', b"\0\0\0\0\0\x01\0\0\0\x05(1,x)\0\0");
+    for sql in ["SELECT row_to_json($1)", "SELECT to_json($1)", "SELECT ($1).*", "SELECT $1"] {
+        let frames =
+            pipelined(&mut raw, &[parse(sql), frame(b'D', b"S\0"), bind.clone(), execute(""), sync()], 1)
+                .await?;
+        assert!(said(&frames).iter().all(|piece| !piece.contains("secret")), "{sql}: {:?}", said(&frames));
+        let hidden =
+            |frame: &&lanyard_tests::Frame| frame.body.windows(4).any(|part| part == oid.to_be_bytes());
+        assert_eq!(frames.iter().find(hidden).map(|frame| frame.tag), None, "{sql}");
+    }
     Ok(())
 }

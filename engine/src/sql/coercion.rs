@@ -9,6 +9,7 @@ use std::collections::HashSet;
 
 use pg_raw_parse::{Node, nodes};
 
+use crate::limits;
 use crate::refusal::{Code, Refusal};
 
 use super::reference::names_objects;
@@ -229,7 +230,7 @@ impl<'t> Coercions<'t> {
             return Ok(());
         }
         self.names.extend(CATALOG_COLUMNS.split(' ').map(str::to_owned));
-        self.spread();
+        self.spread()?;
         for place in &self.places {
             self.beside(place.iter().copied())?;
         }
@@ -268,8 +269,11 @@ impl<'t> Coercions<'t> {
     }
 
     /// Names of output columns that may carry such a type, until there are no more.
-    fn spread(&mut self) {
-        loop {
+    ///
+    /// # Errors
+    /// 42501 where there is no end to it in sight.
+    fn spread(&mut self) -> Verdict {
+        for _ in 0..limits::NAME_ROUNDS_MAX {
             let before = self.names.len();
             let mut found = Vec::new();
             for target in &self.targets {
@@ -302,9 +306,10 @@ impl<'t> Coercions<'t> {
             self.names.extend(found.into_iter().map(str::to_owned));
             self.names.extend(numbered);
             if self.names.len() == before {
-                return;
+                return Ok(());
             }
         }
+        Err(refused())
     }
 
     /// Expressions that get one type.
@@ -451,7 +456,7 @@ fn lists(words: &str, wanted: &str) -> bool {
     words.split(' ').any(|word| word == wanted)
 }
 
-fn last_name(call: &nodes::FuncCall) -> &str {
+pub(super) fn last_name(call: &nodes::FuncCall) -> &str {
     call.funcname().iter().next_back().and_then(Node::as_str).unwrap_or_default()
 }
 

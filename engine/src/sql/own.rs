@@ -125,16 +125,13 @@ impl<'t> Walk<'t, '_> {
 
     /// Puts a use of something of the session's own on record.
     pub(super) fn note_own(&mut self, schema: &str, name: &str, operation: &'static str) {
-        let used = ObjectUse {
+        self.note(ObjectUse {
             relation: format!("{schema}.{name}"),
             operation,
             filters: Vec::new(),
             masks: Vec::new(),
             shadow: Vec::new(),
-        };
-        if !self.plan.objects.contains(&used) {
-            self.plan.objects.push(used);
-        }
+        });
     }
 
     /// Is it the session's own?

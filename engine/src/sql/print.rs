@@ -7,6 +7,8 @@
 use std::fmt::{self, Write};
 use std::ops::Range;
 
+use crate::limits;
+
 /// No position.
 const NOWHERE: u32 = u32::MAX;
 
@@ -70,7 +72,7 @@ impl Printed {
     /// Reads what is printed.
     ///
     /// # Errors
-    /// What the printing itself fails with.
+    /// There are more than [`limits::TREE_TOKENS_MAX`].
     pub(super) fn of(tree: fmt::Arguments<'_>) -> Result<Self, fmt::Error> {
         let mut printed = Self {
             bytes: Vec::with_capacity(1 << 10),
@@ -197,6 +199,9 @@ impl Printed {
 
 impl Write for Printed {
     fn write_str(&mut self, piece: &str) -> fmt::Result {
+        if self.items.len() > limits::TREE_TOKENS_MAX {
+            return Err(fmt::Error);
+        }
         let bytes = piece.as_bytes();
         match self.state {
             // The pieces most trees are made of: separators, and words whole.

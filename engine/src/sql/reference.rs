@@ -18,6 +18,7 @@ use super::judge::not_spliced;
 use super::plan::Change;
 use super::resolve::{self, Target, quote};
 use super::statement::{Verdict, Walk, constant_text, offset};
+use super::types::FIRST_NORMAL_OID;
 use super::{functions, scan, settings, virtual_catalog};
 
 impl<'t> Walk<'t, '_> {
@@ -457,9 +458,6 @@ impl<'t> Walk<'t, '_> {
     }
 }
 
-/// First OID that initdb does not use (PostgreSQL's FirstNormalObjectId).
-const FIRST_NORMAL_OID: u32 = 16_384;
-
 /// A type whose text is the name of an object, and what the virtual catalog makes it from.
 struct Naming {
     type_name: &'static str,
@@ -531,7 +529,7 @@ fn names_safely(call: &nodes::FuncCall) -> bool {
 }
 
 /// Numbers the elements of an array it is given, and looks at nothing else: JDBC asks for keys with it.
-const EXPAND_ARRAY: &str = "_pg_expandarray";
+pub(super) const EXPAND_ARRAY: &str = "_pg_expandarray";
 
 fn forbidden_function(name: &str) -> Refusal {
     Refusal::new(
@@ -601,6 +599,7 @@ fn set_config(call: &nodes::FuncCall) -> Verdict {
     let allowed = match (settings::setting(name), value) {
         (Some(settings::Setting::Free), _) => true,
         (Some(settings::Setting::Only(values)), Some(value)) => settings::says(value, values),
+        (Some(settings::Setting::Name), Some(value)) => settings::is_plain_name(value),
         _ => false,
     };
     if allowed {

@@ -7,6 +7,8 @@ pub enum Setting {
     Free,
     /// Only a value that says what is already so (`on`, `UTF8`).
     Only(&'static [&'static str]),
+    /// Only the name of an object without a schema, or of PostgreSQL's own: another schema's would tell whether that is there.
+    Name,
     /// Accepted and put to our own value: the stamp lives there.
     Ours,
 }
@@ -46,7 +48,7 @@ const SETTINGS: [(&str, Setting); 40] = [
     ("enable_mergejoin", Setting::Free),
     ("cursor_tuple_fraction", Setting::Free),
     ("escape_string_warning", Setting::Free),
-    ("default_text_search_config", Setting::Free),
+    ("default_text_search_config", Setting::Name),
     ("seed", Setting::Free),
     ("client_encoding", UTF8),
     ("names", UTF8),
@@ -105,8 +107,14 @@ pub fn settable() -> impl Iterator<Item = (&'static str, Option<&'static [&'stat
     SETTINGS.iter().filter_map(|(name, setting)| match setting {
         Setting::Free => Some((*name, None)),
         Setting::Only(values) => Some((*name, Some(*values))),
-        Setting::Ours => None,
+        Setting::Name | Setting::Ours => None,
     })
+}
+
+/// Does this value of a [`Setting::Name`] say no schema but PostgreSQL's own?
+#[must_use]
+pub fn is_plain_name(value: &str) -> bool {
+    !value.strip_prefix("pg_catalog.").unwrap_or(value).contains('.')
 }
 
 /// Is this value one of those allowed, in the spellings drivers use (`'utf-8'`, `"UTF8"`)?
@@ -146,6 +154,11 @@ mod tests {
             assert_eq!(says(value, same), kept, "{value}");
         }
         assert!(!says("GBK", &["utf8", "utf-8"]));
+        for (value, plain) in
+            [("english", true), ("pg_catalog.simple", true), ("vault.cfg", false), ("\"vault\".cfg", false)]
+        {
+            assert_eq!(is_plain_name(value), plain, "{value}");
+        }
         assert!(!may_show("data_directory"));
         assert!(!may_show("all"));
         let settable: Vec<_> = settable().collect();

@@ -13,12 +13,14 @@ use super::coercion::Coercions;
 use super::edit::Edit;
 use super::grammar::{is_table_command, spread_unnest};
 use super::judge::{Context, Effect, not_spliced};
+use super::notation::Notations;
 use super::own::OwnWork;
 use super::paths::Paths;
 use super::plan::{Change, Plan};
 use super::reference::{literal_text, names_objects};
 use super::resolve::{self, Target, quote};
 use super::scan;
+use super::types::plain_name;
 use super::utility::cursor_name;
 
 struct Frame<'t> {
@@ -27,7 +29,7 @@ struct Frame<'t> {
     scope: usize,
 }
 
-/// One CTE name, and the scope around it. Scope 0 is empty.
+/// One CTE name, or none for a level of FROM, and the scope around it. Scope 0 is empty.
 struct Scope<'t> {
     name: &'t str,
     outer: usize,
@@ -44,9 +46,12 @@ pub(super) struct Walk<'t, 'c> {
     pub(super) names: Paths,
     pub(super) plan: Plan,
     pub(super) coercions: Coercions<'t>,
+    pub(super) notations: Notations<'t>,
     stack: Vec<Frame<'t>>,
     scopes: Vec<Scope<'t>>,
     nodes: usize,
+    /// How many CTEs there are.
+    ctes: usize,
     /// Is it an EXPLAIN?
     pub(super) explained: bool,
     /// Does it call `pg_notify`?
@@ -68,9 +73,11 @@ impl<'t, 'c> Walk<'t, 'c> {
             own: OwnWork::default(),
             plan: Plan::default(),
             coercions: Coercions::default(),
+            notations: Notations::default(),
             stack: Vec::new(),
             scopes: vec![Scope { name: "", outer: 0 }],
             nodes: 0,
+            ctes: 0,
             explained: false,
             notifies: false,
             index: 0,
@@ -102,6 +109,10 @@ impl<'t, 'c> Walk<'t, 'c> {
             if self.nodes > limits::TREE_NODES_MAX {
                 return Err(too_large("parts", limits::TREE_NODES_MAX));
             }
+            // Every name is looked for among them.
+            if self.ctes > limits::CTES_MAX {
+                return Err(too_large("names in WITH", limits::CTES_MAX));
+            }
             if frame.depth > limits::TREE_DEPTH_MAX {
                 return Err(Refusal::new(
                     Code::TooDeep,
@@ -111,11 +122,13 @@ impl<'t, 'c> Walk<'t, 'c> {
             self.node(&frame)?;
         }
         self.prepared();
-        for object in before {
-            if !self.plan.objects.contains(&object) {
-                self.plan.objects.push(object);
-            }
+        before.into_iter().for_each(|object| self.note(object));
+        if self.plan.objects.len() > limits::OBJECTS_MAX {
+            return Err(too_large("relations", limits::OBJECTS_MAX));
         }
+        let outer = self.scopes.iter().map(|scope| scope.outer);
+        self.notations.judge(outer, self.context.entitlement)?;
+        self.notations = Notations::default();
         std::mem::take(&mut self.coercions).judge()?;
         if self.explained && (self.plan.shaped || self.plan.catalogs) {
             return Err(unexplained());
@@ -151,6 +164,7 @@ impl<'t, 'c> Walk<'t, 'c> {
         let Some(clause) = clause else { return scope };
         let mut inner = scope;
         let mut queries = Vec::new();
+        self.ctes += clause.ctes().len();
         for cte in clause.ctes().iter() {
             queries.push((cte, inner));
             self.coercions.renamed_query(cte.aliascolnames(), cte.ctequery());
@@ -168,6 +182,12 @@ impl<'t, 'c> Walk<'t, 'c> {
             }
         }
         inner
+    }
+
+    /// A level of its own for the names in a FROM: a scope without a CTE.
+    fn level(&mut self, outer: usize) -> usize {
+        self.scopes.push(Scope { name: "", outer });
+        self.scopes.len() - 1
     }
 
     pub(super) fn is_cte(&self, name: &str, mut scope: usize) -> bool {
@@ -189,7 +209,8 @@ impl<'t, 'c> Walk<'t, 'c> {
 
     /// Puts it on record, once.
     pub(super) fn note(&mut self, used: ObjectUse) {
-        if !self.plan.objects.contains(&used) {
+        // One too many is kept, and refused for.
+        if self.plan.objects.len() <= limits::OBJECTS_MAX && !self.plan.objects.contains(&used) {
             self.plan.objects.push(used);
         }
     }
@@ -247,6 +268,9 @@ impl<'t, 'c> Walk<'t, 'c> {
                 }
                 for column in access.view.columns.iter().filter(|c| c.type_sql.starts_with("reg")) {
                     self.coercions.column(&column.name);
+                    // Its whole row goes about under its alias.
+                    let alias = relation.alias().and_then(nodes::Alias::aliasname);
+                    self.coercions.column(alias.unwrap_or(name));
                 }
                 self.own.reads_governed = true;
                 self.note_use(access, operation);
@@ -314,7 +338,10 @@ impl<'t, 'c> Walk<'t, 'c> {
             Node::Constraint(constraint) => self.constraint(constraint)?,
             Node::TableLikeClause(like) => self.like(like)?,
             Node::PartitionRangeDatum(datum) => push!(datum.value()),
-            Node::ColumnRef(column) => self.column(column)?,
+            Node::ColumnRef(column) => {
+                self.notations.reference(column, scope);
+                self.column(column)?;
+            }
             Node::FuncCall(call) => {
                 self.function(call)?;
                 self.coercions.call(call);
@@ -329,9 +356,12 @@ impl<'t, 'c> Walk<'t, 'c> {
                 if names_objects(cast.type_name()) {
                     self.coercions.sight();
                 }
-                // A column under a planned change is judged already.
-                if !(matches!(cast.arg(), Node::ColumnRef(_)) && names_objects(cast.type_name())) {
-                    push!(cast.arg());
+                match cast.arg() {
+                    // A column under a planned change is judged already.
+                    Node::ColumnRef(column) if names_objects(cast.type_name()) => {
+                        self.notations.reference(column, scope);
+                    }
+                    argument => push!(argument),
                 }
             }
             Node::A_Indirection(indirection) => {
@@ -355,7 +385,10 @@ impl<'t, 'c> Walk<'t, 'c> {
                 self.operator(sort.use_op())?;
                 push!(sort.node());
             }
-            Node::CollateClause(collate) => push!(collate.arg()),
+            Node::CollateClause(collate) => {
+                plain_name(collate.collname())?;
+                push!(collate.arg());
+            }
             Node::WindowDef(window) => self.window(window, depth, scope),
             Node::ResTarget(target) => {
                 self.label(target);
@@ -376,6 +409,7 @@ impl<'t, 'c> Walk<'t, 'c> {
             }
             Node::RangeFunction(function) => {
                 self.coercions.function(function);
+                self.notations.function(function, scope)?;
                 for entry in function.functions().iter() {
                     match spread_unnest(entry) {
                         Some(call) => push_all!(call.args()),
@@ -383,7 +417,7 @@ impl<'t, 'c> Walk<'t, 'c> {
                     }
                 }
                 for column in function.coldeflist().iter() {
-                    self.type_name(column.type_name())?;
+                    self.column_definition(column)?;
                 }
             }
             Node::RangeTableFunc(table) => {
@@ -467,6 +501,7 @@ impl<'t, 'c> Walk<'t, 'c> {
                 .hint("creating tables needs a workspace grant"));
         }
         let scope = self.with(select.with_clause(), depth, scope);
+        let scope = self.level(scope);
         let table_command = is_table_command(select);
         for from in select.from_clause().iter() {
             match from {
@@ -539,16 +574,19 @@ pub(super) fn offset(location: i32) -> Result<usize, Refusal> {
     usize::try_from(location).map_err(|_| not_spliced())
 }
 
-fn too_large(what: &str, limit: usize) -> Refusal {
+pub(super) fn too_large(what: &str, limit: usize) -> Refusal {
     Refusal::new(Code::TooLarge, format!("the statement has more than {limit} {what}"))
 }
 
 /// The text of a constant argument, also of a bare word as SET takes it.
-pub(super) fn constant_text(node: Node<'_>) -> Option<&str> {
+pub(super) fn constant_text(mut node: Node<'_>) -> Option<&str> {
+    // No recursion: how deep casts stand in one another is looked at later.
+    while let Node::TypeCast(cast) = node {
+        node = cast.arg();
+    }
     match node {
         Node::A_Const(constant) => literal_text(constant),
         Node::String(text) => text.sval(),
-        Node::TypeCast(cast) => constant_text(cast.arg()),
         _ => None,
     }
 }

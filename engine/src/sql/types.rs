@@ -21,10 +21,49 @@ use super::plan::Change;
 use super::resolve::{self, quote};
 use super::statement::{Verdict, Walk, offset};
 
-/// Scalar types of `pg_catalog` in PostgreSQL 15 to 18 and their arrays, under their catalog names; neither row types of
-/// system catalogs, nor `unknown`, whose values become anything.
+/// Scalar types of `pg_catalog` in PostgreSQL 15 to 18 and their arrays, under their catalog names and with their OIDs, which
+/// are pinned; neither row types of system catalogs, nor `unknown`, whose values become anything.
+const ALLOWED: &str = include_str!("types_allowed.txt");
+
 static BUILT_IN: LazyLock<HashSet<&'static str>> =
-    LazyLock::new(|| include_str!("types_allowed.txt").lines().collect());
+    LazyLock::new(|| ALLOWED.lines().filter_map(|line| Some(line.split_once(' ')?.0)).collect());
+
+/// OIDs of those whose text is not the name of an object.
+static PARAMETERS: LazyLock<HashSet<u32>> = LazyLock::new(|| {
+    let line = |line: &'static str| {
+        line.split_once(' ').filter(|(name, _)| !name.trim_start_matches('_').starts_with("reg"))
+    };
+    ALLOWED.lines().filter_map(|text| line(text)?.1.parse().ok()).collect()
+});
+
+/// First OID that initdb does not use (PostgreSQL's FirstNormalObjectId).
+pub(super) const FIRST_NORMAL_OID: u32 = 16_384;
+/// PostgreSQL's `unknown`, which says of a parameter as little as 0 does.
+const UNKNOWN: u32 = 705;
+
+/// What becomes of a parameter's type that a client names by its OID.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParameterType {
+    /// It stays.
+    Named,
+    /// It is not PostgreSQL's own: the warehouse finds the type where the parameter stands, which was judged. The OID could be
+    /// that of any row or enum type, and PostgreSQL shows their columns and labels to everybody who names them.
+    Inferred,
+    /// Refused: it reads or prints what policy may hide.
+    Refused,
+}
+
+/// Judges the OID of a parameter's type.
+#[must_use]
+pub fn parameter_type(oid: u32) -> ParameterType {
+    if oid == 0 || oid == UNKNOWN || PARAMETERS.contains(&oid) {
+        ParameterType::Named
+    } else if oid >= FIRST_NORMAL_OID {
+        ParameterType::Inferred
+    } else {
+        ParameterType::Refused
+    }
+}
 
 /// Domains of the standard's schema.
 const INFORMATION_TYPES: [&str; 5] =
@@ -65,6 +104,16 @@ impl Walk<'_, '_> {
             Meaning::BuiltIn => return Ok(()),
             Meaning::Of { schema, name } => (schema, name),
             Meaning::Own(schema) => (schema.to_owned(), parts.last().copied().unwrap_or_default().to_owned()),
+            Meaning::Row(access) if access.view.columns.iter().any(|c| c.type_sql.starts_with("reg")) => {
+                return Err(Refusal::new(
+                    Code::Policy,
+                    format!(
+                        "the row of \"{}\" may not be named as a type: it has names of objects in it",
+                        access.relation
+                    ),
+                )
+                .hint("name its columns one by one"));
+            }
             Meaning::Row(access) => {
                 self.own.reads_governed = true;
                 self.note_use(access, Operation::Read);
@@ -111,6 +160,16 @@ fn visible<'a>(context: &Context<'a>, schema: &str, name: &str) -> Option<Meanin
         || columns.any(|column| user_type(&column.type_sql).is_some_and(|(s, n)| s == schema && n == name));
     let opened = context.entitlement.extras.has_type(&RelationName::new(schema, name));
     (opened || of_column()).then(|| Meaning::Of { schema: schema.to_owned(), name: name.to_owned() })
+}
+
+/// A collation or operator class: by its bare name, or PostgreSQL's own. Another schema's name would tell whether that is there.
+pub(super) fn plain_name(name: &pg_raw_parse::list::NodeList) -> Verdict {
+    let parts: Vec<&str> = name.iter().filter_map(Node::as_str).collect();
+    match parts.as_slice() {
+        [] | [_] | ["pg_catalog", _] => Ok(()),
+        _ => Err(Refusal::new(Code::UndefinedObject, format!("\"{}\" does not exist", parts.join(".")))
+            .hint("a collation or operator class is named without a schema here")),
+    }
 }
 
 /// May the type's name stand before one argument in parentheses, as `tsquery('a & b')`? PostgreSQL reads that as a cast where
@@ -191,6 +250,31 @@ mod tests {
             "\"unended",
         ] {
             assert_eq!(user_type(built_in), None, "{built_in}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_says_no_type_that_is_hidden() {
+        use ParameterType::{Inferred, Named, Refused};
+        for (oid, expected) in [
+            (0, Named),
+            (UNKNOWN, Named),
+            (25, Named),
+            (1009, Named),
+            (2249, Named),
+            // regclass and its array, aclitem and its array, cstring, the row of pg_authid, anyarray, nothing there.
+            (2205, Refused),
+            (2210, Refused),
+            (1033, Refused),
+            (1034, Refused),
+            (2275, Refused),
+            (2842, Refused),
+            (2277, Refused),
+            (9_999, Refused),
+            (FIRST_NORMAL_OID, Inferred),
+            (u32::MAX, Inferred),
+        ] {
+            assert_eq!(parameter_type(oid), expected, "{oid}");
         }
     }
 

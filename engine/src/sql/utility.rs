@@ -217,6 +217,16 @@ impl<'t> Walk<'t, '_> {
                     Err(Refusal::new(Code::Policy, format!("setting \"{name}\" must stay as it is")))
                 }
             }
+            Some(settings::Setting::Name) => {
+                if values.iter().all(|v| settings::is_plain_name(v)) && values.len() == set.args().len() {
+                    Ok("SET")
+                } else {
+                    Err(Refusal::new(
+                        Code::Policy,
+                        format!("setting \"{name}\" takes a name without a schema"),
+                    ))
+                }
+            }
             Some(settings::Setting::Ours) => {
                 self.replace(raw, "SET application_name TO DEFAULT".to_owned())?;
                 Ok("SET")

@@ -10,14 +10,16 @@ use std::ops::Range;
 
 use pg_raw_parse::{Node, nodes};
 
+use crate::limits;
 use crate::names::CATALOG_SCHEMA;
-use crate::refusal::{Code, Refusal};
+use crate::refusal::Refusal;
 
 use super::judge::not_spliced;
 use super::named::PLACEHOLDER;
 use super::parse::{self, Tree};
 use super::plan::{Change, Plan};
 use super::print::{Printed, Token};
+use super::statement::too_large;
 
 /// Parses the spliced text and compares.
 ///
@@ -94,7 +96,7 @@ pub(super) fn check(old: &Tree, spliced: &str, plan: &Plan) -> Result<(), Refusa
 
 fn print(statement: &nodes::RawStmt) -> Result<Printed, Refusal> {
     Printed::of(format_args!("{:?}", statement.stmt()))
-        .map_err(|_| Refusal::new(Code::Internal, "the statement could not be judged"))
+        .map_err(|_| too_large("parts", limits::TREE_TOKENS_MAX))
 }
 
 fn constant(text: &str, new: &Printed) -> Result<(), Refusal> {

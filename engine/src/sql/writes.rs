@@ -14,6 +14,7 @@ use super::own::leftmost;
 use super::plan::Change;
 use super::resolve::{self, Target};
 use super::statement::{Verdict, Walk, offset};
+use super::types::plain_name;
 
 impl<'t, 'c> Walk<'t, 'c> {
     pub(super) fn insert(&mut self, insert: &'t nodes::InsertStmt, depth: usize, scope: usize) -> Verdict {
@@ -40,7 +41,7 @@ impl<'t, 'c> Walk<'t, 'c> {
                 upsert(access)?;
                 writable(access, conflict.target_list().iter().filter_map(nodes::ResTarget::name))?;
             }
-            self.on_conflict(conflict, depth, scope);
+            self.on_conflict(conflict, depth, scope)?;
         }
         self.returning(insert.returning_clause(), depth, scope);
         Ok(())
@@ -143,10 +144,12 @@ impl<'t, 'c> Walk<'t, 'c> {
         Ok(())
     }
 
-    fn on_conflict(&mut self, conflict: &'t nodes::OnConflictClause, depth: usize, scope: usize) {
+    fn on_conflict(&mut self, conflict: &'t nodes::OnConflictClause, depth: usize, scope: usize) -> Verdict {
         if let Some(infer) = conflict.infer() {
             for element in infer.index_elems().iter() {
                 if let Node::IndexElem(element) = element {
+                    plain_name(element.collation())?;
+                    plain_name(element.opclass())?;
                     self.push(element.expr(), depth, scope);
                 } else {
                     self.push(element, depth, scope);
@@ -158,6 +161,7 @@ impl<'t, 'c> Walk<'t, 'c> {
             self.push(target.into(), depth, scope);
         }
         self.push(conflict.where_clause(), depth, scope);
+        Ok(())
     }
 
     fn returning(&mut self, clause: Option<&'t nodes::ReturningClause>, depth: usize, scope: usize) {

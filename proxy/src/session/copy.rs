@@ -15,7 +15,7 @@ use crate::wire::outgoing::{Outgoing, write};
 
 use super::exchange::{Exchange, Pending, Run};
 use super::inbound::NOBODY;
-use super::messages;
+use super::messages::{self, About};
 use super::outbound::{out_of_step, send};
 
 /// A COPY FROM STDIN that was sent and is not over, or a Query with several.
@@ -188,7 +188,10 @@ impl Exchange {
                 }
             }
             b'3' if !recount.closed => recount.closed = true,
-            b'N' => messages::relay(out, kind, &body, None, &self.granted),
+            b'N' => {
+                let about = About { statement: None, wrote_shaped: self.wrote_shaped };
+                messages::relay(out, kind, &body, &about, &self.granted);
+            }
             b'S' => self.parameter(&body, out)?,
             b'E' => {
                 self.error(&body, out);

@@ -156,6 +156,11 @@ pub(super) struct Exchange {
     pub(super) copy_passing: usize,
     /// Does the backend hold something of the session's own beyond statements: a setting, a cursor, a place in a sequence?
     pub(super) kept: bool,
+    /// Has the transaction written where policy shapes a relation?
+    pub(super) wrote_shaped: bool,
+    /// Was something of the extended protocol sent that no Sync has followed? Then a transaction may be open, and nobody has
+    /// said so.
+    pub(super) unsynced: bool,
     /// Outcomes to put on record once what the client waits for is on its way.
     ended: Vec<(Run, Status, Duration)>,
     count: u64,
@@ -217,6 +222,8 @@ impl Exchange {
             copy: None,
             copy_passing: 0,
             kept: false,
+            wrote_shaped: false,
+            unsynced: false,
             ended: Vec::new(),
             count: 0,
             rulings: Rulings { random, counter: 0 },
@@ -232,6 +239,7 @@ impl Exchange {
     pub(super) fn may_detach(&self) -> bool {
         self.is_quiet()
             && !self.kept
+            && !self.unsynced
             && self.held.is_none()
             && self.copy.is_none()
             && self.passing == 0

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use lanyard_engine::limits;
 use lanyard_engine::refusal::{Code, Refusal};
-use lanyard_engine::sql;
+use lanyard_engine::sql::{self, ParameterType};
 
 use crate::wire::frame::Frame;
 use crate::wire::inbound::{self, Inbound, Malformed, Object};
@@ -94,6 +95,20 @@ impl Exchange {
             Meanwhile::Fatal(refusal) => return Flow::End(refusal),
         }
         match message {
+            Inbound::Query(_) | Inbound::Sync => self.unsynced = false,
+            Inbound::Parse { .. }
+            | Inbound::Bind { .. }
+            | Inbound::Describe(..)
+            | Inbound::Execute { .. }
+            | Inbound::Close(..) => self.unsynced = true,
+            Inbound::Flush
+            | Inbound::FunctionCall
+            | Inbound::CopyDone
+            | Inbound::CopyFail(_)
+            | Inbound::CopyOutside
+            | Inbound::Terminate => {}
+        }
+        match message {
             Inbound::Query(text) => self.query(text.into(), out),
             Inbound::Parse { name, text, types } => self.parse(name, text.into(), &types, out),
             Inbound::Bind { portal, statement, rest } => self.bind(portal, &statement, &rest, out),
@@ -147,24 +162,25 @@ impl Exchange {
         }
         let (judged, judge_us) = self.judge(&text);
         let judged = judged.and_then(|judged| {
-            if names_objects(types) {
-                return Err(Refusal::new(
-                    Code::Policy,
-                    "a parameter of a type that names objects is not allowed",
-                )
-                .hint("send the name as text and use to_regclass"));
-            }
-            self.renamed(&text, judged)
+            self.room_for(&text)?;
+            let types = parameters(types)?;
+            let (text, judged) = self.renamed(&text, judged)?;
+            Ok((text, judged, types))
         });
         match judged {
-            Ok((text, judged)) => {
+            Ok((text, judged, types)) => {
                 let number = self.next_number();
                 let upstream =
                     if name.is_empty() { String::new() } else { format!("{}{number}", sql::RESERVED_NAMES) };
                 let text_for_parse = judged.enforced.for_parse();
                 write(
                     out,
-                    Outgoing::Parse { name: &upstream, stamp: &self.stamp, text: text_for_parse, types },
+                    Outgoing::Parse {
+                        name: &upstream,
+                        stamp: &self.stamp,
+                        text: text_for_parse,
+                        types: &types,
+                    },
                 );
                 let part = self.part(&text, &judged);
                 let path = self.path_ahead();
@@ -194,6 +210,10 @@ impl Exchange {
         if !portal.is_empty() && self.portals.contains_key(&portal) && lasts {
             let refusal = Refusal::new(Code::DuplicatePortal, format!("cursor \"{portal}\" already exists"));
             return self.refused_message(false, "", refusal, 0, out);
+        }
+        if self.portals.len() >= limits::PREPARED_MAX {
+            let refusal = Refusal::new(Code::TooLarge, "too many portals").hint("close what is not used");
+            return self.refused_message(false, &statement.text, refusal, 0, out);
         }
         let number = self.next_number();
         let upstream =
@@ -285,13 +305,22 @@ impl Exchange {
     }
 }
 
-/// Does a Parse ask for a parameter of `regclass` or its like (or of arrays of them)? PostgreSQL reads and prints those
-/// without asking for rights, so a parameter would tell the names of what is hidden. OIDs: PostgreSQL's pg_type.dat.
-fn names_objects(types: &[u8]) -> bool {
-    const NAMING: [u32; 22] = [
-        24, 2202, 2203, 2204, 2205, 2206, 3734, 3769, 4089, 4096, 4191, // regproc … regcollation
-        1008, 2207, 2208, 2209, 2210, 2211, 3735, 3770, 4090, 4097, 4192, // their arrays
-    ];
-    let (_count, oids) = types.split_at_checked(2).unwrap_or_default();
-    oids.as_chunks::<4>().0.iter().any(|oid| NAMING.contains(&u32::from_be_bytes(*oid)))
+/// The types of a Parse's parameters as the warehouse gets them.
+///
+/// # Errors
+/// 42501 for a type that reads or prints the names of objects: PostgreSQL does so without asking for rights.
+fn parameters(types: &[u8]) -> Result<Vec<u8>, Refusal> {
+    let (count, oids) = types.split_at_checked(2).unwrap_or_default();
+    let mut sent = count.to_vec();
+    for oid in oids.as_chunks::<4>().0 {
+        match sql::parameter_type(u32::from_be_bytes(*oid)) {
+            ParameterType::Named => sent.extend(oid),
+            ParameterType::Inferred => sent.extend(0_u32.to_be_bytes()),
+            ParameterType::Refused => {
+                return Err(Refusal::new(Code::Policy, "a parameter of this type is not allowed")
+                    .hint("send the value as text; names of objects go through to_regclass and its like"));
+            }
+        }
+    }
+    Ok(sent)
 }

@@ -19,6 +19,14 @@ const TEMPORARY: &str = "pg_temp";
 
 /// What an upstream error is about.
 pub(super) struct About<'a> {
+    /// What speaks; absent at the end of a transaction that a Sync ends.
+    pub(super) statement: Option<Said<'a>>,
+    /// Has the transaction written where policy shapes? What was put off to its end may speak of that.
+    pub(super) wrote_shaped: bool,
+}
+
+/// A statement that was sent.
+pub(super) struct Said<'a> {
     pub(super) text: &'a str,
     pub(super) judged: &'a Judged,
     pub(super) stamp: &'a str,
@@ -33,8 +41,9 @@ pub(super) fn sqlstate(body: &[u8]) -> String {
 }
 
 /// Rewrites an ErrorResponse or NoticeResponse of the warehouse for the client.
-pub(super) fn relay(out: &mut BytesMut, kind: u8, body: &[u8], about: Option<&About<'_>>, granted: &Granted) {
+pub(super) fn relay(out: &mut BytesMut, kind: u8, body: &[u8], about: &About<'_>, granted: &Granted) {
     let state = sqlstate(body);
+    let said = about.statement.as_ref();
     if let Some(relation) = changing(body, &granted.entitlement).filter(|_| kind == b'E') {
         let refusal =
             Refusal::new(Code::Changing, format!("\"{relation}\" is being changed in the warehouse"))
@@ -44,8 +53,12 @@ pub(super) fn relay(out: &mut BytesMut, kind: u8, body: &[u8], about: Option<&Ab
     let invisible = fields(body).any(|(code, value)| {
         code == b'M' && names_the_invisible(&state, value) && !names_own(value, granted)
     });
-    let shaped = about.is_some_and(|a| a.judged.disposition != Disposition::Allowed);
+    let no_schema = tells_of_a_schema(&state, body);
+    let shaped =
+        about.wrote_shaped || said.is_some_and(|said| said.judged.disposition != Disposition::Allowed);
     let foreign = shaped && says_anything(&state, body);
+    // A constraint may be of another table, or lead to one: a partition, what refers to this one, what this one refers to.
+    let elsewhere = state.starts_with("23") && !is_about_what_is_seen(&state, body, granted);
     if foreign && kind == b'N' {
         return;
     }
@@ -58,25 +71,36 @@ pub(super) fn relay(out: &mut BytesMut, kind: u8, body: &[u8], about: Option<&Ab
             match code {
                 b'C' if invisible => field(out, code, Code::UndefinedTable.sqlstate()),
                 b'M' if invisible => field(out, code, "a relation named here does not exist"),
-                b'D' | b'H' if invisible || denied => {}
+                b'C' if no_schema => field(out, code, "3F000"),
+                b'M' if no_schema => field(out, code, "a schema named here does not exist"),
+                b'D' | b'H' if invisible || denied || no_schema => {}
                 b'M' if denied && !written => field(out, code, DENIED_INSIDE),
                 b'S' | b'V' | b'C' => field(out, code, &value),
-                b'M' => match generic_message(&state).or(foreign.then_some(WITHHELD)).filter(|_| shaped) {
+                b'M' => match generic_message(&state)
+                    .or(foreign.then_some(WITHHELD))
+                    .filter(|_| shaped || elsewhere)
+                {
                     Some(text) => field(out, code, text),
                     None => {
                         let text =
-                            about.map_or(value.as_ref().into(), |a| with_client_names(&value, a.judged));
+                            said.map_or(value.as_ref().into(), |said| with_client_names(&value, said.judged));
                         field(out, code, &with_our_names_replaced(&text, granted));
                     }
                 },
                 b'P' => {
-                    if let Some(position) = about.and_then(|a| position(a, &value)) {
+                    if let Some(position) = said.and_then(|said| position(said, &value)) {
                         field(out, code, &position.to_string());
                     }
                 }
-                b'D' | b'H' | b'W' | b'n' | b'c' | b'd' if !shaped && !value.contains("lanyard") => {
+                // What runs behind a statement names what it likes.
+                b'W' if is_of_a_routine(value.as_bytes()) => {}
+                b'D' | b'H' | b'W' | b'n' | b'c' | b'd'
+                    if !(shaped || elsewhere || value.contains("lanyard")) =>
+                {
                     field(out, code, &with_our_names_replaced(&value, granted));
                 }
+                // Where the server said it tells one cause from another.
+                b'F' | b'L' | b'R' if invisible || denied || no_schema => {}
                 b'F' | b'L' | b'R' => field(out, code, &value),
                 // DETAIL, HINT, CONTEXT and object names of a shaped statement may carry values; internal queries
                 // and positions are ours; unknown fields are not passed.
@@ -107,10 +131,59 @@ const OWN_CLASSES: [&str; 21] = [
 /// Are the words of this message anybody's? A trigger or function says what its author wrote, values of other rows and
 /// columns included.
 fn says_anything(state: &str, body: &[u8]) -> bool {
-    let routine = fields(body).any(|(code, value)| {
-        code == b'W' && ["PL/", "SQL function", "SQL statement"].iter().any(|word| contains(value, word))
-    });
-    routine || !state.get(..2).is_some_and(|class| OWN_CLASSES.contains(&class))
+    speaks_for_a_routine(body) || !state.get(..2).is_some_and(|class| OWN_CLASSES.contains(&class))
+}
+
+/// Was it said by a trigger, a function or a constraint's own query?
+fn speaks_for_a_routine(body: &[u8]) -> bool {
+    fields(body).any(|(code, value)| code == b'W' && is_of_a_routine(value))
+}
+
+fn is_of_a_routine(context: &[u8]) -> bool {
+    ["PL/", "SQL function", "SQL statement"].iter().any(|word| contains(context, word))
+}
+
+/// A name that a client put into a literal or a setting leads to a schema which is not there, or which it may not use: the
+/// same to it. What a trigger stumbles over is [`DENIED_INSIDE`].
+fn tells_of_a_schema(state: &str, body: &[u8]) -> bool {
+    let says = |start: &[u8]| fields(body).any(|(code, value)| code == b'M' && value.starts_with(start));
+    let told = match state {
+        "3F000" => says(b"schema \""),
+        "42501" => says(b"permission denied for schema "),
+        _ => false,
+    };
+    told && !speaks_for_a_routine(body)
+}
+
+/// Does a violated constraint belong to a relation of the session's, and lead to no other?
+fn is_about_what_is_seen(state: &str, body: &[u8], granted: &Granted) -> bool {
+    let text = |wanted: u8| {
+        let found = fields(body).find(|(code, _)| *code == wanted);
+        found.map(|(_, value)| String::from_utf8_lossy(value))
+    };
+    let (schema, table) = (text(b's').unwrap_or_default(), text(b't'));
+    let own = granted.workspace.as_ref().is_some_and(|own| *own.schema() == *schema)
+        || granted.workspace.is_some() && schema.starts_with(TEMPORARY);
+    if own {
+        return true;
+    }
+    let seen = |schema: &str, table: &str| granted.entitlement.access(schema, table).is_some();
+    let of_a_seen_one = match &table {
+        Some(table) => seen(&schema, table),
+        // A domain's constraint has none; every other says whose it is.
+        None => state == "23514",
+    };
+    of_a_seen_one && (state != "23503" || names_seen_tables(&[text(b'M'), text(b'D')], granted))
+}
+
+/// Are all tables that these texts name (`table "orders"`) some that the session sees, and is there one?
+fn names_seen_tables(texts: &[Option<Cow<'_, str>>], granted: &Granted) -> bool {
+    let mut named = texts.iter().flatten().flat_map(|text| text.split("table \"").skip(1));
+    let seen = |rest: &str| {
+        let name = rest.split('"').next().unwrap_or_default();
+        granted.entitlement.iter().any(|access| access.relation.name == name)
+    };
+    named.clone().next().is_some() && named.all(seen)
 }
 
 fn contains(text: &[u8], part: &str) -> bool {
@@ -234,13 +307,13 @@ fn without_made_names(text: &str) -> String {
 }
 
 /// A 1-based character position in what we sent -> in what the client wrote.
-fn position(about: &About<'_>, sent: &str) -> Option<usize> {
+fn position(said: &Said<'_>, sent: &str) -> Option<usize> {
     let sent: usize = sent.parse().ok()?;
-    let in_enforced = sent.checked_sub(about.stamp.chars().count() + 1)?;
-    let enforced = about.judged.enforced.for_record();
+    let in_enforced = sent.checked_sub(said.stamp.chars().count() + 1)?;
+    let enforced = said.judged.enforced.for_record();
     let byte = enforced.char_indices().nth(in_enforced).map_or(enforced.len(), |(at, _)| at);
-    let original = original_offset(&about.judged.edits, byte);
-    Some(about.text.get(..original)?.chars().count() + 1)
+    let original = original_offset(&said.judged.edits, byte);
+    Some(said.text.get(..original)?.chars().count() + 1)
 }
 
 /// The completeness notice, a NoticeResponse of class 01L01, where policy shaped a result. `nothing`: no row came, and there

@@ -15,6 +15,7 @@ use lanyard_engine::sql::{self, Effect, Judged};
 
 use super::copy::CopyIn;
 use super::exchange::{Exchange, Pending, Run, Statement};
+use super::outbound::writes_shaped;
 
 /// A text for the record, and its ruling with the session's names.
 type Renamed = (Arc<str>, Arc<Judged>);
@@ -47,6 +48,7 @@ impl Exchange {
         for (_, effect) in &judged.effects {
             match effect {
                 Effect::Prepare(named, _) => {
+                    self.room_for(text)?;
                     let upstream: Arc<str> = format!("{}{}", sql::RESERVED_NAMES, self.next_number()).into();
                     if let Some(Some(_)) = within.names.insert(&named.name, Some(Arc::clone(&upstream))) {
                         return Err(duplicate(&named.name));
@@ -77,6 +79,19 @@ impl Exchange {
         let others: Vec<&[ObjectUse]> = runs.iter().map(|s| &*s.judged.objects).collect();
         let renamed = if others.is_empty() { renamed } else { renamed.running(&others) };
         Ok((with_what_runs(text, "prepared", &runs)?, Arc::new(renamed)))
+    }
+
+    /// Is there room for one more prepared statement, of this text?
+    ///
+    /// # Errors
+    /// 54000 where there is none.
+    pub(super) fn room_for(&self, text: &str) -> Result<(), Refusal> {
+        let bytes: usize = self.statements.values().map(|statement| statement.text.len()).sum();
+        if self.statements.len() < limits::PREPARED_MAX && bytes + text.len() <= limits::PREPARED_BYTES_MAX {
+            return Ok(());
+        }
+        Err(Refusal::new(Code::TooLarge, "too many prepared statements")
+            .hint("DEALLOCATE, or close, what is not used"))
     }
 
     /// The name in the warehouse of a statement prepared by an earlier message.
@@ -179,6 +194,7 @@ impl Exchange {
     /// A statement is on its way: what it prepares can be named from now on.
     pub(super) fn begun(&mut self, run: &Run) {
         self.path_begun(run);
+        self.wrote_shaped |= writes_shaped(run);
         // What stands behind a SET of the same message is prepared under the path that it set.
         let moves = run.judged.effects.iter().any(|(_, effect)| matches!(effect, Effect::Path(_)));
         let mut ahead = moves.then(|| self.replayed());

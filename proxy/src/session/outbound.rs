@@ -2,7 +2,9 @@
 //! answers forward, and errors, notices and parameters are put right on the way.
 
 use bytes::{BufMut, BytesMut};
-use lanyard_engine::record::Status;
+use lanyard_engine::entitlement::Operation;
+use lanyard_engine::limits;
+use lanyard_engine::record::{Disposition, Status};
 use lanyard_engine::refusal::{Code, Refusal};
 use lanyard_engine::sql::{self, Effect};
 
@@ -11,8 +13,8 @@ use crate::wire::backend::{self, Severity};
 use crate::wire::frame::{self, Frame};
 
 use super::copy::Recount;
-use super::exchange::{Exchange, IDLE, Pending};
-use super::messages::{self, About};
+use super::exchange::{Exchange, IDLE, Pending, Run};
+use super::messages::{self, About, Said};
 
 /// Largest control message taken from the warehouse, in bytes.
 const CONTROL_BYTES_MAX: usize = 16 << 20;
@@ -113,7 +115,7 @@ impl Exchange {
             b'E' => self.error(&body, out),
             b'N' => {
                 let about = self.about();
-                messages::relay(out, kind, &body, about.as_ref(), &self.granted);
+                messages::relay(out, kind, &body, &about, &self.granted);
             }
             b'S' => self.parameter(&body, out)?,
             b'A' => self.notification(&body, out),
@@ -192,7 +194,9 @@ impl Exchange {
                 let noticed = if nothing { &mut self.noticed.nothing } else { &mut self.noticed.something };
                 if !noticed.contains(said) {
                     messages::completeness(out, said, nothing);
-                    noticed.insert(said.to_owned());
+                    if noticed.len() < limits::NOTICES_MAX {
+                        noticed.insert(said.to_owned());
+                    }
                 }
             }
         }
@@ -234,6 +238,17 @@ impl Exchange {
         self.transaction = body.first().copied().unwrap_or(b'E');
         self.paths.ready(self.transaction);
         if self.transaction == IDLE {
+            self.wrote_shaped = self.pending.iter().any(|pending| match pending {
+                Pending::Query(run) | Pending::Execute(run) => writes_shaped(run),
+                Pending::Parse { .. }
+                | Pending::Bind { .. }
+                | Pending::Describe
+                | Pending::Close
+                | Pending::Sync
+                | Pending::Again { .. }
+                | Pending::Recount(_)
+                | Pending::Refused { .. } => false,
+            });
             // Portals do not outlive their transaction; those whose Bind is still under way are of a later one.
             let later = self.pending.iter().find_map(|pending| match pending {
                 Pending::Bind { portal, .. } => Some(portal.number),
@@ -283,11 +298,11 @@ impl Exchange {
             Some(Pending::Query(run)) => {
                 run.failed = Some(messages::sqlstate(body));
                 let about = self.about();
-                messages::relay(out, b'E', body, about.as_ref(), &self.granted);
+                messages::relay(out, b'E', body, &about, &self.granted);
             }
             _ => {
                 let about = self.about();
-                messages::relay(out, b'E', body, about.as_ref(), &self.granted);
+                messages::relay(out, b'E', body, &about, &self.granted);
                 let state = messages::sqlstate(body);
                 if let Some(run) = self.current_run() {
                     run.failed = Some(state);
@@ -351,20 +366,26 @@ impl Exchange {
     }
 
     /// What an error that comes now is about.
-    fn about(&self) -> Option<About<'_>> {
-        let (text, judged) = match self.pending.front()? {
-            Pending::Query(run) | Pending::Execute(run) => (&run.text, &run.judged),
-            Pending::Parse { statement, .. } => (&statement.text, &statement.judged),
+    fn about(&self) -> About<'_> {
+        let statement = match self.pending.front() {
+            Some(Pending::Query(run) | Pending::Execute(run)) => Some((&run.text, &run.judged)),
+            Some(Pending::Parse { statement, .. }) => Some((&statement.text, &statement.judged)),
             // Planning happens here, and its errors speak of the statement.
-            Pending::Bind { portal, .. } => (&portal.statement.text, &portal.statement.judged),
-            Pending::Describe
-            | Pending::Close
-            | Pending::Sync
-            | Pending::Again { .. }
-            | Pending::Recount(_)
-            | Pending::Refused { .. } => return None,
+            Some(Pending::Bind { portal, .. }) => Some((&portal.statement.text, &portal.statement.judged)),
+            Some(
+                Pending::Describe
+                | Pending::Close
+                | Pending::Sync
+                | Pending::Again { .. }
+                | Pending::Recount(_)
+                | Pending::Refused { .. },
+            )
+            | None => None,
         };
-        Some(About { text, judged, stamp: &self.stamp })
+        About {
+            statement: statement.map(|(text, judged)| Said { text, judged, stamp: &self.stamp }),
+            wrote_shaped: self.wrote_shaped,
+        }
     }
 
     /// Parameters are the principal's; those that enforcement needs must not move.
@@ -390,6 +411,12 @@ impl Exchange {
             }
         }
     }
+}
+
+/// Does it write where policy shapes?
+pub(super) fn writes_shaped(run: &Run) -> bool {
+    run.judged.disposition != Disposition::Allowed
+        && run.judged.objects.iter().any(|object| object.operation != Operation::Read.word())
 }
 
 pub(super) fn out_of_step() -> Refusal {

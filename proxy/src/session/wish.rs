@@ -96,9 +96,13 @@ fn setting(
             settings.push((name, value));
             Ok(())
         }
+        Some(sql::Setting::Name) if sql::is_plain_name(&value) => {
+            settings.push((name, value));
+            Ok(())
+        }
         Some(sql::Setting::Only(allowed)) if sql::says(&value, allowed) => Ok(()),
         None if name.eq_ignore_ascii_case("search_path") && same_path() => Ok(()),
-        Some(sql::Setting::Only(_) | sql::Setting::Ours) | None => {
+        Some(sql::Setting::Only(_) | sql::Setting::Name | sql::Setting::Ours) | None => {
             Err(Refusal::new(Code::Policy, format!("startup option \"{name}\" may not be set to this here"))
                 .hint("leave it out of the connection string"))
         }

@@ -159,3 +159,86 @@ fn plans_are_shown_where_nothing_is_hidden() {
         assert!(run(sql).is_ok(), "{sql}");
     }
 }
+
+#[test]
+fn what_stands_behind_a_function_in_from_is_a_column() {
+    for sql in [
+        "SELECT x.x FROM generate_series(1, 2) x",
+        "SELECT generate_series.generate_series FROM generate_series(1, 2)",
+        "SELECT x.n, x.ordinality FROM generate_series(1, 2) WITH ORDINALITY AS x(n)",
+        "SELECT e.key, e.value FROM json_each('{}') e",
+        "SELECT e.k, e.value FROM json_each('{}') AS e(k)",
+        "SELECT e.value FROM json_array_elements('[]') e",
+        "SELECT t.a FROM json_to_record('{}') AS t(a int)",
+        "SELECT t.a FROM ROWS FROM (json_to_record('{}') AS (a int)) t",
+        "SELECT k.x, k.n FROM information_schema._pg_expandarray(ARRAY[1]) k",
+        // Of a table that goes by the same name elsewhere, and of a column that policy shows.
+        "SELECT (SELECT x.anything FROM (SELECT 1 AS anything) x), (SELECT count(*) FROM generate_series(1, 2) x)",
+        "SELECT x.feeling FROM unnest(ARRAY(SELECT c FROM app.customers c)) x",
+    ] {
+        assert!(run(sql).is_ok(), "{sql}: {:?}", run(sql).err());
+    }
+    for sql in [
+        "SELECT x.leak FROM generate_series(4, 4) x",
+        "SELECT x.regclass FROM generate_series(4, 4) x",
+        "SELECT x.n FROM generate_series(4, 4) AS x(a)",
+        "SELECT leak.leak FROM generate_series(4, 4) AS leak(a)",
+        "SELECT leak.leak FROM json_array_elements('[]') AS leak",
+        "SELECT e.value FROM json_array_elements('[]') AS e(leak)",
+        "SELECT generate_series.leak FROM generate_series(4, 4)",
+        "SELECT app.customers.leak FROM generate_series(4, 4) customers",
+        "SELECT (SELECT x.leak) FROM generate_series(4, 4) x",
+        "SELECT 1 FROM generate_series(4, 4) x, LATERAL (SELECT x.leak) y",
+        "SELECT (SELECT x.leak FROM (app.customers x CROSS JOIN app.customers y) AS j) FROM generate_series(4, 4) x",
+        "SELECT x.leak FROM ROWS FROM (generate_series(4, 4)) x",
+        "SELECT x.leak FROM CAST(4 AS int) x",
+        "SELECT int4.leak FROM CAST(4 AS int)",
+        "SELECT 1 FROM generate_series(4, 4) x ORDER BY x.leak",
+        "SELECT x.oid::regclass FROM generate_series(4, 4) x",
+    ] {
+        refused(sql, Code::Unsupported);
+    }
+}
+
+#[test]
+fn schemas_of_collations_and_configurations_are_not_told() {
+    for sql in [
+        "SELECT 'a' COLLATE vault.c",
+        "SELECT * FROM json_to_record('{}') AS t(a text COLLATE vault.c)",
+        "SELECT 1 ORDER BY ('a' COLLATE vault.c)",
+    ] {
+        refused(sql, Code::UndefinedObject);
+    }
+    for sql in [
+        "SET default_text_search_config = 'vault.c'",
+        "SET default_text_search_config TO \"vault.c\"",
+        "SELECT set_config('default_text_search_config', 'vault.c', false)",
+        "SELECT set_config('default_text_search_config', 'vau' || 'lt.c', false)",
+    ] {
+        refused(sql, Code::Policy);
+    }
+    for sql in [
+        "SELECT 'a' COLLATE \"C\"",
+        "SELECT 'a' COLLATE pg_catalog.\"C\"",
+        "SET default_text_search_config = 'pg_catalog.english'",
+        "SET default_text_search_config TO DEFAULT",
+    ] {
+        assert!(run(sql).is_ok(), "{sql}: {:?}", run(sql).err());
+    }
+}
+
+#[test]
+fn depth_and_breadth_are_bounded_before_they_cost() {
+    let code = |sql: String| run(&sql).map(|_| ()).map_err(|refusal| refusal.code);
+    assert_eq!(
+        code(format!("SELECT current_setting('jit'{})", "::text".repeat(150_000))),
+        Err(Code::TooDeep)
+    );
+    let many: Vec<String> = (0..5_000).map(|n| format!("a{n} AS (SELECT 1)")).collect();
+    assert_eq!(code(format!("WITH {} SELECT 1", many.join(", "))), Err(Code::TooLarge));
+    // A source that stands once in the text is printed for every column.
+    let (columns, source) = (vec!["id"; 20_000].join(", "), vec!["1"; 20_000].join(", "));
+    assert_eq!(code(format!("UPDATE orders SET ({columns}) = (SELECT {source})")), Err(Code::TooLarge));
+    let chain: Vec<String> = (0..5_000).map(|n| format!("c{n} AS c{}", n + 1)).collect();
+    assert_eq!(code(format!("SELECT pg_typeof(1) AS c0, {}", chain.join(", "))), Err(Code::Policy));
+}

@@ -15,6 +15,7 @@ use super::super::paths::Step;
 use super::super::plan::Change;
 use super::super::resolve::{self, TEMPORARY, quote};
 use super::super::statement::Walk;
+use super::super::types::plain_name;
 use super::may_be_called;
 
 /// A name of something of the session's own, quoted with its schema.
@@ -254,6 +255,9 @@ impl<'t> Walk<'t, '_> {
         let (schema, name) = (named.schema, named.name.to_owned());
         self.plan.changes.push(Change::Domain { index: self.index, schema, name });
         self.type_name(create.type_name())?;
+        if let Some(collate) = create.coll_clause() {
+            plain_name(collate.collname())?;
+        }
         for constraint in create.constraints().iter() {
             self.constraint(constraint)?;
         }

@@ -11,6 +11,7 @@ use super::super::judge::not_spliced;
 use super::super::paths::Step;
 use super::super::resolve::TEMPORARY;
 use super::super::statement::{Verdict, Walk};
+use super::super::types::plain_name;
 use super::{may_be_called, storage};
 
 /// Types that stand for an integer with a sequence; only a column's definition knows them.
@@ -332,14 +333,5 @@ impl<'t> Walk<'t, '_> {
             self.existing(relation.relation(), "alter")?;
         }
         Ok(if vacuum.is_vacuumcmd { "VACUUM" } else { "ANALYZE" })
-    }
-}
-
-/// A collation or operator class: by its bare name, or PostgreSQL's own.
-fn plain_name(name: &pg_raw_parse::list::NodeList) -> Verdict {
-    let parts: Vec<&str> = name.iter().filter_map(Node::as_str).collect();
-    match parts.as_slice() {
-        [] | [_] | ["pg_catalog", _] => Ok(()),
-        _ => Err(Refusal::new(Code::UndefinedObject, format!("\"{}\" does not exist", parts.join(".")))),
     }
 }
