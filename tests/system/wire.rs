@@ -34,7 +34,7 @@ const POLICY: (&str, &str) = (
 );
 
 /// An environment with a table that `harper` may write, shared by the tests of this file.
-async fn environment() -> Outcome<Arc<Governed>> {
+pub(crate) async fn environment() -> Outcome<Arc<Governed>> {
     static SHARED: Mutex<Weak<Governed>> = Mutex::const_new(Weak::new());
     let mut shared = SHARED.lock().await;
     if let Some(running) = shared.upgrade() {
@@ -53,18 +53,18 @@ async fn environment() -> Outcome<Arc<Governed>> {
     Ok(started)
 }
 
-async fn session() -> Outcome<(Arc<Governed>, Raw)> {
+pub(crate) async fn session() -> Outcome<(Arc<Governed>, Raw)> {
     let governed = environment().await?;
     let raw = governed.raw_session("harper").await?;
     Ok((governed, raw))
 }
 
 /// First column of what a simple Query returned.
-async fn answer(raw: &mut Raw, sql: &str) -> Outcome<Vec<String>> {
+pub(crate) async fn answer(raw: &mut Raw, sql: &str) -> Outcome<Vec<String>> {
     column(&raw.query(sql).await?)
 }
 
-async fn state(raw: &mut Raw, sql: &str) -> Outcome<String> {
+pub(crate) async fn state(raw: &mut Raw, sql: &str) -> Outcome<String> {
     exchange(raw, &[query(sql)]).await
 }
 
@@ -645,7 +645,7 @@ async fn the_search_path_follows_transactions_as_postgresql_has_it() -> Outcome 
     for _ in 0..60 {
         let mut proxied = governed.raw_session("harper").await?;
         let mut direct = Raw::connect(cluster.port()).await?;
-        let parameters = [("user", cluster.superuser()), ("database", "shop"), ("search_path", "\"public\"")];
+        let parameters = [("user", cluster.superuser()), ("database", "shop"), ("search_path", "public")];
         direct.startup(PROTOCOL_3_0, &parameters).await?;
         direct.authenticate(cluster.password()).await?;
         direct.read_until(b'Z').await?;

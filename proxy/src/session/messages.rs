@@ -94,7 +94,7 @@ pub(super) fn relay(out: &mut BytesMut, kind: u8, body: &[u8], about: Option<&Ab
 const WITHHELD: &str = "the warehouse raised an error whose words may carry what policy hides";
 /// In place of the name of what a trigger, default or function has no right on.
 const DENIED_INSIDE: &str =
-    "permission denied for what a trigger, default or function behind this statement uses";
+    "permission denied for what a view, trigger, default or function behind this statement uses";
 /// What a secured view's own refusal may mean.
 const WRITTEN_HINT: &str = "WHERE and RETURNING need a grant of read, FOR UPDATE one of write; where policy limits rows, UPDATE \
                             needs a version of PostgreSQL whose upserts do not reach hidden rows";
@@ -119,7 +119,9 @@ fn contains(text: &[u8], part: &str) -> bool {
 
 /// Is something denied by the warehouse? What a statement names was resolved before it was sent.
 fn denies(state: &str, message: &[u8]) -> bool {
-    state == "42501" && message.starts_with(b"permission denied for ")
+    let starts =
+        [b"permission denied for ".as_slice(), b"query would be affected by row-level security policy for "];
+    state == "42501" && starts.iter().any(|start| message.starts_with(start))
 }
 
 /// The table whose secured view a message names.
