@@ -169,11 +169,16 @@ fn idle_goals(section: &Value, goals: &mut Vec<Goal>) {
     for line in results(section).iter().filter(|line| line["target"] == "lanyard-open") {
         if let Some(kib) = line["kib_per_session"].as_f64() {
             let what = format!(
-                "{} idle sessions, behind each a {}",
+                "{} idle sessions, behind each: {}",
                 line["sessions"],
                 line["behind"].as_str().unwrap_or_default()
             );
             goal(goals, what, (kib, format!("{kib:.1} KiB each")), (24.0, "24 KiB".into()));
+        }
+        if let (Some(again), Some(login)) = (line["first_again_ms"].as_f64(), line["login_ms"].as_f64()) {
+            let what = "first statement after its backend was let go".to_owned();
+            let bound = (login, format!("a bare login with its first statement, {login:.2} ms"));
+            goal(goals, what, (again, format!("{again:.2} ms")), bound);
         }
     }
 }

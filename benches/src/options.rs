@@ -17,7 +17,8 @@ lanyard-bench: what Lanyard costs, beside PostgreSQL directly, PgBouncer and a b
   --modes A,B        of simple,extended,prepared (all)
   --targets A,B      of direct,forwarder,pgbouncer,lanyard-open, and direct,forwarder,pgbouncer,lanyard each with -governed (all)
   --connects N       turns of connecting (60)
-  --idle N           idle sessions (1000)
+  --idle N           idle sessions with a backend each (1000)
+  --detached N       idle sessions whose backends Lanyard has let go (5000)
   --output FILE      where the numbers go (benches/results/latest.json)
   --pg-bin FOLDER    PostgreSQL's binaries
   LANYARD_BIN        the program under test (beside this one)
@@ -78,6 +79,7 @@ pub(crate) struct Options {
     pub(crate) targets: Vec<Kind>,
     pub(crate) connects: u32,
     pub(crate) idle: u32,
+    pub(crate) detached: u32,
     pub(crate) output: PathBuf,
     pub(crate) pg_bin: Option<PathBuf>,
 }
@@ -94,6 +96,7 @@ impl Options {
             targets: Kind::ALL.to_vec(),
             connects: 60,
             idle: 1_000,
+            detached: 5_000,
             output: PathBuf::from(OUTPUT),
             pg_bin: None,
         };
@@ -111,6 +114,7 @@ impl Options {
                 "--targets" => options.targets = list(value, Kind::parse)?,
                 "--connects" => options.connects = number(value)?,
                 "--idle" => options.idle = number(value)?,
+                "--detached" => options.detached = number(value)?,
                 "--output" => options.output = value.into(),
                 "--pg-bin" => options.pg_bin = Some(value.into()),
                 unknown => return Err(wrong(&format!("unknown flag {unknown:?}"))),

@@ -22,8 +22,8 @@ const GOVERNANCE: [(&str, &str); 3] = [
 ];
 const GOVERNED_SCRIPT: &str = include_str!("../governance/governed.sql");
 const GOVERNED_TABLE: &str = "public.governed_accounts";
-/// Room for the idle sessions.
-const LINES: [(&str, &str); 1] = [("listen", "clients_max = 4000")];
+/// How long a session is idle before its backend goes: enough for the part with backends to be opened and measured.
+pub(crate) const DETACH_SECONDS: u64 = 30;
 /// Login of the baselines; it holds rights on pgbench's tables, and on the secured view for `direct-governed`.
 const BASELINE_ROLE: &str = "bench_direct";
 
@@ -141,8 +141,14 @@ impl Stage {
         let lanyard = Lanyard::find(std::env::current_exe()?.with_file_name("lanyard"))?;
         let folder = self.cluster.folder().join("lanyard");
         std::fs::create_dir(&folder)?;
-        let options =
-            SettingOptions { governance: &GOVERNANCE, agents: &["bench-agent"], users: &[], lines: &LINES };
+        // Room for the idle sessions.
+        let (clients, detach) = ("clients_max = 20000", format!("detach_seconds = {DETACH_SECONDS}"));
+        let options = SettingOptions {
+            governance: &GOVERNANCE,
+            agents: &["bench-agent"],
+            users: &[],
+            lines: &[("listen", clients), ("session", &detach)],
+        };
         let setting = Setting::write(&folder, &self.cluster, &options)?;
         lanyard.bootstrap(&setting, &self.cluster.url(DATABASE), &["public"])?;
         lanyard.set_keys(&setting)?;

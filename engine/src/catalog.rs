@@ -99,9 +99,16 @@ pub struct Column {
     pub tags: BTreeSet<TagPath>,
 }
 
-/// Unique and foreign keys, as the warehouse enforces them.
+/// Unique and foreign keys, as the warehouse enforces them, and what else a table does on its own.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Keys {
+    /// Has it partitions or inheritance children, so that `ONLY` means less than the table?
+    #[serde(default)]
+    pub children: bool,
+    /// Defaults by column, as SQL that names everything by its schema but what is PostgreSQL's own; absent where there is none
+    /// (NULL), `None` where it cannot be written out (identity, generated, of a domain).
+    #[serde(default)]
+    pub defaults: BTreeMap<String, Option<String>>,
     /// Sequences that defaults draw from, by column.
     #[serde(default)]
     pub sequences: BTreeMap<String, BTreeSet<RelationName>>,

@@ -144,6 +144,20 @@ pub struct ViewColumn {
     pub by_prefix: bool,
 }
 
+/// What the table beneath a secured view does, and the view does not say of itself. Nothing of it is enforced; the splice needs
+/// it where PostgreSQL treats a view otherwise than a table. Not in the fingerprint: whoever holds an entitlement goes on with
+/// the next one when only this changes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Beneath {
+    /// Columns of the primary key where all of them are shown as they are, and the warehouse sees to it that no two rows are
+    /// equal in them; else empty.
+    pub key: Vec<String>,
+    /// Has it neither partitions nor inheritance children?
+    pub childless: bool,
+    /// Defaults of columns that may be written ([`Keys::defaults`](crate::catalog::Keys::defaults)); absent where none may.
+    pub defaults: Option<BTreeMap<String, Option<String>>>,
+}
+
 /// The immutable, content-addressed view that carries one (table, policy shape).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecuredView {
@@ -178,6 +192,8 @@ pub struct Access {
     pub sequences: BTreeSet<RelationName>,
     /// Masked columns whose mask can be undone -> ids of the keys it takes.
     pub undone_by: BTreeMap<String, BTreeSet<String>>,
+    /// Of the table beneath the view.
+    pub beneath: Beneath,
     /// The view that enforces all this.
     pub view: SecuredView,
 }

@@ -17,7 +17,7 @@ use lanyard_engine::refusal::{Code, Refusal};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -57,6 +57,8 @@ pub struct Shared {
     pub tls: Option<ServerTls>,
     /// May clients come without?
     pub tls_policy: TlsPolicy,
+    /// Room for sessions.
+    pub room: Arc<Semaphore>,
     /// Most sessions.
     pub clients_max: usize,
     /// Longest login.
@@ -199,6 +201,7 @@ impl Server {
                 ListenTls::Off | ListenTls::Offer(_) => TlsPolicy::Offer,
                 ListenTls::Require(_) => TlsPolicy::Require,
             },
+            room: Arc::new(Semaphore::new(config.listen.clients_max)),
             clients_max: config.listen.clients_max,
             login: config.session.login,
             idle: config.session.idle,

@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 import urllib.parse
-import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,28 +72,6 @@ def last_line(text):
     errors = [line for line in lines if re.match(r"\w*(\[.*\])?[Ee]rror( \[.*\])?: |(psql|pgbench|pg_dump|ERROR|FATAL)\S*:", line)]
     telling = [line for line in lines if "ERROR" in line or "FATAL" in line or "rror:" in line]
     return (errors or telling or lines or [""])[-1]
-
-
-def junit(path, fell):
-    """Results by test from pytest's file of them. Without a file the suite did not run, and that is an error."""
-    if not path.exists():
-        raise RuntimeError(f"pytest wrote no results: {fell}")
-    results = {}
-    for case in ElementTree.parse(path).iter("testcase"):
-        name = f"{case.get('classname')}::{case.get('name')}"
-        broken = [child for child in case if child.tag in ("failure", "error")]
-        skipped = [child for child in case if child.tag == "skipped"]
-        if broken:
-            # The exception's own line, without pytest's picture of the stack.
-            lines = (broken[0].text or "").splitlines()
-            raised = [line[1:].strip() for line in lines if line.startswith("E  ")]
-            message = next((line for line in raised if ":" in line), broken[0].get("message") or "")
-            results[name] = ("fail", message)
-        elif skipped:
-            results[name] = ("skip", skipped[0].get("message") or "")
-        else:
-            results[name] = ("pass", "")
-    return results
 
 
 def venv(work, name, packages):

@@ -1,10 +1,10 @@
 """Other projects' test suites, direct and through Lanyard in the same run: what passes direct and fails proxied.
 
-Writes docs/compatibility.md. Started by `make compat`. A suite that cannot be had is NOT RUN and says why; it counts nowhere.
+Started by `make compat`. After each suite its outcome takes its place in outcomes.json and docs/compatibility.md is written from all of
+them (`report.py`), so that suites run alone, and a run cut short leaves what it has. A suite that cannot be had counts nowhere.
 """
 
 import argparse
-import collections
 import json
 import platform
 import re
@@ -16,6 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import report  # noqa: E402
 import suite_node_postgres  # noqa: E402
 import suite_pg_dump  # noqa: E402
 import suite_pgbench  # noqa: E402
@@ -26,9 +27,7 @@ import suite_sqlalchemy  # noqa: E402
 from common import Door, Unavailable, run  # noqa: E402
 
 SUITES = [suite_pgbench, suite_psql, suite_pg_dump, suite_psycopg, suite_psycopg2, suite_node_postgres, suite_sqlalchemy]
-SUITE_SHARE_MIN = 0.90
-WHOLE_SHARE_MIN = 0.99
-EXAMPLES = 4
+OUTCOMES = Path(__file__).with_name("outcomes.json")
 
 
 @dataclass
@@ -44,29 +43,16 @@ class Stage:
     kept: dict = field(default_factory=dict)
 
 
-@dataclass
-class Outcome:
-    """One suite's two runs."""
-
-    name: str
-    version: str
-    direct: dict
-    proxied: dict
-
-    @property
-    def passed_direct(self):
-        return [case for case, (status, _) in self.direct.items() if status == "pass"]
-
-    @property
-    def lost(self):
-        """Case and message of what passes direct and not proxied. A case that vanished, or is skipped, is lost too."""
-        gone = ("fail", "not run through the proxy")
-        after = {case: self.proxied.get(case, gone) for case in self.passed_direct}
-        return {case: message for case, (status, message) in after.items() if status != "pass"}
-
-
 def main():
     options = arguments()
+    if options.suites:
+        run_suites(options)
+    text = report.document([suite.NAME for suite in SUITES], json.loads(OUTCOMES.read_text()))
+    options.output.write_text(text)
+    print(text)
+
+
+def run_suites(options):
     options.work.mkdir(parents=True, exist_ok=True)
     stage_process = subprocess.Popen([options.stage], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
@@ -81,23 +67,55 @@ def main():
             work=options.work.resolve(),
             sources=options.sources.resolve() if options.sources else None,
         )
-        server = run([stage.bin / "psql", "-XAtc", "SHOW server_version"], stage.direct)[1].strip()
-        outcomes, not_run = [], {}
         for suite in options.suites:
-            run_suite(stage, suite, outcomes, not_run)
-            # After each, so that a run cut short leaves what it has.
-            write(options, report(outcomes, not_run, server), outcomes)
+            keep(suite.NAME, outcome(stage, suite))
     finally:
         stage_process.stdin.close()
         stage_process.wait(60)
-    print(report(outcomes, not_run, server))
-    sys.exit(0 if outcomes else 1)
 
 
-def write(options, text, outcomes):
-    (options.work / "outcomes.json").write_text(json.dumps([vars(outcome) for outcome in outcomes], indent=1))
-    if options.output:
-        options.output.write_text(text)
+def outcome(stage, suite):
+    """One suite's two runs, as they are kept."""
+    begun = time.monotonic()
+    measured = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    try:
+        version = suite.version(stage)
+        direct = suite.cases(stage, stage.direct)
+        proxied = suite.cases(stage, stage.proxied)
+    except (Unavailable, RuntimeError) as why:
+        print(f"{suite.NAME}: NOT RUN, {why}", file=sys.stderr)
+        return {"not_run": str(why)}
+    passed = [case for case, (status, _) in direct.items() if status == "pass"]
+    lost = lost_cases(passed, proxied)
+    seconds = time.monotonic() - begun
+    print(f"{suite.NAME}: {len(direct)} cases, {len(passed)} pass direct, {len(lost)} of them fail proxied ({seconds:.0f} s)", file=sys.stderr)
+    server = run([stage.bin / "psql", "-XAtc", "SHOW server_version"], stage.direct)[1].strip()
+    return {
+        "version": version,
+        "measured": measured,
+        "where": f"{machine()}, PostgreSQL {server}",
+        "cases": len(direct),
+        "passed_direct": len(passed),
+        "lost": lost,
+    }
+
+
+def lost_cases(passed, proxied):
+    """Case and message of what passes direct and not proxied. A case that vanished, or is skipped, is lost too."""
+    lost = {}
+    for case in passed:
+        status, message = proxied.get(case, ("fail", "not run through the proxy"))
+        if status != "pass":
+            lost[case] = message if status == "fail" else f"skipped: {message}"
+    return lost
+
+
+def keep(name, outcome):
+    """Puts one suite's outcome in its place. One that was not run takes nothing away that was measured before."""
+    outcomes = json.loads(OUTCOMES.read_text()) if OUTCOMES.exists() else {}
+    if "not_run" not in outcome or "measured" not in outcomes.get(name, {}):
+        outcomes[name] = outcome
+    OUTCOMES.write_text(json.dumps(outcomes, indent=1, sort_keys=True) + "\n")
 
 
 def arguments():
@@ -105,92 +123,15 @@ def arguments():
     parser.add_argument("--stage", type=Path, default=Path("target/debug/compat-stage"))
     parser.add_argument("--work", type=Path, default=Path("target/compat"), help="where sources and environments are kept")
     parser.add_argument("--sources", type=Path, help="folder of sources already there: psycopg/, node-postgres/")
-    parser.add_argument("--output", type=Path, help="where the report goes, beside the screen")
+    parser.add_argument("--output", type=Path, default=Path("docs/compatibility.md"))
     names = [suite.__name__.removeprefix("suite_") for suite in SUITES]
-    parser.add_argument("--suites", default=",".join(names), help=f"of {','.join(names)}")
+    parser.add_argument("--suites", default=",".join(names), help=f"of {','.join(names)}; none of them: the document alone")
     options = parser.parse_args()
-    options.suites = [suite for suite, name in zip(SUITES, names) if name in options.suites.split(",")]
+    wanted = [name for name in options.suites.split(",") if name]
+    if unknown := set(wanted) - set(names):
+        parser.error(f"no such suite: {', '.join(sorted(unknown))}")
+    options.suites = [suite for suite, name in zip(SUITES, names) if name in wanted]
     return options
-
-
-def run_suite(stage, suite, outcomes, not_run):
-    begun = time.monotonic()
-    try:
-        version = suite.version(stage)
-        direct = suite.cases(stage, stage.direct)
-        proxied = suite.cases(stage, stage.proxied)
-    except (Unavailable, RuntimeError) as why:
-        not_run[suite.NAME] = str(why)
-        print(f"{suite.NAME}: NOT RUN, {why}", file=sys.stderr)
-        return
-    outcome = Outcome(suite.NAME, version, direct, proxied)
-    outcomes.append(outcome)
-    print(
-        f"{suite.NAME}: {len(direct)} cases, {len(outcome.passed_direct)} pass direct, {len(outcome.lost)} of them fail proxied "
-        f"({time.monotonic() - begun:.0f} s)",
-        file=sys.stderr,
-    )
-
-
-def reason(message):
-    """What differs, without what differs from case to case."""
-    text = message.split("\n")[0]
-    text = re.sub(r"^.*?(?:psycopg2?\.\w+\.\w+: |psycopg\.errors\.\w+: |ERROR:  |error: |Error: )", "", text)
-    text = re.sub(r"(/[\w.+@-]+){2,}/?", "…", text)
-    text = re.sub(r"VENDED_\w+", "VENDED_…", text)
-    if text.startswith("prints "):
-        return text[:140]
-    text = re.sub(r'"[^"]*"', '"…"', text)
-    text = re.sub(r"'[^']*'", "'…'", text)
-    text = re.sub(r"0x[0-9a-f]+|\d+", "N", text)
-    return text.strip()[:140] or "no message"
-
-
-def report(outcomes, not_run, server):
-    lines = [
-        "# Compatibility",
-        "",
-        "Written by `make compat`: other projects' own tests, run directly and through Lanyard in the same run, under a policy with open grants",
-        "and `allow workspace kept` (`tests/compat/governance`). Only what passes directly counts.",
-        "",
-        f"{time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}, {machine()}, PostgreSQL {server}.",
-        "",
-        "| suite | version | passed direct | of these passed proxied | share |",
-        "|---|---|---|---|---|",
-    ]
-    total = kept = 0
-    for outcome in outcomes:
-        passed, lost = len(outcome.passed_direct), len(outcome.lost)
-        total, kept = total + passed, kept + passed - lost
-        share = (passed - lost) / passed if passed else 0.0
-        mark = "" if share >= SUITE_SHARE_MIN else " **under 90 %**"
-        lines.append(f"| {outcome.name} | {outcome.version} | {passed} | {passed - lost} | {share:.1%}{mark} |")
-    whole = kept / total if total else 0.0
-    mark = "" if whole >= WHOLE_SHARE_MIN else " **under 99 %**"
-    lines += [f"| all | | {total} | {kept} | {whole:.1%}{mark} |", ""]
-    for name, why in not_run.items():
-        lines.append(f"NOT RUN: {name}: {why}.")
-    lines += ["", "## What differs", ""]
-    for outcome in outcomes:
-        lines += differences(outcome)
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def differences(outcome):
-    if not outcome.lost:
-        return [f"**{outcome.name}**: nothing.", ""]
-    groups = collections.defaultdict(list)
-    for case, message in outcome.lost.items():
-        groups[reason(message)].append(case)
-    lines = [f"**{outcome.name}**", "", "| cases | reason | such as |", "|---|---|---|"]
-    for why, cases in sorted(groups.items(), key=lambda group: (-len(group[1]), group[0])):
-        named = ", ".join(f"`{case}`" for case in sorted(cases)[:EXAMPLES])
-        lines.append(f"| {len(cases)} | {escaped(why)} | {escaped(named)} |")
-    return lines + [""]
-
-
-def escaped(text):
-    return text.replace("|", "\\|").replace("<", "&lt;")
 
 
 def machine():

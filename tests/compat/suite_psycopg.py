@@ -2,7 +2,8 @@
 
 import re
 
-from common import debian_source, junit, last_line, run, venv
+import pytest_runs
+from common import debian_source, venv
 
 NAME = "psycopg 3"
 # What measures time, checks types or starts programs says nothing of a server.
@@ -29,9 +30,6 @@ def cases(stage, door):
     number = package_version(stage)
     python = venv(stage.work, "psycopg", [f"psycopg[binary]=={number}", "psycopg-pool", "pytest", "anyio", "typing-extensions"])
     dsn = f"host={door.host} port={door.port} user={door.user} password={door.password} dbname={door.database} sslmode=disable"
-    out = stage.work / f"psycopg-{door.port}.xml"
-    out.unlink(missing_ok=True)
-    command = [python, "-m", "pytest", "-q", "-m", LEFT_OUT, "--junitxml", out]
-    command += ["-o", "junit_family=xunit1", "tests", "--ignore=tests/pool", "--ignore=tests/crdb"]
-    code, printed, err = run(command, door, cwd=sources(stage), environment={"PSYCOPG_TEST_DSN": dsn})
-    return junit(out, f"{code} {last_line(printed)} {last_line(err)}")
+    arguments = ["-m", LEFT_OUT, "tests", "--ignore=tests/pool", "--ignore=tests/crdb"]
+    notes = stage.work / f"psycopg-{door.database}.jsonl"
+    return pytest_runs.cases(python, arguments, door, sources(stage), notes, {"PSYCOPG_TEST_DSN": dsn})

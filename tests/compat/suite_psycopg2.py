@@ -1,6 +1,7 @@
 """psycopg2's own tests, from its source distribution, over the binary package of the same version."""
 
-from common import junit, last_line, run, sdist, venv
+import pytest_runs
+from common import sdist, venv
 
 NAME = "psycopg2"
 VERSION = "2.9.11"
@@ -13,8 +14,6 @@ def version(stage):
 def cases(stage, door):
     folder = sdist(stage.work, "psycopg2", VERSION)
     python = venv(stage.work, "psycopg2", [f"psycopg2-binary=={VERSION}", "pytest"])
-    out = stage.work / f"psycopg2-{door.port}.xml"
-    out.unlink(missing_ok=True)
     environment = {
         "PSYCOPG2_TESTDB": door.database,
         "PSYCOPG2_TESTDB_HOST": door.host,
@@ -29,6 +28,5 @@ def cases(stage, door):
     tests.mkdir(exist_ok=True)
     if not (tests / "tests").exists():
         (tests / "tests").symlink_to(folder / "tests")
-    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--junitxml", out, "-o", "junit_family=xunit1", "tests"]
-    code, printed, err = run(command, door, cwd=tests, environment=environment)
-    return junit(out, f"{code} {last_line(printed)} {last_line(err)}")
+    notes = stage.work / f"psycopg2-{door.database}.jsonl"
+    return pytest_runs.cases(python, ["tests"], door, tests, notes, environment)

@@ -1,6 +1,7 @@
-"""SQLAlchemy's dialect suite over psycopg2, from its source distribution."""
+"""SQLAlchemy's dialect suite over psycopg2, from its source distribution. What asks for a second schema is skipped in both runs."""
 
-from common import junit, last_line, run, sdist, venv
+import pytest_runs
+from common import sdist, venv
 
 NAME = "SQLAlchemy"
 VERSION = "2.0.44"
@@ -12,10 +13,7 @@ def version(stage):
 
 def cases(stage, door):
     folder = sdist(stage.work, "sqlalchemy", VERSION)
+    (folder / "test.cfg").write_text("[sqla_testing]\nrequirement_cls = sqlalchemy_requirements:OneSchema\n")
     python = venv(stage.work, "sqlalchemy", [f"sqlalchemy=={VERSION}", "psycopg2-binary", "pytest"])
-    out = stage.work / f"sqlalchemy-{door.port}.xml"
-    out.unlink(missing_ok=True)
-    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--junitxml", out, "-o", "junit_family=xunit1"]
-    command += ["--maxfail=100000", "--dburi", door.url("postgresql+psycopg2"), "test/dialect/test_suite.py"]
-    code, printed, err = run(command, door, cwd=folder)
-    return junit(out, f"{code} {last_line(printed)} {last_line(err)}")
+    arguments = ["--maxfail=100000", "--dburi", door.url("postgresql+psycopg2"), "test/dialect/test_suite.py"]
+    return pytest_runs.cases(python, arguments, door, folder, stage.work / f"sqlalchemy-{door.database}.jsonl")

@@ -7,7 +7,8 @@ use bytes::BytesMut;
 use lanyard::wire::{frame, startup};
 use lanyard_engine::catalog::RelationName;
 use lanyard_engine::entitlement::{
-    Access, ColumnRule, Entitlement, Extras, Fingerprint, Operation, RowRule, SecuredView, ViewColumn,
+    Access, Beneath, ColumnRule, Entitlement, Extras, Fingerprint, Operation, RowRule, SecuredView,
+    ViewColumn,
 };
 use lanyard_engine::names;
 use lanyard_engine::policy::{self, PolicySet, Source};
@@ -160,11 +161,16 @@ fn entitlement() -> Entitlement {
             granted_by: vec!["grant".into()],
             sequences: BTreeSet::new(),
             undone_by: BTreeMap::new(),
+            beneath: Beneath {
+                key: vec!["id".into()],
+                childless: write,
+                defaults: write.then(|| BTreeMap::from([("name".into(), Some("'none'::text".into()))])),
+            },
             view: SecuredView {
                 name: view.into(),
                 select_sql: String::new(),
                 barrier: false,
-                columns: vec![column("id", "integer"), column("mood", "public.mood")],
+                columns: vec![column("id", "integer"), column("name", "text"), column("mood", "public.mood")],
                 keys: BTreeSet::new(),
             },
         };
@@ -193,6 +199,9 @@ fn statements() -> Vec<Vec<u8>> {
         "INSERT INTO app.notes (id) VALUES (1) ON CONFLICT DO NOTHING RETURNING *",
         "DECLARE c CURSOR FOR SELECT * FROM app.orders; FETCH ALL FROM c",
         "SET statement_timeout = 5; SHOW search_path",
+        "SELECT o.name, count(*) FROM app.orders o, app.notes n GROUP BY o.id, n.id HAVING n.name > 'a'",
+        "UPDATE app.orders SET (id, name) = (1, DEFAULT); SELECT id FROM ONLY app.orders",
+        "SELECT c.oid::regclass::text, o.* FROM pg_class c, app.orders o GROUP BY id",
         "SELECT * FROM lab.\"Odd \"\"name\" AS \"x\"",
     ]));
     texts

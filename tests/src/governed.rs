@@ -201,20 +201,29 @@ impl Governed {
     /// # Errors
     /// A file cannot be read, or a whole line is not JSON.
     pub fn audit(&self) -> Outcome<Vec<Value>> {
+        let mut lines = Vec::new();
+        self.each_audit_line(&mut |line| lines.push(line))?;
+        Ok(lines)
+    }
+
+    /// The same one by one, where all together would be too many.
+    ///
+    /// # Errors
+    /// As [`Self::audit`].
+    pub fn each_audit_line(&self, take: &mut dyn FnMut(Value)) -> Outcome {
         let mut files = Vec::new();
         files_under(&self.setting.audit, &mut files)?;
         files.sort();
-        let mut lines = Vec::new();
         for file in files {
             let text = std::fs::read_to_string(&file)?;
             for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
                 if line.starts_with('{') {
                     let parsed = serde_json::from_str(line);
-                    lines.push(parsed.map_err(|e| format!("{}: {e}: {line}", file.display()))?);
+                    take(parsed.map_err(|e| format!("{}: {e}: {line}", file.display()))?);
                 }
             }
         }
-        Ok(lines)
+        Ok(())
     }
 
     /// Roles of Lanyard's leases that are in the warehouse now.
@@ -239,6 +248,15 @@ impl Governed {
         let mut answer = String::new();
         http.read_to_string(&mut answer).await?;
         Ok(answer)
+    }
+
+    /// The proxy's process.
+    ///
+    /// # Errors
+    /// It is not running.
+    pub async fn proxy_id(&self) -> Outcome<u32> {
+        let serving = self.serving.lock().await;
+        serving.as_ref().map(Serving::id).ok_or_else(|| "the proxy is not running".into())
     }
 
     /// kill -9 of the proxy.

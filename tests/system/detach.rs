@@ -70,9 +70,17 @@ async fn a_session_with_something_of_its_own_keeps_its_backend() -> Outcome {
         ("DECLARE c CURSOR WITH HOLD FOR SELECT 7", "FETCH c", "7"),
         ("PREPARE p AS SELECT 8", "EXECUTE p", "8"),
         ("SET search_path = retail", "SHOW search_path", "retail"),
+        // Two messages sent at once: what comes behind is not what was discarded.
+        ("DISCARD ALL\0SET timezone = 'Asia/Tokyo'", "SHOW timezone", "Asia/Tokyo"),
     ] {
         let mut raw = governed.raw_session(LOGIN).await?;
-        raw.query(own).await?;
+        let messages: Vec<&str> = own.split('\0').collect();
+        for message in &messages {
+            raw.send(b'Q', format!("{message}\0").as_bytes()).await?;
+        }
+        for _ in &messages {
+            raw.read_until(b'Z').await?;
+        }
         others_had_the_time_to(&governed, &dba, 1).await?;
         let frames = raw.query(then).await?;
         let row = frames.iter().find(|f| f.tag == b'D').ok_or(format!("{own}: {frames:?}"))?;

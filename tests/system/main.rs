@@ -1,6 +1,7 @@
 //! Whole-system tests against a real PostgreSQL.
 
 mod attacks;
+mod beneath;
 mod bypass;
 mod changing;
 mod channels;
@@ -13,6 +14,8 @@ mod drivers;
 mod dump;
 mod floor;
 mod frames;
+mod load;
+mod logins;
 mod majors;
 mod matrix;
 mod permits;

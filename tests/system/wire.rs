@@ -727,6 +727,25 @@ async fn channels_are_refused_and_timeouts_are_taken() -> Outcome {
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_says_which_table_it_is_about_where_that_is_in_sight() -> Outcome {
+    let (_governed, mut raw) = session().await?;
+    let about = async |raw: &mut Raw, sql: &str| -> Outcome<(Option<String>, Option<String>)> {
+        let frames = raw.query(sql).await?;
+        let mut fields = frames.iter().find(|f| f.tag == b'E').ok_or("no error")?.fields();
+        Ok((fields.remove(&'s'), fields.remove(&'t')))
+    };
+    let ledger = (Some("public".to_owned()), Some("ledger".to_owned()));
+    assert_eq!(about(&mut raw, "INSERT INTO ledger (word, n) VALUES ('w', 5000)").await?, ledger);
+    assert_eq!(about(&mut raw, "INSERT INTO ledger (word) VALUES (NULL)").await?, ledger);
+    for sql in
+        ["SELECT * FROM hidden", "SELECT 1/0", "SELECT nothing FROM ledger", "INSERT INTO hidden VALUES (1)"]
+    {
+        assert_eq!(about(&mut raw, sql).await?, (None, None), "{sql}");
+    }
+    Ok(())
+}
+
 /// The timer of the proxy's end of a connection, as the kernel shows it: `02` is keep-alive.
 fn timer(proxy: u16, client: u16) -> Outcome<Option<String>> {
     let table = std::fs::read_to_string("/proc/net/tcp")?;

@@ -85,7 +85,7 @@ async fn every_word(raw: &mut Raw, sql: &str) -> Outcome<String> {
 }
 
 /// `(statement, rows it returns)`, in order; each must do what it does directly.
-const DONE: [(&str, &[&str]); 24] = [
+const DONE: [(&str, &[&str]); 26] = [
     ("INSERT INTO open_t (n) VALUES (3) RETURNING n, twice, made", &["3|6|2026-01-01"]),
     ("INSERT INTO open_t (n) SELECT n + 10 FROM open_t WHERE n < 3 RETURNING n", &["11", "12"]),
     (
@@ -94,6 +94,7 @@ const DONE: [(&str, &[&str]); 24] = [
     ),
     ("INSERT INTO open_t (id, n) VALUES (1, 7) ON CONFLICT DO NOTHING RETURNING id", &[]),
     ("UPDATE open_t SET n = n + 1, made = '2026-02-02' WHERE id = 1 RETURNING n, twice", &["10|20"]),
+    ("UPDATE open_t SET made = DEFAULT WHERE id = 1 RETURNING made", &["2026-01-01"]),
     ("DELETE FROM open_t WHERE n > 10 RETURNING n", &["11", "12"]),
     ("SELECT currval('open_t_id_seq') > 0, nextval('public.open_t_id_seq') > 5", &["t|t"]),
     (
@@ -107,6 +108,7 @@ const DONE: [(&str, &[&str]); 24] = [
     ("INSERT INTO filtered_t (id, site) VALUES (50, 1) RETURNING site", &["1"]),
     ("SELECT note FROM filtered_t ORDER BY id", &["by default", "named", "none", "seen"]),
     ("DELETE FROM filtered_t WHERE note = 'HIDDEN-NOTE' RETURNING id", &[]),
+    ("UPDATE ONLY filtered_t SET note = DEFAULT WHERE id = 102 RETURNING id, note, slug", &[]),
     ("DELETE FROM filtered_t RETURNING id = 102", &["f", "f", "f", "f"]),
     ("INSERT INTO filtered_t (id, slug) VALUES (101, 'seen-slug') RETURNING slug", &["seen-slug"]),
     ("INSERT INTO masked_t (id, note) VALUES (2, 'x')", &[]),
@@ -125,8 +127,8 @@ const DONE: [(&str, &[&str]); 24] = [
 ];
 
 /// `(statement, SQLSTATE)`: refused, by us or by the warehouse.
-const REFUSED: [(&str, &str); 49] = [
-    ("UPDATE open_t SET made = DEFAULT", "0A000"),
+const REFUSED: [(&str, &str); 50] = [
+    ("UPDATE open_t SET made = DEFAULT, twice = DEFAULT", "0A000"),
     ("INSERT INTO open_t (n) VALUES (NULL)", "23502"),
     ("INSERT INTO open_t (n) VALUES (5000)", "23514"),
     ("INSERT INTO open_t (id, n) VALUES (1, 1)", "23505"),
@@ -180,7 +182,8 @@ const REFUSED: [(&str, &str); 49] = [
     ("SELECT setval('open_t_id_seq', 1)", "42501"),
     ("COPY masked_t (id, note) FROM STDIN", "0A000"),
     ("TRUNCATE filtered_t", "42501"),
-    ("UPDATE ONLY filtered_t SET note = 'x'", "0A000"),
+    ("UPDATE ONLY filtered_t SET region = 'US'", "44000"),
+    ("UPDATE ONLY masked_t SET note = DEFAULT, ident = DEFAULT", "0A000"),
     ("LOCK TABLE filtered_t", "42501"),
     ("INSERT INTO lanyard_secured.filtered_t VALUES (1)", "42P01"),
     ("UPDATE log_t SET what = 'x'", "42P01"),

@@ -7,7 +7,8 @@ use lanyard::vend::Granted;
 use lanyard_adapters::warehouse::postgres::Prepared;
 use lanyard_engine::catalog::RelationName;
 use lanyard_engine::entitlement::{
-    Access, ColumnRule, Entitlement, Extras, Fingerprint, Operation, RowRule, SecuredView, ViewColumn,
+    Access, Beneath, ColumnRule, Entitlement, Extras, Fingerprint, Operation, RowRule, SecuredView,
+    ViewColumn,
 };
 
 pub(super) const DATABASE: &str = "shop";
@@ -116,6 +117,7 @@ fn access(number: usize, name: &str, columns: &[&str]) -> Access {
         granted_by: vec!["open".to_owned()],
         sequences: BTreeSet::new(),
         undone_by: BTreeMap::new(),
+        beneath: Beneath::default(),
         view: SecuredView {
             name: format!("v_{number:032x}"),
             select_sql: String::new(),

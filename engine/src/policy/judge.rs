@@ -384,7 +384,9 @@ impl<'a> Session<'a> {
             true => view.columns.iter().filter(|c| c.writable).filter_map(drawn).flatten().collect(),
             false => BTreeSet::new(),
         };
+        let writes = operations.contains(&Operation::Write);
         let access = Access {
+            beneath: view::beneath(relation, &view, writes),
             relation: relation.name.clone(),
             oid: relation.oid,
             operations,

@@ -9,7 +9,9 @@ use sha2::{Digest, Sha256};
 
 use super::sqltext::ident;
 use crate::catalog::{Column, Relation};
-use crate::entitlement::{Access, Extras, Fingerprint, Leftovers, Operation, SecuredView, ViewColumn};
+use crate::entitlement::{
+    Access, Beneath, Extras, Fingerprint, Leftovers, Operation, SecuredView, ViewColumn,
+};
 
 /// An expression of a view, and what views that select it are named after.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +73,19 @@ pub(crate) fn build(
             })
             .collect(),
         keys,
+    }
+}
+
+/// What the splice needs to know of the table beneath a view.
+pub(crate) fn beneath(relation: &Relation, view: &SecuredView, writes: bool) -> Beneath {
+    let clear = |name: &String| view.columns.iter().any(|c| c.writable && c.name == *name);
+    let key = &relation.primary_key;
+    let unique = !key.is_empty() && relation.keys.unique.contains(key);
+    let written = || relation.keys.defaults.iter().filter(|(name, _)| clear(name));
+    Beneath {
+        key: if unique && key.iter().all(clear) { key.clone() } else { Vec::new() },
+        childless: !relation.keys.children,
+        defaults: writes.then(|| written().map(|(name, sql)| (name.clone(), sql.clone())).collect()),
     }
 }
 

@@ -4,30 +4,6 @@
 
 use pg_raw_parse::{Node, nodes};
 
-use crate::refusal::{Code, Refusal};
-
-use super::statement::Verdict;
-
-/// `SET a = DEFAULT`: a secured view has no defaults of its own, so PostgreSQL would write NULL. What an INSERT leaves to
-/// defaults it takes from the table.
-pub(super) fn no_defaults<'t>(values: impl Iterator<Item = Node<'t>>) -> Verdict {
-    for value in values {
-        let defaults = match value {
-            Node::SetToDefault(_) => true,
-            Node::MultiAssignRef(assign) => match assign.source() {
-                Node::RowExpr(row) => row.args().iter().any(|part| matches!(part, Node::SetToDefault(_))),
-                _ => false,
-            },
-            _ => false,
-        };
-        if defaults {
-            return Err(Refusal::new(Code::Unsupported, "SET … = DEFAULT is not supported")
-                .hint("write the value; columns that an INSERT leaves out get their defaults"));
-        }
-    }
-    Ok(())
-}
-
 /// `FROM unnest(a, b)`, several arrays side by side: the grammar's own reading of the bare name, always pg_catalog's
 /// function, and lost when the name is qualified. The conditions are those of PostgreSQL's transformRangeFunction: where
 /// one fails, the name would be looked up like any other, and is spliced like any other.

@@ -153,13 +153,17 @@ pub(super) fn not_spliced() -> Refusal {
 /// arguments that were looked at may hold them.
 fn numbers_are_data(plan: &Plan, statements: usize) -> bool {
     let spliced_names = plan.changes.iter().all(|change| match change {
-        Change::Relation { .. } | Change::Function { .. } | Change::Column { .. } | Change::Prefix { .. } => {
-            true
-        }
+        Change::Relation { .. }
+        | Change::Function { .. }
+        | Change::Column { .. }
+        | Change::Prefix { .. }
+        | Change::Dependent { .. } => true,
         Change::Through { .. }
         | Change::Around { .. }
         | Change::Type { .. }
         | Change::Literal { .. }
+        | Change::Default { .. }
+        | Change::Label { .. }
         | Change::CopyQuery { .. }
         | Change::Name { .. }
         | Change::Domain { .. }

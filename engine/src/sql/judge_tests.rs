@@ -6,12 +6,14 @@ use std::sync::Arc;
 use super::*;
 use crate::catalog::RelationName;
 use crate::entitlement::{
-    Access, ColumnRule, Entitlement, Extras, Fingerprint, Operation, RowRule, SecuredView, ViewColumn,
+    Access, Beneath, ColumnRule, Entitlement, Extras, Fingerprint, Operation, RowRule, SecuredView,
+    ViewColumn,
 };
 use crate::record::Disposition;
 use crate::refusal::{Code, Refusal};
 use crate::released::RawSql;
 
+mod beneath;
 mod extras;
 mod hidden_names;
 mod own;
@@ -40,6 +42,7 @@ fn access(schema: &str, name: &str, view: &str, write: bool, shaped: bool) -> Ac
             .into_iter()
             .collect(),
         undone_by: BTreeMap::new(),
+        beneath: Beneath::default(),
         view: SecuredView {
             name: view.into(),
             select_sql: String::new(),
@@ -611,11 +614,11 @@ fn types_that_print_names_go_through_the_virtual_catalog() {
     for (sql, expected) in [
         (
             "SELECT c.oid::regclass FROM pg_class c",
-            r#"SELECT lanyard_catalog.regclass(c.oid)::regclass FROM "lanyard_catalog"."pg_class" c"#,
+            r#"SELECT lanyard_catalog.regclass(c.oid)::regclass AS "oid" FROM "lanyard_catalog"."pg_class" c"#,
         ),
         (
             "SELECT é.\"oid\" :: pg_catalog.regtype::text FROM pg_type é",
-            r#"SELECT lanyard_catalog._regtype(é."oid") :: pg_catalog.regtype::text FROM "lanyard_catalog"."pg_type" é"#,
+            r#"SELECT lanyard_catalog._regtype(é."oid") :: pg_catalog.regtype::text AS "oid" FROM "lanyard_catalog"."pg_type" é"#,
         ),
         (
             "SELECT CAST(oid AS regnamespace) FROM pg_class",

@@ -7,12 +7,14 @@
 mod channel;
 mod coercion;
 mod copy;
+mod dependent;
 mod edit;
 mod functions;
 mod grammar;
 mod judge;
 #[cfg(test)]
 pub(crate) mod judge_tests;
+mod label;
 mod locking;
 mod named;
 mod own;

@@ -254,8 +254,8 @@ impl<'t> Walk<'t, '_> {
     }
 }
 
-/// The arm of a set operation that carries its INTO.
-fn leftmost(mut select: &nodes::SelectStmt) -> &nodes::SelectStmt {
+/// The arm of a set operation that carries its INTO, and that says how many columns there are.
+pub(super) fn leftmost(mut select: &nodes::SelectStmt) -> &nodes::SelectStmt {
     while let Some(left) = select.larg() {
         select = left;
     }

@@ -21,6 +21,12 @@ pub(super) enum Change {
     Around { at: usize, function: &'static str },
     /// The LIKE at this byte stands behind AND and what it implies: the column begins with this prefix. All three as SQL.
     Prefix { at: usize, column: String, pattern: String, prefix: String },
+    /// In front of the column reference at this byte, in a GROUP BY, stand these columns, as SQL.
+    Dependent { at: usize, columns: Vec<String> },
+    /// The DEFAULT at this byte becomes this expression.
+    Default { at: usize, expression: String },
+    /// The output column that begins at this byte has this name.
+    Label { at: usize, name: String },
     /// The type at this byte becomes `schema.name`.
     Type { at: usize, schema: String, name: String },
     /// The literal at this byte becomes this text.

@@ -37,7 +37,7 @@ impl<'t, 'c> Walk<'t, 'c> {
             _ => {}
         }
         likes.retain(|like| is_like(like));
-        if likes.is_empty() || !self.has_plain_operators() {
+        if likes.is_empty() || !self.has_plain_names() {
             return Ok(());
         }
         let relations = self.filtered(select, scope);
@@ -49,8 +49,9 @@ impl<'t, 'c> Walk<'t, 'c> {
         Ok(())
     }
 
-    /// Does a bare LIKE mean PostgreSQL's own? Its schema is looked in first unless a path names it.
-    fn has_plain_operators(&self) -> bool {
+    /// Do the bare names of PostgreSQL's own operators and functions mean those? Their schema is looked in first unless a path
+    /// names it.
+    pub(super) fn has_plain_names(&self) -> bool {
         !self.context.search_path.iter().any(|schema| schema == "pg_catalog")
     }
 
@@ -64,7 +65,8 @@ impl<'t, 'c> Walk<'t, 'c> {
                     if relations.named.len() == RELATIONS_MAX {
                         return Relations { named: Vec::new(), alone: false };
                     }
-                    relations.named.extend(self.filtered_relation(relation, scope));
+                    let governed = self.governed_in_from(relation, scope);
+                    relations.named.extend(governed.filter(|(_, access)| access.view.barrier));
                 }
                 Node::JoinExpr(join) => {
                     relations.alone = false;
@@ -76,7 +78,8 @@ impl<'t, 'c> Walk<'t, 'c> {
         relations
     }
 
-    fn filtered_relation(
+    /// A governed relation of FROM, by the name it goes by; absent where its columns may have other names.
+    pub(super) fn governed_in_from(
         &self,
         relation: &'t nodes::RangeVar,
         scope: usize,
@@ -92,11 +95,10 @@ impl<'t, 'c> Walk<'t, 'c> {
         };
         let goes_by = match relation.alias() {
             None => name,
-            // Columns may have other names then.
             Some(alias) if !alias.colnames().is_empty() => return None,
             Some(alias) => alias.aliasname()?,
         };
-        access.view.barrier.then_some((goes_by, access))
+        Some((goes_by, access))
     }
 
     /// The LIKE with its column and prefix, where all is plain.

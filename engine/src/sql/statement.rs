@@ -233,10 +233,15 @@ impl<'t, 'c> Walk<'t, 'c> {
                     ))
                     .at(at));
                 }
-                if !relation.inh {
+                // The view reads children as well, whatever is said of it. One that comes while this runs is read with the table
+                // it is a child of, under the same rules, as without ONLY.
+                if !relation.inh && !access.beneath.childless {
                     return Err(Refusal::new(
                         Code::Unsupported,
-                        format!("ONLY is not supported on \"{}\"", access.relation),
+                        format!(
+                            "ONLY is not supported on \"{}\": it has partitions or children",
+                            access.relation
+                        ),
                     )
                     .at(at));
                 }
@@ -353,6 +358,7 @@ impl<'t, 'c> Walk<'t, 'c> {
             Node::CollateClause(collate) => push!(collate.arg()),
             Node::WindowDef(window) => self.window(window, depth, scope),
             Node::ResTarget(target) => {
+                self.label(target);
                 push_all!(target.indirection());
                 push!(target.val());
             }
@@ -482,6 +488,7 @@ impl<'t, 'c> Walk<'t, 'c> {
             }
         }
         self.prefixes(select, scope)?;
+        self.dependents(select, scope)?;
         self.coercions.select(select);
         for target in select.target_list().iter() {
             self.coercions.target(target);

@@ -55,6 +55,9 @@ pub(super) fn check(old: &Tree, spliced: &str, plan: &Plan) -> Result<(), Refusa
             | Change::Through { at, .. }
             | Change::Around { at, .. }
             | Change::Prefix { at, .. }
+            | Change::Dependent { at, .. }
+            | Change::Default { at, .. }
+            | Change::Label { at, .. }
             | Change::CopyQuery { at, .. } => {
                 if changes.insert(*at, change).is_some() {
                     return Err(not_spliced());
@@ -129,12 +132,16 @@ impl Lockstep<'_, '_> {
                 call.same(rest..call.len(), &self.new, j).then_some(())?;
                 j += call.len() - rest;
             }
-            if self.old.token(i)? == Token::Word(b"A_Expr")
-                && let Some(next) = self.implied(i, j)
-            {
+            let replaced = match self.old.token(i)? {
+                Token::Word(b"A_Expr") => self.implied(i, j),
+                Token::Word(b"SetToDefault") => self.written_out(i, j),
+                Token::Word(_) | Token::Text(_) | Token::Mark(_) => None,
+            };
+            if let Some(next) = replaced {
                 (i, j) = next;
                 continue;
             }
+            j = self.dependent(i, j).unwrap_or(j);
             if self.old.token(i) != self.new.token(j) {
                 return None;
             }
@@ -178,6 +185,7 @@ impl Lockstep<'_, '_> {
                 self.function(i, j, schema, name)?
             }
             (b"ColumnRef", Some(Change::Column { dropped, .. })) => self.column(i, j, *dropped)?,
+            (b"ResTarget", Some(Change::Label { name, .. })) => self.label(i, j, name)?,
             (b"A_Const", Some(Change::Literal { text, .. })) => self.literal(i, j, text)?,
             (b"TypeName", Some(Change::Type { schema, name, .. })) => self.type_name(i, j, schema, name)?,
             (b"CopyStmt", Some(Change::CopyQuery { query, .. })) => self.copy(i, j, query)?,
@@ -298,6 +306,11 @@ impl Lockstep<'_, '_> {
         Some((self.skip_to(i, "type_oid")?, j))
     }
 
+    fn label(&self, i: usize, j: usize, name: &str) -> Option<(usize, usize)> {
+        let i = self.skip_exact(i, "name: None, ")?;
+        Some((i, self.expect(j, format_args!("name: Some({name:?}), "))?))
+    }
+
     fn literal(&self, i: usize, j: usize, text: &str) -> Option<(usize, usize)> {
         let i = self.skip_exact(i, "val: Some(String(")?;
         matches!(self.old.token(i)?, Token::Text(_)).then_some(())?;
@@ -341,6 +354,58 @@ impl Lockstep<'_, '_> {
         let next = self.expect(j, &own).or_else(member)?;
         self.met.insert(place);
         Some((after, next))
+    }
+
+    /// The old DEFAULT at `i` is in a place where the plan writes it out, and the new expression is that.
+    fn written_out(&mut self, i: usize, j: usize) -> Option<(usize, usize)> {
+        // SetToDefault ( SetToDefault {
+        let place = self.old.place(i + 3)?;
+        let Change::Default { expression: wanted, .. } = self.changes.get(&place)? else {
+            return None;
+        };
+        let after = self.skip_exact(i, expression("DEFAULT")?)?;
+        let next = self.expect(j, expression(wanted)?)?;
+        self.met.insert(place);
+        Some((after, next))
+    }
+
+    /// The old column at `i` is a member of a GROUP BY, and in front of it the new one has the columns the plan says, each
+    /// behind its table's name; where they end.
+    fn dependent(&mut self, i: usize, mut j: usize) -> Option<usize> {
+        if self.old.token(i)? != Token::Word(b"ColumnRef") {
+            return None;
+        }
+        // ColumnRef ( ColumnRef {
+        let place = self.old.place(i + 3)?;
+        let Change::Dependent { columns, .. } = self.changes.get(&place)? else {
+            return None;
+        };
+        self.is_member(i, "group_clause").then_some(())?;
+        for column in columns {
+            let wanted = expression(column)?;
+            wanted.starts_with("ColumnRef(").then_some(())?;
+            j = self.expect(j, wanted)?;
+        }
+        self.met.insert(place);
+        Some(j)
+    }
+
+    /// Does the node at `i` stand in the list of that field, itself and not inside another?
+    fn is_member(&self, i: usize, field: &str) -> bool {
+        let mut depth = 0_usize;
+        for at in (0..i).rev() {
+            match self.old.token(at) {
+                Some(Token::Mark(b'}' | b']' | b')')) => depth += 1,
+                Some(Token::Mark(b'{' | b'[' | b'(')) if depth > 0 => depth -= 1,
+                Some(Token::Mark(b'[')) => {
+                    let before = at.checked_sub(1).and_then(|before| self.old.token(before));
+                    return before == Some(Token::Word(field.as_bytes()));
+                }
+                Some(Token::Mark(b'{' | b'(')) | None => return false,
+                Some(Token::Word(_) | Token::Text(_) | Token::Mark(_)) => {}
+            }
+        }
+        false
     }
 
     /// The new argument is a call of the function, with the old argument, followed like everything else, as its only one.
@@ -516,6 +581,89 @@ mod tests {
             assert!(!verdict(&tree(old), &tree(&enforced), vec![prefix(at(old))]), "{why}");
         }
         assert!(!verdict(&tree(like), &tree(&format!("({new} AND {like})")), vec![]), "unplanned");
+    }
+
+    #[test]
+    fn columns_join_a_group_by_and_nothing_else() {
+        let added = |at| Change::Dependent { at, columns: vec!["\"t\".\"b\"".into(), "\"t\".\"c\"".into()] };
+        let old = "SELECT b FROM t GROUP BY a, d";
+        let at = old.find("a, d").expect("there");
+        assert!(verdict(old, "SELECT b FROM t GROUP BY t.b, t.c, a, d", vec![added(at)]));
+        for (new, why) in [
+            (old, "not applied"),
+            ("SELECT b FROM t GROUP BY t.b, a, d", "one missing"),
+            ("SELECT b FROM t GROUP BY t.c, t.b, a, d", "turned round"),
+            ("SELECT b FROM t GROUP BY t.b, t.c, d", "the key gone"),
+            ("SELECT b FROM t GROUP BY a, t.b, t.c, d", "behind it"),
+            ("SELECT b FROM t GROUP BY x.b, t.c, a, d", "another table's"),
+            ("SELECT b FROM t GROUP BY b, c, a, d", "bare"),
+            ("SELECT b FROM t GROUP BY (t.b, t.c, a), d", "a row"),
+            ("SELECT b FROM t GROUP BY DISTINCT t.b, t.c, a, d", "distinct"),
+            ("SELECT b FROM t GROUP BY t.b, t.c, a, t.b, t.c, d", "twice"),
+            ("SELECT t.b, t.c, b FROM t GROUP BY a, d", "in the list of what is selected"),
+        ] {
+            assert!(!verdict(old, new, vec![added(at)]), "{why}");
+        }
+        assert!(!verdict(old, "SELECT b FROM t GROUP BY t.b, t.c, a, d", vec![]), "unplanned");
+        for (old, new) in [
+            ("SELECT f(a) FROM t", "SELECT f(t.b, t.c, a) FROM t"),
+            ("SELECT 1 FROM t GROUP BY f(a)", "SELECT 1 FROM t GROUP BY f(t.b, t.c, a)"),
+            ("SELECT 1 FROM t GROUP BY (a, d)", "SELECT 1 FROM t GROUP BY (t.b, t.c, a, d)"),
+            ("SELECT 1 FROM t WHERE x IN (a)", "SELECT 1 FROM t WHERE x IN (t.b, t.c, a)"),
+            ("SELECT DISTINCT ON (a) 1 FROM t", "SELECT DISTINCT ON (t.b, t.c, a) 1 FROM t"),
+        ] {
+            let at = old.rfind("(a").expect("there") + 1;
+            assert!(!verdict(old, new, vec![added(at)]), "{new}: not a GROUP BY's own");
+        }
+        let other = |sql: &str| Change::Dependent { at, columns: vec![sql.into()] };
+        for sql in ["f(a)", "(SELECT 1)", "a, b", "1"] {
+            let new = format!("SELECT b FROM t GROUP BY {sql}, a, d");
+            assert!(!verdict(old, &new, vec![other(sql)]), "{sql}: not one column");
+        }
+    }
+
+    #[test]
+    fn a_default_becomes_its_expression_and_nothing_else() {
+        let default = |at, sql: &str| Change::Default { at, expression: sql.into() };
+        let old = "UPDATE t SET a = DEFAULT, b = DEFAULT";
+        let at = old.find("DEFAULT").expect("there");
+        assert!(verdict(old, "UPDATE t SET a = (now()), b = DEFAULT", vec![default(at, "now()")]));
+        for (new, why) in [
+            (old, "not applied"),
+            ("UPDATE t SET a = now(), b = now()", "the other as well"),
+            ("UPDATE t SET a = DEFAULT, b = now()", "the other instead"),
+            ("UPDATE t SET a = x.now(), b = DEFAULT", "another function"),
+            ("UPDATE t SET a = now(1), b = DEFAULT", "another call"),
+            ("UPDATE t SET c = now(), b = DEFAULT", "another column"),
+            ("UPDATE t SET a = now(), b = DEFAULT WHERE true", "more"),
+            ("UPDATE t SET a = NULL, b = DEFAULT", "another value"),
+        ] {
+            assert!(!verdict(old, new, vec![default(at, "now()")]), "{why}");
+        }
+        assert!(!verdict(old, "UPDATE t SET a = now(), b = DEFAULT", vec![]), "unplanned");
+        let row = "UPDATE t SET (a, b) = (DEFAULT, 1)";
+        let at = row.find("DEFAULT").expect("there");
+        assert!(verdict(row, "UPDATE t SET (a, b) = ((5), 1)", vec![default(at, "5")]));
+        assert!(!verdict(row, "UPDATE t SET (a, b) = ((5), 2)", vec![default(at, "5")]));
+    }
+
+    #[test]
+    fn an_output_column_gets_its_name_and_no_other() {
+        let label = || Change::Label { at: 7, name: "a".into() };
+        let old = "SELECT a::t FROM s";
+        assert!(verdict(old, "SELECT a::t AS \"a\" FROM s", vec![label()]));
+        for new in [
+            old,
+            "SELECT a::t AS b FROM s",
+            "SELECT b::t AS a FROM s",
+            "SELECT a::u AS a FROM s",
+            "SELECT a::t AS a, a FROM s",
+            "SELECT a::t AS a FROM s AS a",
+        ] {
+            assert!(!verdict(old, new, vec![label()]), "{new}");
+        }
+        assert!(!verdict(old, "SELECT a::t AS a FROM s", vec![]), "unplanned");
+        assert!(!verdict("SELECT a::t AS b FROM s", "SELECT a::t AS a FROM s", vec![label()]), "it had one");
     }
 
     #[test]

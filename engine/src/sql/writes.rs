@@ -8,10 +8,12 @@ use pg_raw_parse::{Node, nodes};
 use crate::entitlement::{Access, Operation, RowRule};
 use crate::refusal::{Code, Refusal};
 
-use super::grammar::no_defaults;
+use super::edit::Edit;
 use super::judge::not_spliced;
+use super::own::leftmost;
+use super::plan::Change;
 use super::resolve::{self, Target};
-use super::statement::{Verdict, Walk};
+use super::statement::{Verdict, Walk, offset};
 
 impl<'t, 'c> Walk<'t, 'c> {
     pub(super) fn insert(&mut self, insert: &'t nodes::InsertStmt, depth: usize, scope: usize) -> Verdict {
@@ -33,7 +35,7 @@ impl<'t, 'c> Walk<'t, 'c> {
             self.push(column, depth, scope);
         }
         if let Some(conflict) = insert.on_conflict_clause() {
-            no_defaults(conflict.target_list().iter().map(nodes::ResTarget::val))?;
+            self.defaults(access, conflict.target_list().iter())?;
             if let Some(access) = access {
                 upsert(access)?;
                 writable(access, conflict.target_list().iter().filter_map(nodes::ResTarget::name))?;
@@ -46,10 +48,11 @@ impl<'t, 'c> Walk<'t, 'c> {
 
     pub(super) fn update(&mut self, update: &'t nodes::UpdateStmt, depth: usize, scope: usize) -> Verdict {
         let scope = self.with(update.with_clause(), depth, scope);
-        if let Some(access) = self.write(update.relation())? {
+        let access = self.write(update.relation())?;
+        if let Some(access) = access {
             writable(access, update.target_list().iter().filter_map(nodes::ResTarget::name))?;
         }
-        no_defaults(update.target_list().iter().map(nodes::ResTarget::val))?;
+        self.defaults(access, update.target_list().iter())?;
         for target in update.target_list().iter() {
             self.push(target.into(), depth, scope);
         }
@@ -86,10 +89,11 @@ impl<'t, 'c> Walk<'t, 'c> {
                 }
             }
             // What an INSERT lists stands in `values`.
-            no_defaults(when.target_list().iter().map(|target| match target {
-                Node::ResTarget(target) => target.val(),
-                other => other,
-            }))?;
+            let targets = when.target_list().iter().filter_map(|target| match target {
+                Node::ResTarget(target) => Some(target),
+                _ => None,
+            });
+            self.defaults(access, targets)?;
             self.push(when.condition(), depth, scope);
             for node in when.target_list().iter().chain(when.values().iter()) {
                 self.push(node, depth, scope);
@@ -109,6 +113,34 @@ impl<'t, 'c> Walk<'t, 'c> {
             Target::Governed(access) => Some(access),
             Target::Virtual(_) | Target::Own(_) => None,
         })
+    }
+
+    /// `SET a = DEFAULT` of a governed table: a secured view has no defaults of its own, so PostgreSQL would write NULL. So the table's
+    /// is written out; where it has none, NULL is right. What an INSERT leaves to defaults it takes from the table.
+    fn defaults(
+        &mut self,
+        access: Option<&Access>,
+        targets: impl Iterator<Item = &'t nodes::ResTarget>,
+    ) -> Verdict {
+        const WORD: &str = "DEFAULT";
+        let Some(access) = access else { return Ok(()) };
+        for target in targets {
+            let (Some(default), Some(name)) = (default_of(target), target.name()) else { continue };
+            let Some(defaults) = &access.beneath.defaults else { return Err(not_written_out()) };
+            let expression = match defaults.get(name) {
+                None => continue,
+                Some(Some(expression)) if self.has_plain_names() => expression,
+                Some(_) => return Err(not_written_out()),
+            };
+            let at = offset(default.location)?;
+            let written = self.text.get(at..at + WORD.len());
+            if !written.is_some_and(|word| word.eq_ignore_ascii_case(WORD)) {
+                return Err(not_spliced().at(at));
+            }
+            self.plan.edits.push(Edit::new(at..at + WORD.len(), format!("({expression})")));
+            self.plan.changes.push(Change::Default { at, expression: expression.clone() });
+        }
+        Ok(())
     }
 
     fn on_conflict(&mut self, conflict: &'t nodes::OnConflictClause, depth: usize, scope: usize) {
@@ -142,11 +174,29 @@ fn column_name(node: Node<'_>) -> Option<&str> {
     }
 }
 
+/// The DEFAULT that a column is set to, by itself or in a row.
+fn default_of(target: &nodes::ResTarget) -> Option<&nodes::SetToDefault> {
+    let value = match target.val() {
+        Node::MultiAssignRef(assign) => match assign.source() {
+            Node::RowExpr(row) => row.args().iter().nth(usize::try_from(assign.colno - 1).ok()?)?,
+            _ => return None,
+        },
+        value => value,
+    };
+    match value {
+        Node::SetToDefault(default) => Some(default),
+        _ => None,
+    }
+}
+
+fn not_written_out() -> Refusal {
+    Refusal::new(Code::Unsupported, "SET … = DEFAULT is not supported for this column")
+        .hint("write the value; columns that an INSERT leaves out get their defaults")
+}
+
 /// How many columns a query has at least: as many as may be written without being named.
 fn width(select: &nodes::SelectStmt) -> usize {
-    if let Some(arm) = select.larg() {
-        return width(arm);
-    }
+    let select = leftmost(select);
     let rows = select.values_lists().iter().map(|row| match row {
         Node::NodeList(row) => row.len(),
         _ => usize::MAX,

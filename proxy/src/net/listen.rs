@@ -1,24 +1,28 @@
-//! Accepts connections: a permit first, then the login under its clock, then the session.
+//! Accepts connections: the login under its clocks, then the session.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use lanyard_engine::refusal::{Code, Refusal};
+use lanyard_engine::refusal::Refusal;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::net::strangers::{Stranger, Strangers};
 use crate::net::stream::ClientStream;
 use crate::server::Shared;
 use crate::session::contact::{self, Contact};
-use crate::session::login;
+use crate::session::login::{self, Session};
 use crate::session::serve;
 
-/// Most connections that have not logged in yet.
-const LOGINS_MAX: usize = 256;
+/// Most connections that have not proven who they are.
+const STRANGERS_MAX: usize = 256;
+
+/// For telling a client why it was not let in.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How long a client may be silent before the kernel asks whether it is there.
 const ABSENT_AFTER: Duration = Duration::from_secs(60);
@@ -28,19 +32,16 @@ const ABSENT_ASKS: u32 = 6;
 
 /// Accepts until told to stop.
 pub async fn listen(listener: TcpListener, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
-    let sessions = Arc::new(Semaphore::new(shared.clients_max));
-    let logins = Arc::new(Semaphore::new(LOGINS_MAX));
+    let strangers = Strangers::new(STRANGERS_MAX);
     loop {
-        // A permit before accept: a flood of strangers waits in the kernel's queue, not in our memory.
-        let Ok(login_permit) = Arc::clone(&logins).acquire_owned().await else { return };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = stop.wait_for(|stopped| *stopped) => return,
         };
         match accepted {
             Ok((stream, peer)) => {
-                let sessions = Arc::clone(&sessions);
-                tokio::spawn(connection(stream, peer, Arc::clone(&shared), sessions, login_permit));
+                let stranger = strangers.arrive(Instant::now() + shared.login);
+                tokio::spawn(connection(stream, peer, Arc::clone(&shared), stranger));
             }
             Err(error) => {
                 tracing::warn!(%error, "accept failed");
@@ -50,53 +51,49 @@ pub async fn listen(listener: TcpListener, shared: Arc<Shared>, mut stop: watch:
     }
 }
 
-async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    shared: Arc<Shared>,
-    sessions: Arc<Semaphore>,
-    login_permit: OwnedSemaphorePermit,
-) {
+async fn connection(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>, stranger: Stranger) {
     // Small messages, each waited for: Nagle's algorithm would hold them back.
     drop(stream.set_nodelay(true));
     notice_absence(&stream);
-    let login = timeout(shared.login, async {
-        match contact::contact(stream, &shared).await {
-            Ok(Contact::Gone) => None,
-            Ok(Contact::Cancel(mut client, pid, secret)) => {
-                cancel(&shared, pid, &secret).await;
-                // Closed in order, TLS included, and only now: libpq waits for that and reports anything else.
-                drop(client.shutdown().await);
-                None
-            }
-            Ok(Contact::Startup(mut client, startup)) => {
-                let Ok(permit) = Arc::clone(&sessions).try_acquire_owned() else {
-                    refuse(&mut client, &shared, &too_many(shared.clients_max)).await;
-                    return None;
-                };
-                match login::login(client, startup, peer, &shared).await {
-                    Ok(session) => Some((session, permit)),
-                    Err((mut client, refusal)) => {
-                        refuse(&mut client, &shared, &refusal).await;
-                        None
-                    }
-                }
-            }
-            Err((client, refusal)) => {
-                if let Some(mut client) = client {
-                    refuse(&mut client, &shared, &refusal).await;
-                }
-                None
-            }
-        }
-    })
-    .await;
-    drop(login_permit);
-    if let Ok(Some((session, permit))) = login {
+    // A clock for the proof, one for the warehouse, and the end of everything, also where a client does not read what is said to it.
+    let login = timeout(shared.login * 2 + LAST_WORDS, log_in(stream, peer, &shared, stranger)).await;
+    if let Ok(Some(session)) = login {
         shared.metrics.sessions.inc();
         serve::serve(session, &shared).await;
         shared.metrics.sessions.dec();
-        drop(permit);
+    }
+}
+
+/// What becomes of a connection; `None` where it is over.
+async fn log_in(
+    stream: TcpStream,
+    peer: SocketAddr,
+    shared: &Arc<Shared>,
+    mut stranger: Stranger,
+) -> Option<Session> {
+    match stranger.while_waiting(contact::contact(stream, shared)).await? {
+        Ok(Contact::Gone) => None,
+        Ok(Contact::Cancel(mut client, pid, secret)) => {
+            cancel(shared, pid, &secret).await;
+            // Closed in order, TLS included, and only now: libpq waits for that and reports anything else.
+            drop(client.shutdown().await);
+            None
+        }
+        Ok(Contact::Startup(client, startup)) => {
+            match login::login(client, startup, peer, stranger, shared).await {
+                Ok(session) => Some(session),
+                Err((mut client, refusal)) => {
+                    refuse(&mut client, shared, &refusal).await;
+                    None
+                }
+            }
+        }
+        Err((client, refusal)) => {
+            if let Some(mut client) = client {
+                refuse(&mut client, shared, &refusal).await;
+            }
+            None
+        }
     }
 }
 
@@ -116,11 +113,6 @@ fn notice_absence(stream: &TcpStream) {
 async fn refuse(client: &mut ClientStream, shared: &Shared, refusal: &Refusal) {
     shared.metrics.refusal(refusal.code);
     login::say(client, refusal).await;
-}
-
-fn too_many(clients_max: usize) -> Refusal {
-    Refusal::new(Code::TooManyClients, format!("more than {clients_max} clients"))
-        .hint("try again later, or raise clients_max in [listen]")
 }
 
 /// A cancel request reaches only the backend whose key it names; a wrong key is answered with silence, as PostgreSQL does.

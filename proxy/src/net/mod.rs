@@ -2,5 +2,6 @@
 
 pub mod listen;
 pub mod pump;
+pub mod strangers;
 pub mod stream;
 pub mod tls;

@@ -15,8 +15,9 @@ use crate::vend::{self, Governor};
 
 /// SQLSTATE of a role's connection limit: the backend that was closed has not ended yet.
 const TOO_MANY: &str = "53300";
-/// How long to wait for that before asking again.
-const AGAIN: Duration = Duration::from_millis(5);
+/// How long to wait for that before asking again; twice as long each time, as a full server says the same.
+const AGAIN_FIRST: Duration = Duration::from_millis(5);
+const AGAIN_MAX: Duration = Duration::from_secs(1);
 
 /// How a session logs in, and what the warehouse said of its settings.
 pub(super) struct Backend {
@@ -63,11 +64,13 @@ impl Backend {
     /// As [`Self::open`].
     pub(super) async fn reopen(&mut self, within: Duration) -> Result<Opened, Refusal> {
         let upstream = timeout(within, async {
+            let mut again = AGAIN_FIRST;
             loop {
                 match self.log_in().await {
-                    Err(error) if error.sqlstate() == Some(TOO_MANY) => sleep(AGAIN).await,
+                    Err(error) if error.sqlstate() == Some(TOO_MANY) => sleep(again).await,
                     other => break other,
                 }
+                again = AGAIN_MAX.min(again * 2);
             }
         });
         match upstream.await {

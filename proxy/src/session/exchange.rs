@@ -14,9 +14,8 @@ use lanyard_engine::record::{
 };
 use lanyard_engine::refusal::{Code, Refusal};
 use lanyard_engine::released::{Ledger as _, LedgerFull, RawSql, Released};
-use lanyard_engine::sql;
-use lanyard_engine::sql::Judged;
 use lanyard_engine::sql::paths::Paths;
+use lanyard_engine::sql::{self, Effect, Judged};
 
 use crate::observe::{Direction, Metrics};
 use crate::vend::Granted;
@@ -104,22 +103,6 @@ pub(super) enum Pending {
         text: Arc<str>,
         answered: bool,
     },
-}
-
-impl Pending {
-    /// Does it leave something of the session's own in the backend?
-    pub(super) fn keeps(&self) -> bool {
-        match self {
-            Self::Query(run) | Self::Execute(run) => !run.judged.leaves_nothing,
-            Self::Parse { .. }
-            | Self::Bind { .. }
-            | Self::Describe
-            | Self::Close
-            | Self::Sync
-            | Self::Again { .. }
-            | Self::Refused { .. } => false,
-        }
-    }
 }
 
 /// The session's process as its client knows it, and as the warehouse does.
@@ -393,6 +376,11 @@ impl Exchange {
         let took = run.sent.elapsed();
         self.copy_over(&run);
         self.path_over(&run);
+        // DISCARD ALL by itself leaves a session as it was at login.
+        let discards = run.judged.effects.iter().any(|(_, effect)| *effect == Effect::DeallocateAll)
+            && run.judged.statements == 1
+            && &*run.judged.operation == "DISCARD";
+        self.kept = !(discards && status == Status::Ok) && (self.kept || !run.judged.leaves_nothing);
         self.ended.push((run, status, took));
     }
 

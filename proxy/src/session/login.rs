@@ -20,8 +20,10 @@ use lanyard_engine::released::{Filed, Ledger as _, LedgerFull};
 use lanyard_engine::sql::{self, paths::Paths};
 use ring::rand::SecureRandom as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::timeout;
 
+use crate::net::strangers::Stranger;
 use crate::net::stream::ClientStream;
 use crate::server::Shared;
 use crate::vend::{self, Ending, Governor, Lease, Live};
@@ -48,12 +50,27 @@ pub struct Session {
     pub(super) opened: backend::Opened,
     pub(super) end: watch::Receiver<Option<Ending>>,
     pub(super) expires: Instant,
-    pub(super) id: SessionId,
-    pub(super) key: (i32, [u8; 4]),
+    pub(super) place: Place,
     pub(super) lease: Lease,
+    pub(super) room: OwnedSemaphorePermit,
 }
 
-/// Logs a client in. On success everything up to ReadyForQuery has been written.
+/// A session's place among the live ones, given up with the value.
+pub(super) struct Place {
+    shared: Arc<Shared>,
+    pub(super) id: SessionId,
+    /// What the client holds to cancel.
+    key: (i32, [u8; 4]),
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.shared.registry.remove(self.id, self.key);
+    }
+}
+
+/// Logs a client in, which has to prove itself while it may wait as a stranger; then the warehouse has as long as a login may take. On success
+/// everything up to ReadyForQuery has been written.
 ///
 /// # Errors
 /// The refusal to say, with the stream to say it on.
@@ -61,9 +78,10 @@ pub async fn login(
     mut client: Box<ClientStream>,
     startup: Startup,
     peer: SocketAddr,
+    stranger: Stranger,
     shared: &Arc<Shared>,
 ) -> Result<Session, (Box<ClientStream>, Refusal)> {
-    match try_login(&mut client, startup, peer, shared).await {
+    match try_login(&mut client, startup, peer, stranger, shared).await {
         Ok(parts) => Ok(parts.into_session(*client)),
         Err(refusal) => Err((client, refusal)),
     }
@@ -77,15 +95,15 @@ struct Parts {
     opened: backend::Opened,
     end: watch::Receiver<Option<Ending>>,
     expires: Instant,
-    id: SessionId,
-    key: (i32, [u8; 4]),
+    place: Place,
     lease: Lease,
+    room: OwnedSemaphorePermit,
 }
 
 impl Parts {
     fn into_session(self, client: ClientStream) -> Session {
-        let Self { exchange, client_in, backend, opened, end, expires, id, key, lease } = self;
-        Session { exchange, client, client_in, backend, opened, end, expires, id, key, lease }
+        let Self { exchange, client_in, backend, opened, end, expires, place, lease, room } = self;
+        Session { exchange, client, client_in, backend, opened, end, expires, place, lease, room }
     }
 }
 
@@ -93,6 +111,7 @@ async fn try_login(
     client: &mut ClientStream,
     startup: Startup,
     peer: SocketAddr,
+    mut stranger: Stranger,
     shared: &Arc<Shared>,
 ) -> Result<Parts, Refusal> {
     let (minor, unknown_options) = (startup.minor, startup.unknown_options.clone());
@@ -104,29 +123,29 @@ async fn try_login(
         negotiate(&mut out, minor, &unknown_options);
     }
     let mut client_in = BytesMut::with_capacity(1024);
-    let proof = prove(client, &mut client_in, out, &wish, &governor, shared).await;
+    let proof = prove(client, &mut client_in, out, &wish, &governor, shared);
+    let proof = stranger.while_waiting(proof).await.unwrap_or_else(|| Err(unproven()));
+    drop(stranger);
     let authentication = proof.inspect_err(|refusal| record_login(shared, &facts, Some(refusal)))?;
     facts.authentication = authentication;
 
-    let entered = enter(&wish, &mut facts, &governor, shared).await;
-    let Entered { id, opened, key } =
+    let entered = timeout(shared.login, enter(&wish, &mut facts, &governor, shared)).await;
+    let entered = entered.unwrap_or_else(|_| Err(too_slow(&governor, shared.login)));
+    let Entered { opened, place, end, room } =
         entered.inspect_err(|refusal| record_login(shared, &facts, Some(refusal)))?;
     record_login(shared, &facts, None);
 
     let mut out = BytesMut::with_capacity(1024);
-    greet(&mut out, &wish, &opened, key.0);
-    if client.write_all(&out).await.is_err() || client.flush().await.is_err() {
-        shared.registry.remove(id, key.0);
-        return Err(protocol("the client went away"));
-    }
-    let stamp = sql::stamp(&wish.principal, id);
+    greet(&mut out, &wish, &opened, place.key);
+    send(client, &mut out).await?;
+    let stamp = sql::stamp(&wish.principal, place.id);
     let shard = shared.ledger.shard(shared.next_shard.fetch_add(1, Ordering::Relaxed));
     let mut exchange = Exchange::new(
         opened.granted,
         SessionPart::new(&shared.node, &facts),
         grantee(&wish.principal),
         stamp,
-        Process { told: key.0.0, real: opened.opened.key.pid },
+        Process { told: place.key.0, real: opened.opened.key.pid },
         shard,
         Arc::clone(&shared.metrics),
         shared.record_text,
@@ -138,11 +157,11 @@ async fn try_login(
         client_in,
         backend: opened.backend,
         opened: opened.opened,
-        end: key.1,
+        end,
         expires: opened.expires,
-        id,
-        key: key.0,
+        place,
         lease: opened.lease,
+        room,
     })
 }
 
@@ -328,6 +347,23 @@ async fn vend_role(
     }
 }
 
+fn too_many(clients_max: usize) -> Refusal {
+    Refusal::new(Code::TooManyClients, format!("more than {clients_max} clients"))
+        .hint("try again later, or raise clients_max in [listen]")
+}
+
+fn unproven() -> Refusal {
+    Refusal::new(Code::BadLogin, "the proof of who you are did not come in time")
+        .hint("an operator sets login_seconds in [session]")
+}
+
+fn too_slow(governor: &Governor, within: Duration) -> Refusal {
+    let (name, seconds) = (governor.name(), within.as_secs());
+    tracing::warn!(database = %name, "the warehouse took longer over a login than {seconds} s");
+    Refusal::new(Code::UpstreamLost, format!("the warehouse of \"{name}\" did not let you in within {seconds} s"))
+        .hint("try again; if it persists, an operator sees what holds the warehouse up, or raises login_seconds in [session]")
+}
+
 /// The numbers in the role's name; also the moment an unknown person is refused, after the agent proved itself.
 fn short_ids(wish: &Wish, governor: &Governor) -> Result<(Option<ShortId>, Option<ShortId>), Refusal> {
     governor.with(|snapshot, _| {
@@ -352,13 +388,12 @@ fn unknown(what: &str, id: &str) -> Refusal {
         .hint(format!("an administrator registers one with: lanyard {what} add {id}"))
 }
 
-type Key = ((i32, [u8; 4]), watch::Receiver<Option<Ending>>);
-
 /// A session that others can find.
 struct Entered {
-    id: SessionId,
     opened: Opened,
-    key: Key,
+    place: Place,
+    end: watch::Receiver<Option<Ending>>,
+    room: OwnedSemaphorePermit,
 }
 
 /// How often a login begins again when its access changes under it.
@@ -370,24 +405,18 @@ async fn enter(
     wish: &Wish,
     facts: &mut SessionFacts,
     governor: &Arc<Governor>,
-    shared: &Shared,
+    shared: &Arc<Shared>,
 ) -> Result<Entered, Refusal> {
+    let room = Arc::clone(&shared.room).try_acquire_owned().map_err(|_| too_many(shared.clients_max))?;
     for _ in 0..ENTER_TRIES {
         let id = SessionId::from_u128(uuid::Uuid::new_v4().as_u128());
         facts.session = id.to_string();
         let mut opened = open(wish, facts, id, governor, shared).await?;
-        let key = register(shared, id, governor, wish, &opened)?;
+        let (place, end) = register(shared, id, governor, wish, &opened)?;
         // A snapshot that came between compiling the entitlement and entering the session did not find it.
-        match current(governor, wish, &opened).await {
-            Ok(Some(granted)) => {
-                opened.granted = granted;
-                return Ok(Entered { id, opened, key });
-            }
-            Ok(None) => shared.registry.remove(id, key.0),
-            Err(refusal) => {
-                shared.registry.remove(id, key.0);
-                return Err(refusal);
-            }
+        if let Some(granted) = current(governor, wish, &opened).await? {
+            opened.granted = granted;
+            return Ok(Entered { opened, place, end, room });
         }
     }
     Err(Refusal::new(Code::ShuttingDown, "your access changed while you logged in").hint("connect again"))
@@ -395,12 +424,12 @@ async fn enter(
 
 /// Makes the cancel key the client holds (4 bytes, as protocol 3.0 has it) and enters the session.
 fn register(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     id: SessionId,
     governor: &Governor,
     wish: &Wish,
     opened: &Opened,
-) -> Result<Key, Refusal> {
+) -> Result<(Place, watch::Receiver<Option<Ending>>), Refusal> {
     let entitlement = &opened.granted.entitlement;
     for _ in 0..8 {
         let random = random_u64()?.to_be_bytes();
@@ -417,7 +446,7 @@ fn register(
             end,
         };
         if shared.registry.add(id, key, live) {
-            return Ok((key, ended));
+            return Ok((Place { shared: Arc::clone(shared), id, key }, ended));
         }
     }
     Err(Refusal::new(Code::Internal, "no cancel key could be made"))

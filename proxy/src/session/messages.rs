@@ -83,6 +83,10 @@ pub(super) fn relay(out: &mut BytesMut, kind: u8, body: &[u8], about: Option<&Ab
                 _ => {}
             }
         }
+        if let Some((schema, table)) = about_visible(body, granted).filter(|_| !invisible && !denied) {
+            field(out, b's', schema);
+            field(out, b't', table);
+        }
         if written {
             field(out, b'H', WRITTEN_HINT);
         }
@@ -131,6 +135,22 @@ fn view_named<'a>(body: &[u8], entitlement: &'a Entitlement) -> Option<&'a Acces
     let at = message.find("v_")?;
     let name = message.get(at..at + VIEW_NAME_BYTES)?;
     entitlement.iter().find(|access| access.view.name == name)
+}
+
+/// Schema and table that an error is about, where the session sees that table, or it is its own. Others are hidden: those behind a
+/// foreign key, or what a trigger writes.
+fn about_visible<'b>(body: &'b [u8], granted: &Granted) -> Option<(&'b str, &'b str)> {
+    let named = |wanted: u8| {
+        let (_, value) = fields(body).find(|(code, _)| *code == wanted)?;
+        std::str::from_utf8(value).ok()
+    };
+    let (schema, table) = (named(b's')?, named(b't')?);
+    let own = granted
+        .workspace
+        .as_ref()
+        .is_some_and(|own| own.schema() == schema || schema.starts_with("pg_temp_"));
+    let tables = granted.entitlement.relations.get(schema);
+    (own || tables.is_some_and(|tables| tables.contains_key(table))).then_some((schema, table))
 }
 
 /// The table whose secured view the warehouse does not find: it steps aside for a DBA, or is being made again.

@@ -178,7 +178,6 @@ impl Exchange {
     /// A statement is on its way: what it prepares can be named from now on.
     pub(super) fn begun(&mut self, run: &Run) {
         self.path_begun(run);
-        self.kept |= !run.judged.leaves_nothing;
         // What stands behind a SET of the same message is prepared under the path that it set.
         let moves = run.judged.effects.iter().any(|(_, effect)| matches!(effect, Effect::Path(_)));
         let mut ahead = moves.then(|| self.replayed());
@@ -225,10 +224,6 @@ impl Exchange {
                 }
                 (Effect::DeallocateAll, true) => {
                     self.statements.retain(|_, statement| !made_before(statement));
-                    // DISCARD ALL by itself leaves a session as it was at login, but for what is under way behind it.
-                    if run.judged.statements == 1 && &*run.judged.operation == "DISCARD" {
-                        self.kept = self.pending.iter().any(Pending::keeps);
-                    }
                     continue;
                 }
                 (Effect::Prepare(..), true)

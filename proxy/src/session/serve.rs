@@ -53,13 +53,13 @@ enum End {
 
 /// Serves a session to its end, then lets its lease go.
 pub async fn serve(session: Session, shared: &Arc<Shared>) {
-    let Session { mut exchange, client, client_in, backend, opened, mut end, expires, id, key, lease } =
+    let Session { mut exchange, client, client_in, backend, opened, mut end, expires, place, lease, room } =
         session;
     let mut pump = Pump::new(client, client_in, opened.stream, opened.leftover, FRAME_BYTES_MAX);
-    let mut anchor = Anchor { backend, shared, id };
+    let mut anchor = Anchor { backend, shared, id: place.id };
     let ended = run(&mut pump, &mut exchange, &mut anchor, &mut end, expires).await;
     exchange.abandon();
-    shared.registry.remove(id, key);
+    drop(place);
     if !pump.is_attached() {
         shared.metrics.detached.dec();
     }
@@ -72,6 +72,7 @@ pub async fn serve(session: Session, shared: &Arc<Shared>) {
     close(pump, ended, between_frames).await;
     // The backend's socket is closed: now its role can go.
     drop(lease);
+    drop(room);
 }
 
 type SessionPump = Pump<ClientStream, UpstreamStream>;

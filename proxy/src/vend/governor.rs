@@ -276,8 +276,6 @@ impl Governor {
                     .hint("try again in a moment");
             }
             tracing::error!(database = %self.name, error = %chain(&error), "the warehouse cannot carry an entitlement");
-            // The tables may not be those we know.
-            self.doubts.notify_one();
             Refusal::new(Code::UpstreamLost, "the warehouse cannot carry your access now")
                 .hint("try again; if it persists, an operator finds the cause in Lanyard's log")
         })?;

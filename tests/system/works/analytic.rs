@@ -8,9 +8,8 @@ use super::{GOVERNANCE, report};
 
 const ANALYTIC: &str = include_str!("../../queries/analytic.sql");
 const TPCH: &str = include_str!("../../queries/tpch.sql");
-/// Percent that has to be alike. Two are known not to be: TABLESAMPLE, which views do not take, and GROUP BY a primary key alone,
-/// which PostgreSQL only follows to tables.
-const SHARE_MIN: f64 = 97.0;
+/// Percent that has to be alike. One is known not to be: TABLESAMPLE, which PostgreSQL takes for tables and not for views.
+const SHARE_MIN: f64 = 98.5;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn analytic_questions_have_the_answers_they_have_directly() -> Outcome {

@@ -65,7 +65,7 @@ impl Answer {
         }
     }
 
-    fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         match self {
             Self::Rows { rows, .. } => format!("{} rows", rows.len()),
             Self::Failed { state, message } => format!("{state} {message}"),
@@ -114,14 +114,16 @@ pub(crate) struct Tally {
     pub(crate) left: usize,
     /// Of those compared, the ones with the same rows.
     pub(crate) alike: usize,
+    /// Those, and how they fail here.
+    pub(crate) apart: Vec<String>,
     /// Statements that fail directly, and with the same SQLSTATE through the proxy.
     pub(crate) fail_alike: usize,
     /// Statements that fail directly, and otherwise through the proxy.
     pub(crate) fail_otherwise: usize,
-    /// Reasons of refusals: how many, and one statement.
-    pub(crate) refused: BTreeMap<String, (usize, String)>,
-    /// Not refused, and yet not the same.
-    pub(crate) different: Vec<String>,
+    /// Reasons of refusals, and the statements.
+    pub(crate) refused: BTreeMap<String, Vec<String>>,
+    /// Not refused, and yet not the same: the statement, and how.
+    pub(crate) different: Vec<(String, String)>,
     /// What fails directly, and otherwise through the proxy.
     pub(crate) otherwise: Vec<String>,
 }
@@ -160,13 +162,9 @@ impl Tally {
         if alike {
             self.alike += 1;
         } else if let Answer::Failed { state, message } = proxied {
-            let reason = self.refused.entry(reason(state, message)).or_default();
-            reason.0 += 1;
-            if reason.1.is_empty() {
-                sql.clone_into(&mut reason.1);
-            }
+            self.refused.entry(reason(state, message)).or_default().push(sql.to_owned());
         } else {
-            self.different.push(format!("{}\n  {sql}", proxied.against(direct)));
+            self.different.push((sql.to_owned(), proxied.against(direct)));
         }
         alike
     }

@@ -50,10 +50,10 @@ const SHORT: [&str; 8] =
     ["select", "select_distinct", "delete", "returning", "limit", "case", "union", "date"];
 /// Percent of the statements of every file that have to be alike.
 const SHARE_MIN: f64 = 95.0;
-/// What is known to stay under it, and how far, for reasons that docs/what-works.md lists: MERGE into views needs PostgreSQL
-/// 17, views have no `tableoid` and no ONLY, `SET … = DEFAULT` is refused, and functions that read base tables fail.
-const SHORT_OF: [(&str, f64); 5] =
-    [("merge", 50.0), ("merge on 17", 88.0), ("update", 55.0), ("insert", 85.0), ("returning", 90.0)];
+/// What stays under it, and how far, for reasons that docs/what-works.md counts: MERGE into views needs PostgreSQL 17, secured
+/// views have no system columns, and functions that read base tables fail.
+const SHORT_OF: [(&str, f64); 4] =
+    [("merge", 58.0), ("merge on 17", 90.0), ("update", 72.0), ("insert", 88.0)];
 const PASSWORD: &str = "regression";
 
 /// Where the source package was unpacked; absent where it could not be fetched.
@@ -336,6 +336,7 @@ fn note(step: &Step, direct: &Answer, proxied: &Answer, tally: &mut Tally) {
     if step.succeeds && !direct.is_rows() {
         tally.succeed += 1;
         tally.left += 1;
+        tally.apart.push(format!("{}\n  {}", direct.shown(), step.statement.text));
     } else {
         tally.note(&step.statement.text, direct, proxied);
     }

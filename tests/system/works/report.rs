@@ -21,7 +21,7 @@ fn folder() -> Outcome<PathBuf> {
 }
 
 fn refused(tally: &Tally) -> usize {
-    tally.refused.values().map(|(count, _)| count).sum()
+    tally.refused.values().map(Vec::len).sum()
 }
 
 /// Prints the tallies, and leaves their table in the folder for the document.
@@ -60,11 +60,19 @@ pub(crate) fn table(part: &str, tallies: &[Tally]) -> Outcome<String> {
             tally.fail_otherwise
         )?;
         writeln!(list, "=== {}", tally.name)?;
-        for (reason, (count, example)) in &tally.refused {
-            writeln!(list, "{count:4} {reason}\n       {}", example.replace('\n', "\n       "))?;
+        for (reason, statements) in &tally.refused {
+            writeln!(list, "{:4} {reason}", statements.len())?;
+            for statement in statements {
+                writeln!(list, "       {}", statement.replace('\n', "\n       "))?;
+            }
         }
-        for different in tally.different.iter().chain(&tally.otherwise) {
-            writeln!(list, "DIFF {different}")?;
+        for (statement, how) in &tally.different {
+            writeln!(list, "DIFF {how}\n  {statement}")?;
+        }
+        for (word, statements) in [("FAILS", &tally.otherwise), ("LEFT", &tally.apart)] {
+            for statement in statements {
+                writeln!(list, "{word} {statement}")?;
+            }
         }
     }
     std::fs::write(folder()?.join(part).with_extension("txt"), list)?;
@@ -146,22 +154,79 @@ fn machine() -> Outcome<String> {
     Ok(format!("{cores} cores, {}", model.map_or("an unknown processor", |(_, name)| name.trim())))
 }
 
+/// What is known of statements that are not alike: part of what was said, words of which one is in the statement, why.
+const BECAUSE: [(&str, &[&str], &str); 14] = [
+    (
+        "does not exist",
+        &["tableoid", "ctid", "xmin", "xmax"],
+        "by design: a view has no system columns; ctid and xmin tell of hidden rows beside a row, and tableoid stays out with them",
+    ),
+    ("ONLY is not supported", &[], "by design: the table has children, and its view reads them all"),
+    ("cannot execute MERGE", &[], "PostgreSQL before 17 has no MERGE into views"),
+    ("other rows", &["from target"], "PostgreSQL before 17: a MERGE in front of it is missing"),
+    (
+        "a trigger, default or function behind",
+        &[],
+        "by design: functions and triggers run with the session's rights, and those reach no table",
+    ),
+    ("a relation named here does not exist", &[], "by design: the same of a trigger that writes partitions"),
+    ("other rows", &["pg_get_viewdef"], "by design: what a view is made of names what may be hidden"),
+    ("other rows", &["pg_relation_size"], "by design: a size counts hidden rows"),
+    (
+        "other rows",
+        &["::regclass"],
+        "a relation's name comes with its schema: the role has no right on schemas of tables",
+    ),
+    (
+        "relation … does not exist",
+        &["onerow", "nocol"],
+        "a table without columns: policy shows columns, and there are none",
+    ),
+    (
+        "must appear in the GROUP BY",
+        &["grouping sets"],
+        "a key that is in each of several grouping sets is not followed",
+    ),
+    (
+        "not on the list of functions",
+        &[],
+        "by design: no policy opens a function of PostgreSQL's inside or in C",
+    ),
+    (
+        "TABLESAMPLE",
+        &[],
+        "by design: PostgreSQL samples tables and no views, and a sample of the table's pages would tell how many rows are hidden",
+    ),
+    (
+        "4250",
+        &["regnamespace", "expensivefunc"],
+        "the guard against names by coercion knows no types, and refuses what it is not sure of",
+    ),
+];
+
+fn because(said: &str, statement: &str) -> &'static str {
+    let statement = statement.to_lowercase();
+    let known = BECAUSE.iter().find(|(part, words, _)| {
+        said.contains(part) && (words.is_empty() || words.iter().any(|word| statement.contains(word)))
+    });
+    known.map_or("not looked into", |(_, _, why)| why)
+}
+
 /// The reasons of all tallies together, the most frequent first.
 fn reasons(tallies: &[Tally]) -> String {
-    let mut all: std::collections::BTreeMap<&str, usize> = std::collections::BTreeMap::new();
-    for (reason, (count, _)) in tallies.iter().flat_map(|t| &t.refused) {
-        *all.entry(reason).or_default() += count;
+    let refused = tallies.iter().flat_map(|t| &t.refused);
+    let refused = refused.flat_map(|(said, all)| all.iter().map(move |sql| (said.as_str(), sql)));
+    let different = tallies.iter().flat_map(|t| &t.different).map(|(sql, _)| ("other rows", sql));
+    let mut all: std::collections::BTreeMap<(&str, &str), usize> = std::collections::BTreeMap::new();
+    for (said, sql) in refused.chain(different) {
+        *all.entry((said, because(said, sql))).or_default() += 1;
     }
-    let different: usize = tallies.iter().map(|t| t.different.len()).sum();
-    let mut all: Vec<(&str, usize)> = all.into_iter().collect();
-    if different > 0 {
-        all.push(("other rows", different));
-    }
+    let mut all: Vec<_> = all.into_iter().collect();
     all.sort_by_key(|(reason, count)| (std::cmp::Reverse(*count), *reason));
-    let mut out = String::from("| not alike | why |\n|---|---|\n");
-    for (reason, count) in all {
-        let cut: String = reason.chars().take(REASON_LETTERS).collect();
-        out.push_str(&format!("| {count} | {} |\n", cut.replace('|', "\\|")));
+    let mut out = String::from("| not alike | what is said | why |\n|---|---|---|\n");
+    for ((said, why), count) in all {
+        let cut: String = said.chars().take(REASON_LETTERS).collect();
+        out.push_str(&format!("| {count} | {} | {why} |\n", cut.replace('|', "\\|")));
     }
     out
 }

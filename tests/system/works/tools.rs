@@ -261,7 +261,7 @@ async fn questions(governed: &Governed, dba: &Client) -> Outcome<Vec<Tally>> {
             tally.note(sql, &direct.shape(), &proxied.shape());
             let said = format!("{proxied:?}").to_lowercase();
             for word in HIDDEN.iter().filter(|word| said.contains(**word) && !sql.contains(**word)) {
-                tally.different.push(format!("{word} is told by {sql}"));
+                tally.different.push((sql.to_owned(), format!("{word} is told")));
             }
         }
         tallies.push(tally);

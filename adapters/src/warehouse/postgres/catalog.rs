@@ -90,6 +90,19 @@ const SEQUENCES: &str = "
     WHERE d.adrelid = ANY ($1)
     ORDER BY d.adrelid, a.attnum";
 
+/// Tables that have partitions or inheritance children.
+const PARENTS: &str = "SELECT DISTINCT inhparent FROM pg_inherits WHERE inhparent = ANY ($1)";
+
+/// Defaults as SQL; NULL for those that are not an expression of the column's own. Columns without any are left out.
+const DEFAULTS: &str = "
+    SELECT a.attrelid, a.attname::text,
+           CASE WHEN a.attgenerated = '' AND a.attidentity = '' THEN pg_get_expr(d.adbin, d.adrelid) END
+    FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+    LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+    WHERE a.attrelid = ANY ($1) AND a.attnum > 0 AND NOT a.attisdropped
+      AND (d.oid IS NOT NULL OR a.attidentity <> '' OR t.typdefault IS NOT NULL)
+    ORDER BY a.attrelid, a.attnum";
+
 /// Reads relations, columns and keys in one snapshot. The connection's search_path is `pg_catalog`, so that `format_type`
 /// qualifies every type of a user.
 pub(super) async fn read(client: &mut Client) -> Result<Reading, WarehouseError> {
@@ -137,6 +150,18 @@ pub(super) async fn read(client: &mut Client) -> Result<Reading, WarehouseError>
         if let Some(relation) = relations.get_mut(&oid) {
             let column = row.try_get(1).map_err(failed)?;
             relation.keys.sequences.entry(column).or_default().insert(sequence);
+        }
+    }
+    for row in tx.query(PARENTS, &[&oids]).await.map_err(failed)? {
+        let oid: u32 = row.try_get(0).map_err(failed)?;
+        if let Some(relation) = relations.get_mut(&oid) {
+            relation.keys.children = true;
+        }
+    }
+    for row in tx.query(DEFAULTS, &[&oids]).await.map_err(failed)? {
+        let oid: u32 = row.try_get(0).map_err(failed)?;
+        if let Some(relation) = relations.get_mut(&oid) {
+            relation.keys.defaults.insert(row.try_get(1).map_err(failed)?, row.try_get(2).map_err(failed)?);
         }
     }
     let relations = relations.into_values().map(|r| (r.name.clone(), r)).collect();

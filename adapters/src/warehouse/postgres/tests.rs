@@ -25,7 +25,7 @@ use tokio_postgres::Client;
 
 use lanyard_engine::catalog::RelationName;
 use lanyard_engine::entitlement::{
-    Access, Entitlement, Extras, Fingerprint, Operation, RowRule, SecuredView, ViewColumn,
+    Access, Beneath, Entitlement, Extras, Fingerprint, Operation, RowRule, SecuredView, ViewColumn,
 };
 use lanyard_engine::identity::{RoleName, SessionId, ShortId};
 
@@ -126,6 +126,7 @@ fn access(
         granted_by: vec!["test".into()],
         sequences: BTreeSet::new(),
         undone_by: BTreeMap::new(),
+        beneath: Beneath::default(),
         view: SecuredView {
             name: format!("v_{}", Fingerprint(hash)),
             // As the engine spells it.

@@ -117,3 +117,12 @@ fn masked_columns_hidden_rows_and_other_sequences_are_kept() {
         }
     }
 }
+
+#[test]
+fn a_query_of_very_many_arms_is_refused_and_not_walked_without_end() {
+    let arms = "SELECT 1 UNION ALL ".repeat(20_000);
+    for statement in ["INSERT INTO regional (id) ", "INSERT INTO regional ", ""] {
+        let refused = written(&format!("{statement}{arms} SELECT 1")).expect_err("refused");
+        assert_eq!(refused.code.sqlstate(), "54001", "{statement}: {refused}");
+    }
+}
