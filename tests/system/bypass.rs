@@ -214,12 +214,9 @@ async fn startup_packets_bring_nothing_along() -> Outcome {
         ("-crole", with(&[("options", "-crole=lanyard_owner")]), "42501"),
         ("-c Role", with(&[("options", "-c Role=lanyard_owner")]), "42501"),
         ("session authorization", with(&[("options", "-c session-authorization=postgres")]), "42501"),
-        ("search_path", with(&[("options", "-c search_path=app")]), "42501"),
-        ("search_path as a parameter", with(&[("search_path", "pg_temp,app")]), "42501"),
         ("session_replication_role", with(&[("options", "-c session_replication_role=replica")]), "42501"),
         ("standard_conforming_strings", with(&[("options", "-c standard_conforming_strings=off")]), "42501"),
         ("client_encoding", with(&[("client_encoding", "GBK")]), "42501"),
-        ("row_security", with(&[("options", "-c row_security=off")]), "42501"),
         ("backslash_quote", with(&[("options", "-c backslash_quote=on")]), "42501"),
         ("a preload library", with(&[("options", "-c local_preload_libraries=x")]), "42501"),
         (

@@ -189,7 +189,6 @@ async fn logins_that_cannot_be_are_refused_by_name() -> Outcome {
     for (name, value, sqlstate) in [
         ("options", "-c role=lanyard_owner", "42501"),
         ("options", "-c session_replication_role=replica", "42501"),
-        ("options", "-c search_path=secret", "42501"),
         ("options", "-c lanyard.user=harper", "28000"),
         ("options", "-c lanyard.lease_seconds=0", "42601"),
         ("options", "garbage", "42601"),

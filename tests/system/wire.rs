@@ -34,7 +34,7 @@ const POLICY: (&str, &str) = (
 );
 
 /// An environment with a table that `harper` may write, shared by the tests of this file.
-async fn environment() -> Outcome<Arc<Governed>> {
+pub(crate) async fn environment() -> Outcome<Arc<Governed>> {
     static SHARED: Mutex<Weak<Governed>> = Mutex::const_new(Weak::new());
     let mut shared = SHARED.lock().await;
     if let Some(running) = shared.upgrade() {
@@ -53,18 +53,18 @@ async fn environment() -> Outcome<Arc<Governed>> {
     Ok(started)
 }
 
-async fn session() -> Outcome<(Arc<Governed>, Raw)> {
+pub(crate) async fn session() -> Outcome<(Arc<Governed>, Raw)> {
     let governed = environment().await?;
     let raw = governed.raw_session("harper").await?;
     Ok((governed, raw))
 }
 
 /// First column of what a simple Query returned.
-async fn answer(raw: &mut Raw, sql: &str) -> Outcome<Vec<String>> {
+pub(crate) async fn answer(raw: &mut Raw, sql: &str) -> Outcome<Vec<String>> {
     column(&raw.query(sql).await?)
 }
 
-async fn state(raw: &mut Raw, sql: &str) -> Outcome<String> {
+pub(crate) async fn state(raw: &mut Raw, sql: &str) -> Outcome<String> {
     exchange(raw, &[query(sql)]).await
 }
 
@@ -645,7 +645,7 @@ async fn the_search_path_follows_transactions_as_postgresql_has_it() -> Outcome 
     for _ in 0..60 {
         let mut proxied = governed.raw_session("harper").await?;
         let mut direct = Raw::connect(cluster.port()).await?;
-        let parameters = [("user", cluster.superuser()), ("database", "shop"), ("search_path", "\"public\"")];
+        let parameters = [("user", cluster.superuser()), ("database", "shop"), ("search_path", "public")];
         direct.startup(PROTOCOL_3_0, &parameters).await?;
         direct.authenticate(cluster.password()).await?;
         direct.read_until(b'Z').await?;
@@ -723,6 +723,25 @@ async fn channels_are_refused_and_timeouts_are_taken() -> Outcome {
         assert_eq!(state(&mut timed, "SELECT pg_sleep(30)").await?, "T 57014 ZI");
         state(&mut timed, "RESET ALL").await?;
         assert_eq!(answer(&mut timed, "SHOW statement_timeout").await?, [shown]);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_says_which_table_it_is_about_where_that_is_in_sight() -> Outcome {
+    let (_governed, mut raw) = session().await?;
+    let about = async |raw: &mut Raw, sql: &str| -> Outcome<(Option<String>, Option<String>)> {
+        let frames = raw.query(sql).await?;
+        let mut fields = frames.iter().find(|f| f.tag == b'E').ok_or("no error")?.fields();
+        Ok((fields.remove(&'s'), fields.remove(&'t')))
+    };
+    let ledger = (Some("public".to_owned()), Some("ledger".to_owned()));
+    assert_eq!(about(&mut raw, "INSERT INTO ledger (word, n) VALUES ('w', 5000)").await?, ledger);
+    assert_eq!(about(&mut raw, "INSERT INTO ledger (word) VALUES (NULL)").await?, ledger);
+    for sql in
+        ["SELECT * FROM hidden", "SELECT 1/0", "SELECT nothing FROM ledger", "INSERT INTO hidden VALUES (1)"]
+    {
+        assert_eq!(about(&mut raw, sql).await?, (None, None), "{sql}");
     }
     Ok(())
 }

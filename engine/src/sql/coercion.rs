@@ -74,6 +74,12 @@ pub(super) struct Coercions<'t> {
     places: Vec<Vec<Node<'t>>>,
     /// SELECTs that are arms of a set operation.
     arms: Vec<&'t nodes::SelectStmt>,
+    /// The leftmost arm of each set operation.
+    heads: Vec<&'t nodes::SelectStmt>,
+    /// Are there CTEs?
+    with: bool,
+    /// System catalogs by name.
+    catalogs: HashSet<String>,
     values: Vec<&'t nodes::SelectStmt>,
     /// Every VALUES list; its columns are called `column1` and so on.
     lists_of_values: Vec<&'t nodes::SelectStmt>,
@@ -120,6 +126,7 @@ impl<'t> Coercions<'t> {
 
     /// A system catalog, under this name.
     pub(super) fn catalog(&mut self, relation: &str, known_as: &str) {
+        self.catalogs.insert(relation.to_owned());
         if lists(CATALOG_RELATIONS, relation) {
             self.sighted = true;
             self.names.insert(known_as.to_owned());
@@ -159,12 +166,16 @@ impl<'t> Coercions<'t> {
 
     /// Other names for a query's columns, in their order.
     pub(super) fn renamed_query(&mut self, names: &'t pg_raw_parse::list::NodeList, query: Node<'t>) {
+        self.with = true;
         if let (false, Node::SelectStmt(select)) = (names.is_empty(), query) {
             self.queries.push((names.iter().filter_map(Node::as_str).collect(), select));
         }
     }
 
     pub(super) fn select(&mut self, select: &'t nodes::SelectStmt) {
+        if select.larg().is_some() {
+            self.heads.push(leftmost(select));
+        }
         for arm in [select.larg(), select.rarg()].into_iter().flatten() {
             if arm.larg().is_none() {
                 self.arms.push(arm);
@@ -355,7 +366,40 @@ impl<'t> Coercions<'t> {
                 self.beside_star(columns.iter().flatten().copied())
             };
         }
-        columns.iter().try_for_each(|column| self.beside(column.iter().copied()))
+        let judged = |(number, column): (usize, &Vec<Node<'t>>)| {
+            if selects.len() > 1 && self.is_oid(number) {
+                Ok(())
+            } else {
+                self.beside(column.iter().copied())
+            }
+        };
+        columns.iter().enumerate().try_for_each(judged)
+    }
+
+    /// Are all arms one chain of set operations, whose first has an `oid` in this column? Then PostgreSQL makes an `oid` of what
+    /// the others have there: it is the preferred type of its category (`select_common_type` in parse_coerce.c). pg_dump asks so.
+    fn is_oid(&self, number: usize) -> bool {
+        const OIDS: &str = "classid objid refclassid refobjid";
+        let Some(head) = self.heads.first().filter(|_| !self.with) else { return false };
+        let mut from = head.from_clause().iter();
+        let of_catalog = match (from.next(), from.next()) {
+            (Some(Node::RangeVar(relation)), None) => {
+                relation.relname() == Some("pg_depend")
+                    && relation.schemaname().is_none_or(|schema| schema == "pg_catalog")
+                    && relation.alias().is_none()
+                    && self.catalogs.contains("pg_depend")
+            }
+            _ => false,
+        };
+        let is_column = head.target_list().iter().nth(number).is_some_and(|target| match target.val() {
+            Node::ColumnRef(column) => {
+                let mut fields = column.fields().iter();
+                let name = fields.next().and_then(Node::as_str);
+                fields.next().is_none() && name.is_some_and(|name| lists(OIDS, name))
+            }
+            _ => false,
+        });
+        of_catalog && is_column && self.heads.iter().all(|other| std::ptr::eq(*other, *head))
     }
 
     fn beside_star(&self, mut nodes: impl Iterator<Item = Node<'t>>) -> Verdict {
@@ -442,6 +486,13 @@ impl<'t> Coercions<'t> {
                 _ => true,
             })
     }
+}
+
+fn leftmost(mut select: &nodes::SelectStmt) -> &nodes::SelectStmt {
+    while let Some(left) = select.larg() {
+        select = left;
+    }
+    select
 }
 
 /// Functions whose result has the type of an argument.

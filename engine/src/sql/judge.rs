@@ -177,7 +177,7 @@ fn numbers_are_data(plan: &Plan, statements: usize) -> bool {
 
 /// See [`Judged::leaves_nothing`].
 fn leaves_nothing(plan: &Plan) -> bool {
-    const KINDS: [&str; 20] = [
+    const KINDS: [&str; 21] = [
         "SELECT",
         "INSERT",
         "UPDATE",
@@ -190,6 +190,7 @@ fn leaves_nothing(plan: &Plan) -> bool {
         "CLOSE",
         "UNLISTEN",
         "NOTIFY",
+        "LOCK TABLE",
         "RESET",
         "BEGIN",
         "START TRANSACTION",

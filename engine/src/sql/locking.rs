@@ -1,4 +1,5 @@
-//! FOR UPDATE, FOR SHARE and the like: rows are locked only where they may be written, as in PostgreSQL itself.
+//! FOR UPDATE, FOR SHARE and the like: rows are locked only where they may be written, as in PostgreSQL itself. LOCK TABLE: what is the
+//! session's own in any mode, what is governed as every SELECT locks it.
 //!
 //! The role's own rights refuse it too; here it is refused in words, and not taken for a table that is being changed.
 
@@ -7,10 +8,36 @@ use pg_raw_parse::{Node, nodes};
 use crate::entitlement::Operation;
 use crate::refusal::{Code, Refusal};
 
+use super::judge::not_spliced;
 use super::resolve::{self, Target};
 use super::statement::{Verdict, Walk};
 
+/// `LOCK TABLE … IN ACCESS SHARE MODE` (`AccessShareLock` in PostgreSQL's lockdefs.h).
+const ACCESS_SHARE: i32 = 1;
+
 impl<'t> Walk<'t, '_> {
+    /// LOCK TABLE, as pg_dump says it before it reads. PostgreSQL locks what stands under a view as well.
+    pub(super) fn lock(&mut self, lock: &'t nodes::LockStmt) -> Result<&'static str, Refusal> {
+        for node in lock.relations().iter() {
+            let Node::RangeVar(relation) = node else { return Err(not_spliced()) };
+            if self.is_own(relation) {
+                self.existing_node(node, "read")?;
+            } else if lock.mode == ACCESS_SHARE {
+                self.relation(relation, Operation::Read, true)?;
+            } else {
+                // What is hidden and what is not there are told alike, first.
+                self.target(relation, Operation::Read)?;
+                return Err(Refusal::new(Code::Policy, "only ACCESS SHARE MODE may be locked here").hint(
+                    "other modes hold up everybody who uses the table; SELECT ... FOR UPDATE locks rows",
+                ));
+            }
+        }
+        if self.plan.catalogs {
+            return Err(Refusal::new(Code::Policy, "system catalogs may not be locked"));
+        }
+        Ok("LOCK TABLE")
+    }
+
     /// Judges the locking clauses of one SELECT.
     pub(super) fn locking(&self, select: &'t nodes::SelectStmt, scope: usize) -> Verdict {
         if select.locking_clause().is_empty() {

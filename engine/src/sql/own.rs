@@ -85,12 +85,6 @@ impl<'t> Walk<'t, '_> {
                 }
                 "TRUNCATE"
             }
-            Node::LockStmt(lock) => {
-                for relation in lock.relations().iter() {
-                    self.existing_node(relation, "read")?;
-                }
-                "LOCK TABLE"
-            }
             Node::VacuumStmt(vacuum) => self.vacuum(vacuum)?,
             Node::CreateFunctionStmt(_) | Node::DoStmt(_) => {
                 return Err(Refusal::new(Code::Policy, "functions cannot be made here")
@@ -171,7 +165,7 @@ impl<'t> Walk<'t, '_> {
         Ok(if temporary { TEMPORARY } else { "" })
     }
 
-    fn existing_node(&mut self, relation: Node<'t>, operation: &'static str) -> Verdict {
+    pub(super) fn existing_node(&mut self, relation: Node<'t>, operation: &'static str) -> Verdict {
         match relation {
             Node::RangeVar(relation) => self.existing(Some(relation), operation).map(|_| ()),
             _ => Err(not_spliced()),

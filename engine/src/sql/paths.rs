@@ -96,6 +96,8 @@ enum Block {
 /// See the module's words.
 #[derive(Debug, Clone, Default)]
 pub struct Paths {
+    /// What RESET goes back to, where that is not the warehouse's entry's.
+    home: Schemas,
     current: Schemas,
     stack: Vec<Entry>,
     block: Block,
@@ -104,6 +106,12 @@ pub struct Paths {
 }
 
 impl Paths {
+    /// Of a session that came with a path of its own.
+    #[must_use]
+    pub fn from_home(home: Schemas) -> Self {
+        Self { current: home.clone(), home, ..Self::default() }
+    }
+
     /// Names of temporary relations now.
     #[must_use]
     pub fn temps(&self) -> &Temps {
@@ -131,7 +139,7 @@ impl Paths {
     /// A statement was completed.
     pub fn apply(&mut self, step: &Step) {
         match step {
-            Step::Set { local, to } => self.set(*local, to.clone()),
+            Step::Set { local, to } => self.set(*local, to.as_ref().or(self.home.as_ref()).cloned()),
             Step::Begin => self.block = Block::Explicit,
             Step::Commit(chain) => {
                 let commit = self.block != Block::Failed;
@@ -326,6 +334,32 @@ mod tests {
             paths.settle();
         }
         paths.current
+    }
+
+    #[test]
+    fn reset_goes_home() {
+        let home = || Paths::from_home(path("home"));
+        let mut paths = home();
+        assert!(!paths.is_plain() && *paths.current() == path("home"));
+        for (script, expected) in [
+            ("set a", "a"),
+            ("reset", "home"),
+            ("local a", "a"),
+            ("begin", "home"),
+            ("local a", "a"),
+            ("reset", "home"),
+            ("commit", "home"),
+        ] {
+            paths.apply(&step(script));
+            assert_eq!(*paths.current(), path(expected), "{script}");
+            if script == "local a" && paths.block == Block::Implicit {
+                paths.settle();
+            }
+        }
+        let mut paths = home();
+        paths.apply(&step("set a"));
+        paths.fail();
+        assert_eq!(*paths.current(), path("home"));
     }
 
     #[test]

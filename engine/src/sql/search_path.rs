@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use pg_raw_parse::{ConstValue, Node, nodes};
 
+use crate::entitlement::Entitlement;
 use crate::names::OUTSIDE_PREFIX;
 use crate::refusal::{Code, Refusal};
 
@@ -88,22 +89,7 @@ fn set_config(select: &nodes::SelectStmt) -> Option<PathChange<'_>> {
     let bare = matches!(names.as_slice(), ["set_config"] | ["pg_catalog", "set_config"])
         && select.from_clause().is_empty()
         && matches!(select.where_clause(), Node::None)
-        && matches!(select.having_clause(), Node::None)
-        && matches!(select.limit_offset(), Node::None)
-        && matches!(select.limit_count(), Node::None)
-        && select.distinct_clause().is_empty()
-        && select.group_clause().is_empty()
-        && select.window_clause().is_empty()
-        && select.sort_clause().is_empty()
-        && select.locking_clause().is_empty()
-        && select.values_lists().is_empty()
-        && select.with_clause().is_none()
-        && select.into_clause().is_none()
-        && select.larg().is_none()
-        && call.agg_order().is_empty()
-        && matches!(call.agg_filter(), Node::None)
-        && call.over().is_none()
-        && !(call.agg_star || call.agg_distinct || call.func_variadic);
+        && stands_alone(select, call);
     let constant = |node| match node {
         Node::A_Const(constant) => constant.val(),
         _ => None,
@@ -122,6 +108,26 @@ fn set_config(select: &nodes::SelectStmt) -> Option<PathChange<'_>> {
     (bare && is_it(name)).then_some(PathChange { local, value: Some(Value::Text(value, column)) })
 }
 
+/// Is the call all that a SELECT says, beside FROM and WHERE?
+pub(super) fn stands_alone(select: &nodes::SelectStmt, call: &nodes::FuncCall) -> bool {
+    matches!(select.having_clause(), Node::None)
+        && matches!(select.limit_offset(), Node::None)
+        && matches!(select.limit_count(), Node::None)
+        && select.distinct_clause().is_empty()
+        && select.group_clause().is_empty()
+        && select.window_clause().is_empty()
+        && select.sort_clause().is_empty()
+        && select.locking_clause().is_empty()
+        && select.values_lists().is_empty()
+        && select.with_clause().is_none()
+        && select.into_clause().is_none()
+        && select.larg().is_none()
+        && call.agg_order().is_empty()
+        && matches!(call.agg_filter(), Node::None)
+        && call.over().is_none()
+        && !(call.agg_star || call.agg_distinct || call.func_variadic)
+}
+
 impl<'t> PathChange<'t> {
     /// The path it gives, and what the warehouse gets for it where that is not the client's text.
     fn read(self, context: &Context<'_>) -> Result<(Step, Option<String>), Refusal> {
@@ -137,12 +143,7 @@ impl<'t> PathChange<'t> {
                 (names.into_iter().map(str::to_owned).collect::<Vec<_>>(), text)
             }
             Some(Value::Text(value, column)) => {
-                let (schemas, upstream) = split(value, context).ok_or_else(|| {
-                    Refusal::new(
-                        Code::BadValue,
-                        format!("invalid value for parameter \"search_path\": \"{value}\""),
-                    )
-                })?;
+                let (schemas, upstream) = split(value, context).ok_or_else(|| not_a_path(value))?;
                 let set = format!(
                     "pg_catalog.set_config('search_path', '{}', {})",
                     upstream.replace('\'', "''"),
@@ -151,19 +152,41 @@ impl<'t> PathChange<'t> {
                 (schemas, format!("SELECT {} AS {}", shown(&set), quote(column)))
             }
         };
-        if schemas.len() > SCHEMAS_MAX {
-            return Err(Refusal::new(
-                Code::TooLarge,
-                format!("more than {SCHEMAS_MAX} schemas in search_path"),
-            ));
-        }
-        let last = schemas.len().saturating_sub(1);
-        if schemas.iter().enumerate().any(|(at, name)| name.starts_with("pg_temp") && at != last) {
-            return Err(Refusal::new(Code::Policy, "temporary objects come last in search_path")
-                .hint("leave pg_temp out, or name it last"));
-        }
+        may_be_looked_in(&schemas)?;
         Ok((Step::Set { local: self.local, to: Some(schemas.into()) }, Some(text)))
     }
+}
+
+fn not_a_path(value: &str) -> Refusal {
+    Refusal::new(Code::BadValue, format!("invalid value for parameter \"search_path\": \"{value}\""))
+}
+
+fn may_be_looked_in(schemas: &[String]) -> Result<(), Refusal> {
+    if schemas.len() > SCHEMAS_MAX {
+        return Err(Refusal::new(Code::TooLarge, format!("more than {SCHEMAS_MAX} schemas in search_path")));
+    }
+    let last = schemas.len().saturating_sub(1);
+    if schemas.iter().enumerate().any(|(at, name)| name.starts_with("pg_temp") && at != last) {
+        return Err(Refusal::new(Code::Policy, "temporary objects come last in search_path")
+            .hint("leave pg_temp out, or name it last"));
+    }
+    Ok(())
+}
+
+/// The path of a startup packet: its schemas, and what the warehouse's startup packet gets for it. `home` is the path of sessions
+/// that come without one.
+///
+/// # Errors
+/// 22023 for what is no list of names, 42501 and 54000 as for SET.
+pub fn startup_path(
+    text: &str,
+    entitlement: &Entitlement,
+    home: &[String],
+) -> Result<(Schemas, String), Refusal> {
+    let context = Context { entitlement, search_path: home, paths: None, workspace: None, database: "" };
+    let (schemas, upstream) = split(text, &context).ok_or_else(|| not_a_path(text))?;
+    may_be_looked_in(&schemas)?;
+    Ok((Some(schemas.into()), upstream))
 }
 
 /// May the warehouse look into it for this principal?

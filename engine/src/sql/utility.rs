@@ -14,7 +14,7 @@ use super::paths::Step;
 use super::plan::Change;
 use super::resolve::quote;
 use super::statement::{Verdict, Walk, constant_text, offset, parts};
-use super::{copy, scan, settings};
+use super::{copy, scan, settings, unknown_setting};
 
 impl<'t> Walk<'t, '_> {
     /// Statement kinds: the allow-list.
@@ -26,6 +26,10 @@ impl<'t> Walk<'t, '_> {
             return Ok(kind);
         }
         let kind = match raw.stmt() {
+            Node::SelectStmt(select) if unknown_setting::is_set(select) => {
+                self.replace(raw, unknown_setting::NO_ROW.to_owned())?;
+                return Ok("SELECT");
+            }
             Node::SelectStmt(_) => "SELECT",
             Node::InsertStmt(_) => "INSERT",
             Node::UpdateStmt(_) => "UPDATE",
@@ -63,6 +67,7 @@ impl<'t> Walk<'t, '_> {
                 return Ok("DISCARD");
             }
             Node::CreateExtensionStmt(create) => return self.extension(create),
+            Node::LockStmt(lock) => return self.lock(lock),
             Node::ListenStmt(listen) => return self.listen(listen),
             Node::NotifyStmt(notify) => return self.notify(notify),
             Node::PrepareStmt(prepare) => return self.prepare(raw, prepare),

@@ -205,6 +205,7 @@ const INFORMATION_RELATIONS: &[&str] = &[
 
 /// Of `pg_catalog`, sorted by byte.
 const FUNCTIONS: &[&str] = &[
+    "acldefault",
     "col_description",
     "current_schema",
     "current_schemas",

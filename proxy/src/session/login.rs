@@ -17,7 +17,7 @@ use lanyard_engine::record::{
 };
 use lanyard_engine::refusal::{Code, Refusal};
 use lanyard_engine::released::{Filed, Ledger as _, LedgerFull};
-use lanyard_engine::sql;
+use lanyard_engine::sql::{self, paths::Paths};
 use ring::rand::SecureRandom as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -136,11 +136,11 @@ async fn try_login(
     record_login(shared, &facts, None);
 
     let mut out = BytesMut::with_capacity(1024);
-    greet(&mut out, &wish, &opened, &governor, place.key);
+    greet(&mut out, &wish, &opened, place.key);
     send(client, &mut out).await?;
     let stamp = sql::stamp(&wish.principal, place.id);
     let shard = shared.ledger.shard(shared.next_shard.fetch_add(1, Ordering::Relaxed));
-    let exchange = Exchange::new(
+    let mut exchange = Exchange::new(
         opened.granted,
         SessionPart::new(&shared.node, &facts),
         grantee(&wish.principal),
@@ -151,6 +151,7 @@ async fn try_login(
         shared.record_text,
         random_u64()?,
     );
+    exchange.paths = opened.paths;
     Ok(Parts {
         exchange,
         client_in,
@@ -261,6 +262,8 @@ async fn answer(client: &mut ClientStream, buffer: &mut BytesMut) -> Result<Byte
 /// What a proven principal is given.
 struct Opened {
     granted: Arc<vend::Granted>,
+    /// With the search path it came with.
+    paths: Paths,
     backend: Backend,
     opened: backend::Opened,
     lease: Lease,
@@ -283,10 +286,17 @@ async fn open(
 
     let start = Instant::now();
     let (granted, lease, login) = vend_role(wish, &role, expires, governor, shared).await?;
-    let mut backend = Backend::new(Arc::clone(governor), login, wish.settings.clone(), id);
+    let mut settings = wish.settings.clone();
+    let mut paths = Paths::default();
+    if let Some(text) = &wish.path {
+        let (home, upstream) = sql::startup_path(text, &granted.entitlement, governor.search_path())?;
+        settings.push(("search_path".to_owned(), upstream));
+        paths = Paths::from_home(home);
+    }
+    let mut backend = Backend::new(Arc::clone(governor), login, settings, id);
     let opened = backend.open().await?;
     shared.metrics.vended(start.elapsed());
-    Ok(Opened { granted, backend, opened, lease, expires: Instant::now() + lifetime })
+    Ok(Opened { granted, paths, backend, opened, lease, expires: Instant::now() + lifetime })
 }
 
 /// SQLSTATE with which the warehouse says that a bundle is gone: another node collected it.
@@ -458,7 +468,7 @@ async fn current(
 }
 
 /// AuthenticationOk to ReadyForQuery. Parameters are the warehouse's, but for those that are the principal's.
-fn greet(out: &mut BytesMut, wish: &Wish, opened: &Opened, governor: &Governor, key: (i32, [u8; 4])) {
+fn greet(out: &mut BytesMut, wish: &Wish, opened: &Opened, key: (i32, [u8; 4])) {
     message(out, b'R', |out| out.put_i32(0));
     let own = match &wish.principal.parties {
         Parties::OnBehalfOf { agent, .. } | Parties::Autonomous { agent } => agent.as_str(),
@@ -469,7 +479,7 @@ fn greet(out: &mut BytesMut, wish: &Wish, opened: &Opened, governor: &Governor, 
             "session_authorization" => own,
             "is_superuser" => "off",
             "application_name" => wish.application.as_str(),
-            "search_path" => &governor.search_path().join(", "),
+            "search_path" => &sql::shown_path(value),
             _ => value,
         };
         parameter_status(out, name, value);

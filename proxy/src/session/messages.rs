@@ -107,6 +107,10 @@ pub(super) fn relay(out: &mut BytesMut, kind: u8, body: &[u8], about: &About<'_>
                 _ => {}
             }
         }
+        if let Some((schema, table)) = about_visible(body, granted).filter(|_| !invisible && !denied) {
+            field(out, b's', schema);
+            field(out, b't', table);
+        }
         if written {
             field(out, b'H', WRITTEN_HINT);
         }
@@ -118,7 +122,7 @@ pub(super) fn relay(out: &mut BytesMut, kind: u8, body: &[u8], about: &About<'_>
 const WITHHELD: &str = "the warehouse raised an error whose words may carry what policy hides";
 /// In place of the name of what a trigger, default or function has no right on.
 const DENIED_INSIDE: &str =
-    "permission denied for what a trigger, default or function behind this statement uses";
+    "permission denied for what a view, trigger, default or function behind this statement uses";
 /// What a secured view's own refusal may mean.
 const WRITTEN_HINT: &str = "WHERE and RETURNING need a grant of read, FOR UPDATE one of write; where policy limits rows, UPDATE \
                             needs a version of PostgreSQL whose upserts do not reach hidden rows";
@@ -192,7 +196,9 @@ fn contains(text: &[u8], part: &str) -> bool {
 
 /// Is something denied by the warehouse? What a statement names was resolved before it was sent.
 fn denies(state: &str, message: &[u8]) -> bool {
-    state == "42501" && message.starts_with(b"permission denied for ")
+    let starts =
+        [b"permission denied for ".as_slice(), b"query would be affected by row-level security policy for "];
+    state == "42501" && starts.iter().any(|start| message.starts_with(start))
 }
 
 /// The table whose secured view a message names.
@@ -202,6 +208,22 @@ fn view_named<'a>(body: &[u8], entitlement: &'a Entitlement) -> Option<&'a Acces
     let at = message.find("v_")?;
     let name = message.get(at..at + VIEW_NAME_BYTES)?;
     entitlement.iter().find(|access| access.view.name == name)
+}
+
+/// Schema and table that an error is about, where the session sees that table, or it is its own. Others are hidden: those behind a
+/// foreign key, or what a trigger writes.
+fn about_visible<'b>(body: &'b [u8], granted: &Granted) -> Option<(&'b str, &'b str)> {
+    let named = |wanted: u8| {
+        let (_, value) = fields(body).find(|(code, _)| *code == wanted)?;
+        std::str::from_utf8(value).ok()
+    };
+    let (schema, table) = (named(b's')?, named(b't')?);
+    let own = granted
+        .workspace
+        .as_ref()
+        .is_some_and(|own| own.schema() == schema || schema.starts_with("pg_temp_"));
+    let tables = granted.entitlement.relations.get(schema);
+    (own || tables.is_some_and(|tables| tables.contains_key(table))).then_some((schema, table))
 }
 
 /// The table whose secured view the warehouse does not find: it steps aside for a DBA, or is being made again.

@@ -23,6 +23,8 @@ pub(super) struct Wish {
     pub(super) application: String,
     pub(super) task: Option<String>,
     pub(super) lease: Option<Duration>,
+    /// The search path, as text.
+    pub(super) path: Option<String>,
     /// Settings for the warehouse.
     pub(super) settings: Vec<(String, String)>,
 }
@@ -50,6 +52,7 @@ pub(super) fn read_wish(startup: Startup, shared: &Shared) -> Result<(Arc<Govern
         application: String::new(),
         task: None,
         lease: None,
+        path: None,
         settings: Vec::new(),
     };
     let mut on_behalf_of = None;
@@ -69,7 +72,9 @@ pub(super) fn read_wish(startup: Startup, shared: &Shared) -> Result<(Arc<Govern
             "replication" => {
                 return Err(Refusal::new(Code::Unsupported, "replication connections are not served"));
             }
-            _ => setting(&mut wish.settings, name, value, governor.search_path())?,
+            // A parameter of its own counts before the options, as in PostgreSQL.
+            _ if name.eq_ignore_ascii_case("search_path") => drop(wish.path.get_or_insert(value)),
+            _ => setting(&mut wish.settings, name, value)?,
         }
     }
     (wish.principal, wish.prover) = who(&user, on_behalf_of.as_deref(), &governor)?;
@@ -83,14 +88,7 @@ pub(super) fn read_wish(startup: Startup, shared: &Shared) -> Result<(Arc<Govern
     Ok((governor, wish))
 }
 
-fn setting(
-    settings: &mut Vec<(String, String)>,
-    name: String,
-    value: String,
-    search_path: &[String],
-) -> Result<(), Refusal> {
-    let same_path =
-        || value.split(',').map(|s| s.trim().trim_matches('"')).eq(search_path.iter().map(String::as_str));
+fn setting(settings: &mut Vec<(String, String)>, name: String, value: String) -> Result<(), Refusal> {
     match sql::setting(&name) {
         Some(sql::Setting::Free) => {
             settings.push((name, value));
@@ -101,7 +99,6 @@ fn setting(
             Ok(())
         }
         Some(sql::Setting::Only(allowed)) if sql::says(&value, allowed) => Ok(()),
-        None if name.eq_ignore_ascii_case("search_path") && same_path() => Ok(()),
         Some(sql::Setting::Only(_) | sql::Setting::Name | sql::Setting::Ours) | None => {
             Err(Refusal::new(Code::Policy, format!("startup option \"{name}\" may not be set to this here"))
                 .hint("leave it out of the connection string"))

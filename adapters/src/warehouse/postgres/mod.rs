@@ -430,14 +430,15 @@ impl Warehouse {
         Ok(Login::new(lease.role.as_str(), vended.secret))
     }
 
-    /// Logs in raw as a vended role, up to ReadyForQuery. Besides `settings` it sets `search_path`,
-    /// `standard_conforming_strings` and `client_encoding`, and these win. No deadline of its own; cancel-safe.
+    /// Logs in raw as a vended role, up to ReadyForQuery. Besides `settings` it sets `standard_conforming_strings` and
+    /// `client_encoding`, which win, and `search_path` where `settings` has none of exactly that name. No deadline of its own; cancel-safe.
     ///
     /// # Errors
     /// [`WarehouseError::Refused`] with the server's SQLSTATE, or no connection.
     pub async fn open(&self, login: &Login, settings: &[(&str, &str)]) -> Result<Upstream, WarehouseError> {
+        let path = settings.iter().find(|(name, _)| *name == "search_path");
         let ours = [
-            ("search_path", self.inner.search_path.as_str()),
+            ("search_path", path.map_or(self.inner.search_path.as_str(), |(_, path)| path)),
             ("standard_conforming_strings", "on"),
             ("client_encoding", "UTF8"),
         ];
@@ -621,11 +622,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// `"a", "b", pg_temp`: temporary objects last, where they capture nothing.
+/// `a, "B", pg_temp`: temporary objects last, where they capture nothing. Quoted where the list would read it otherwise, so that SHOW
+/// says what PostgreSQL's own default would.
 fn quote_search_path(schemas: &[String]) -> String {
     let mut path = String::new();
     for schema in schemas {
-        path.push_str(&postgres_protocol::escape::escape_identifier(schema));
+        let plain = schema.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        if plain && !schema.starts_with(|c: char| c.is_ascii_digit()) && !schema.is_empty() {
+            path.push_str(schema);
+        } else {
+            path.push_str(&postgres_protocol::escape::escape_identifier(schema));
+        }
         path.push_str(", ");
     }
     path + "pg_temp"

@@ -276,12 +276,17 @@ fn without_the_right_nothing_of_this_is_there() {
         "TRUNCATE t",
         "VACUUM t",
         "COMMENT ON TABLE t IS 'x'",
-        "LOCK TABLE t",
         "SELECT setval('s', 1)",
     ] {
         super::refused(sql, Code::Policy);
     }
-    for sql in ["SELECT * FROM workspace_0_1.t", "SELECT * FROM pg_temp.t", "SELECT 't'::regclass"] {
+    for sql in [
+        "SELECT * FROM workspace_0_1.t",
+        "SELECT * FROM pg_temp.t",
+        "SELECT 't'::regclass",
+        "LOCK TABLE t",
+        "LOCK TABLE lanyard_secured.v_o IN ACCESS SHARE MODE",
+    ] {
         super::refused(sql, Code::UndefinedTable);
     }
     super::refused("SELECT 'x'::workspace_0_1.m", Code::UndefinedObject);

@@ -484,6 +484,9 @@ RETURN NULLIF(lanyard_catalog._resolve($1), lanyard_catalog._resolve($1))::regcl
 CREATE FUNCTION lanyard_catalog.pg_relation_is_publishable(relid oid) RETURNS boolean LANGUAGE sql STABLE STRICT RETURN false;
 CREATE FUNCTION lanyard_catalog.pg_relation_is_publishable(name text) RETURNS boolean LANGUAGE sql STABLE STRICT
 RETURN lanyard_catalog._resolve($1) = 0;
+-- An aclitem prints the name of any role.
+CREATE FUNCTION lanyard_catalog.acldefault(kind "char", owner oid) RETURNS aclitem[] LANGUAGE sql STABLE STRICT
+RETURN CASE WHEN lanyard_catalog._me($2) THEN pg_catalog.acldefault($1, $2) END;
 CREATE FUNCTION lanyard_catalog.row_security_active(relid oid) RETURNS boolean LANGUAGE sql STABLE STRICT RETURN false;
 CREATE FUNCTION lanyard_catalog.row_security_active(name text) RETURNS boolean LANGUAGE sql STABLE STRICT
 RETURN lanyard_catalog._resolve($1) = 0;
