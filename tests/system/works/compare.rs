@@ -18,6 +18,11 @@ impl Answer {
         matches!(self, Self::Rows { .. })
     }
 
+    /// The session was ended: the statement is still to be run.
+    pub(crate) fn is_ended(&self) -> bool {
+        matches!(self, Self::Failed { state, .. } if state == "57P01")
+    }
+
     /// At least one row came.
     pub(crate) fn has_rows(&self) -> bool {
         matches!(self, Self::Rows { rows, .. } if !rows.is_empty())
