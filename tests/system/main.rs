@@ -6,6 +6,7 @@ mod bypass;
 mod changing;
 mod channels;
 mod commands;
+mod copying;
 mod demo;
 mod detach;
 mod differential;

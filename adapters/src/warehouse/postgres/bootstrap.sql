@@ -147,7 +147,10 @@ BEGIN
   IF NOT lanyard.is_vended(role) THEN
     RAISE EXCEPTION 'not the name of a vended role' USING ERRCODE = '22023';
   END IF;
-  IF NOT lanyard.is_bundle(bundle) OR to_regrole(bundle) IS NULL THEN
+  -- From this look at the bundle to the end of the transaction nobody drops it (drop_bundle): a role made for a bundle that is
+  -- gone could read nothing for as long as it lives.
+  LOCK TABLE lanyard.lease IN ROW EXCLUSIVE MODE;
+  IF NOT lanyard.is_bundle(bundle) OR NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = bundle) THEN
     RAISE EXCEPTION 'no such bundle' USING ERRCODE = '22023';
   END IF;
   -- One iteration is enough for a secret of 256 random bits, and nothing weaker is vended.
@@ -283,6 +286,8 @@ BEGIN
   IF NOT lanyard.is_bundle(name) THEN
     RAISE EXCEPTION 'not the name of a bundle' USING ERRCODE = '22023';
   END IF;
+  -- Leases that are being made are waited for; their memberships cannot be seen before.
+  LOCK TABLE lanyard.lease IN SHARE MODE;
   IF to_regrole(name) IS NOT NULL THEN
     IF EXISTS (SELECT FROM lanyard.lease l WHERE l.bundle = name)
       OR EXISTS (SELECT FROM pg_auth_members m WHERE m.roleid = to_regrole(name)
