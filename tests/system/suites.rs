@@ -171,3 +171,24 @@ async fn comments_on_constraints_of_ones_own_are_shown() -> Outcome {
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn constraints_wait_where_they_are_ones_own() -> Outcome {
+    let governed = shared().await?;
+    let taylor = governed.connect("taylor").await?;
+    for (sql, expected) in [
+        ("CREATE TABLE knot (id int PRIMARY KEY, next int CONSTRAINT tied REFERENCES knot DEFERRABLE)", ""),
+        ("INSERT INTO knot VALUES (1, 2)", "23503"),
+        ("BEGIN; SET CONSTRAINTS tied DEFERRED; INSERT INTO knot VALUES (1, 2)", ""),
+        ("SET CONSTRAINTS ALL IMMEDIATE", "23503"),
+        ("ROLLBACK", ""),
+        ("BEGIN; SET CONSTRAINTS ALL DEFERRED; INSERT INTO knot VALUES (1, 2), (2, 1)", ""),
+        ("COMMIT; SELECT count(*) FROM knot", "2"),
+        ("SET CONSTRAINTS no_such_constraint DEFERRED", "42704"),
+        ("SET CONSTRAINTS public.tied DEFERRED", "42501"),
+        ("DROP TABLE knot", ""),
+    ] {
+        assert_eq!(say(&taylor, sql).await, expected, "{sql}");
+    }
+    Ok(())
+}

@@ -406,6 +406,7 @@ fn statements_functions_and_settings_off_the_list_are_refused() {
         "SELECT 1 WHERE set_config('search_path', 'app', true) = ''",
         "SELECT set_config(lower('ROLE'), 'x', false)",
         "SELECT set_config('ro' || $1, $2, false)",
+        "SET CONSTRAINTS orders_fk DEFERRED",
         "SELECT set_config('application_name', $1, false)",
         "SELECT set_config('role', $1, false)",
         "SELECT set_config('search_path', $1, false)",

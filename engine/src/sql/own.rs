@@ -86,6 +86,12 @@ impl<'t> Walk<'t, '_> {
                 "TRUNCATE"
             }
             Node::VacuumStmt(vacuum) => self.vacuum(vacuum)?,
+            Node::ConstraintsSetStmt(set) => {
+                for constraint in set.constraints().iter() {
+                    self.own_constraint(constraint)?;
+                }
+                "SET CONSTRAINTS"
+            }
             Node::CreateFunctionStmt(_) | Node::DoStmt(_) => {
                 return Err(Refusal::new(Code::Policy, "functions cannot be made here")
                     .hint("a function's body is SQL that policy cannot judge; write the statements out"));
@@ -180,6 +186,15 @@ impl<'t> Walk<'t, '_> {
         self.plan.edits.push(Edit::new(at..end, format!("{}.{}", quote(&schema), quote(&name))));
         self.plan.changes.push(Change::Relation { at, schema, name, alias: None });
         Ok(())
+    }
+
+    /// A constraint by its name, which along the search path could be anybody's.
+    fn own_constraint(&mut self, name: Node<'t>) -> Verdict {
+        let Node::RangeVar(name) = name else { return Err(not_spliced()) };
+        if name.catalogname().is_some() || name.schemaname().is_some_and(|schema| schema != self.home()) {
+            return Err(self.not_owner(name.relname().unwrap_or_default()).at(offset(name.location)?));
+        }
+        self.qualify(name, self.home().to_owned())
     }
 
     fn not_owner(&self, name: &str) -> Refusal {

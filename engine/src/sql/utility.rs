@@ -68,6 +68,8 @@ impl<'t> Walk<'t, '_> {
             }
             Node::CreateExtensionStmt(create) => return self.extension(create),
             Node::LockStmt(lock) => return self.lock(lock),
+            // Names are the session's own (`own`) or nobody's.
+            Node::ConstraintsSetStmt(set) if set.constraints().is_empty() => return Ok("SET CONSTRAINTS"),
             Node::ListenStmt(listen) => return self.listen(listen),
             Node::NotifyStmt(notify) => return self.notify(notify),
             Node::PrepareStmt(prepare) => return self.prepare(raw, prepare),

@@ -55,6 +55,11 @@ fn names_go_to_the_sessions_own_schema() {
         ),
         ("COPY t (a) FROM STDIN (FREEZE)", r#"COPY {w}."t" (a) FROM STDIN (FREEZE)"#),
         ("COPY t TO STDOUT", r#"COPY {w}."t" TO STDOUT"#),
+        ("SET CONSTRAINTS ALL DEFERRED", "SET CONSTRAINTS ALL DEFERRED"),
+        (
+            "SET CONSTRAINTS one, workspace_5_1.two IMMEDIATE",
+            r#"SET CONSTRAINTS {w}."one", {w}."two" IMMEDIATE"#,
+        ),
         (
             "CREATE TEMP TABLE fresh (a int PRIMARY KEY, b int REFERENCES fresh (a), FOREIGN KEY (b) REFERENCES pg_temp.fresh)",
             r#"CREATE TEMP TABLE fresh (a int PRIMARY KEY, b int REFERENCES "pg_temp"."fresh" (a), FOREIGN KEY (b) REFERENCES "pg_temp"."fresh")"#,
@@ -178,6 +183,9 @@ fn what_is_not_the_sessions_own_stays_out_of_reach() {
         ("VACUUM", Policy),
         ("ANALYZE", Policy),
         ("CREATE TABLE t (a int REFERENCES orders)", Policy),
+        ("SET CONSTRAINTS public.orders_fk DEFERRED", Policy),
+        ("SET CONSTRAINTS one, public.orders_fk DEFERRED", Policy),
+        ("SET CONSTRAINTS shop.workspace_5_1.one DEFERRED", Policy),
         ("CREATE TABLE t (a int REFERENCES public.customers (ssn))", Policy),
         ("ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES customers (ssn)", Policy),
         ("CREATE TABLE t (a int) INHERITS (customers)", Policy),
