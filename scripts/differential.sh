@@ -49,7 +49,7 @@ for ((first = 1; first <= count; first += piece)); do
         echo "failed: $folder/$first.failed" >&2
         exit 1
     fi
-    grep '^unanswered: ' "$folder/$first.log" >>"$folder/unanswered" || true
+    sed -n '/^unanswered: /,/^  [A-Z]/p' "$folder/$first.log" >>"$folder/unanswered"
     grep '^differential: ' "$folder/$first.log" >"$folder/$first.part"
     mv "$folder/$first.part" "$folder/$first.done"
     rm "$folder/$first.log"
