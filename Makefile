@@ -1,7 +1,7 @@
 # Every target first installs what is missing (scripts/setup.sh; nothing happens when all is there).
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long what-works bench bench-enforcement bench-entitlement compat
+.PHONY: help demo test test-long differential fuzz what-works bench bench-enforcement bench-entitlement compat
 
 # rustup's folder is not in the PATH of every shell.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -15,10 +15,11 @@ demo: ## a private PostgreSQL with sample data, Lanyard in front, and the story 
 	@cargo run --quiet --package lanyard -- demo $(if $(filter-out 0 no,$(KEEP)),--keep) $(DEMO_FLAGS)
 
 # One build for programs and tests together, so that both use the same compiled dependencies.
-test: ## unit, property and whole-system tests against a PostgreSQL that they start themselves
+test: ## unit, property and whole-system tests against a PostgreSQL that they start themselves; then a minute of fuzzing per target
 	@scripts/setup.sh test
 	cargo build --workspace --bins --tests
 	cargo test --workspace
+	scripts/fuzz.sh 60
 
 # COUNT: generated queries of the differential proof. INPUTS: inputs per fuzz target.
 test-long: export LANYARD_DIFFERENTIAL = $(or $(COUNT),100000)
@@ -27,6 +28,14 @@ test-long: ## the tests that take too long for every change; COUNT=100000 INPUTS
 	@scripts/setup.sh test
 	cargo build --workspace --bins --tests --features lanyard-tests/long
 	LANYARD_CASES=100000 cargo test --workspace --features lanyard-tests/long
+
+differential: ## COUNT=100000 generated queries in pieces; goes on where it was stopped (target/differential)
+	@scripts/setup.sh test
+	scripts/differential.sh $(or $(COUNT),100000)
+
+fuzz: ## the fuzz targets guided by coverage, SECONDS=600 each, two at a time
+	@scripts/setup.sh test
+	scripts/fuzz.sh $(or $(SECONDS),600)
 
 what-works: export LANYARD_REGRESSION = all
 what-works: export LANYARD_WHAT_WORKS = write
@@ -40,7 +49,8 @@ bench-enforcement: ## what secured views cost in the database; writes docs/cost-
 	cargo build --release --package lanyard --package lanyard-benches
 	cargo run --release --quiet --package lanyard-benches -- enforcement $(BENCH_FLAGS)
 
-# SOURCES: a folder with psycopg/ and node-postgres/, where Debian's source packages are not to be had.
+# SOURCES: a folder with psycopg/ and node-postgres/, where Debian's source packages are not to be had. COMPAT_FLAGS: --suites psycopg
+# measures one suite again, --suites "" writes the document alone.
 compat: ## other projects' test suites, direct and through Lanyard; writes docs/compatibility.md
 	@scripts/setup.sh test
 	cargo build --package lanyard --package lanyard-tests --bins

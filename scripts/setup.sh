@@ -2,7 +2,8 @@
 # Installs what is missing and nothing else:  scripts/setup.sh [demo|test|bench]
 #
 #   demo   PostgreSQL's server binaries, libclang, a C compiler; checks the Rust toolchain
-#   test   that, a Python environment with the drivers the tests speak through (target/venv); and, where they can be had,
+#   test   that, a C++ compiler (libFuzzer), a Python environment with the drivers the tests speak through (target/venv);
+#          and, where they can be had,
 #          servers of the other majors of PostgreSQL (target/servers, npm), its regression files (target/regress, Debian's
 #          source package) and tools that read catalogs (JDBC, ODBC, Django, pgcli, LangChain): tests of what cannot be
 #          had say NOT RUN
@@ -51,6 +52,8 @@ have_libclang || missing+=(libclang-dev)
 have clang || have_libclang || missing+=(clang)
 have_c || missing+=(gcc libc6-dev)
 have make || missing+=(make)
+# Debian's clang brings c++, and lets the fuzz targets see into PostgreSQL's parser.
+if [ "$purpose" = test ]; then have c++ || missing+=(clang); fi
 if [ "$purpose" = test ]; then have_venv || missing+=(python3 python3-venv); fi
 if [ "$purpose" = bench ]; then
     have_pgbouncer || missing+=(pgbouncer)

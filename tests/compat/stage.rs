@@ -65,6 +65,7 @@ async fn load(cluster: &Cluster, password: &str) -> Outcome {
     for database in [DIRECT, DATABASE] {
         postgres.batch_execute(&format!("CREATE DATABASE {database}")).await?;
         let dba = cluster.connect(database).await?;
+        dba.batch_execute("CREATE EXTENSION citext; CREATE EXTENSION hstore").await?;
         if database == DIRECT {
             dba.batch_execute(&format!(
                 "GRANT CREATE ON DATABASE {DIRECT} TO {DIRECT_ROLE}; GRANT CREATE ON SCHEMA public TO {DIRECT_ROLE}; \

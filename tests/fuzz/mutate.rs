@@ -4,11 +4,11 @@
 pub(crate) struct Mutator<'a> {
     state: u64,
     corpus: &'a [Vec<u8>],
-    words: &'a [&'a str],
+    words: &'a [&'a [u8]],
 }
 
 impl<'a> Mutator<'a> {
-    pub(crate) fn new(seed: u64, corpus: &'a [Vec<u8>], words: &'a [&'a str]) -> Self {
+    pub(crate) fn new(seed: u64, corpus: &'a [Vec<u8>], words: &'a [&'a [u8]]) -> Self {
         Self { state: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1, corpus, words }
     }
 
@@ -60,7 +60,7 @@ impl<'a> Mutator<'a> {
                 5 => text.insert(from, [0, 255, b'\'', b'"', b'$', b'\\', b';', b'\n'][self.below(8)]),
                 _ => {
                     let word = self.words[self.below(self.words.len())];
-                    text.splice(from..from, format!(" {word} ").into_bytes());
+                    text.splice(from..from, [b" ", word, b" "].concat());
                 }
             }
             text.truncate(16_384);

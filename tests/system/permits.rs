@@ -74,6 +74,30 @@ async fn extensions_and_functions_are_used_by_those_they_are_let_through_to() ->
     ] {
         assert_eq!(first(&riley, sql).await, Ok(Some(expected.to_owned())), "{sql}");
     }
+    // Drivers look a type up before they use it.
+    const LOOKED_UP: &str = "SELECT typname FROM pg_type WHERE oid = to_regtype('hstore')";
+    assert_eq!(first(&riley, LOOKED_UP).await, Ok(Some("hstore".to_owned())));
+    assert_eq!(
+        first(&riley, "SELECT count(*) FROM pg_type WHERE typname IN ('citext', '_hstore')").await,
+        Ok(Some("2".to_owned()))
+    );
+    assert_eq!(first(&taylor, LOOKED_UP).await, Ok(None));
+    assert_eq!(
+        first(&taylor, "SELECT count(*) FROM pg_type WHERE typname IN ('citext', 'hstore', '_hstore')").await,
+        Ok(Some("0".to_owned()))
+    );
+    // What is there is not made, and what is not there is not told from what may not be used.
+    assert_eq!(first(&riley, "CREATE EXTENSION IF NOT EXISTS citext").await, Ok(None));
+    for sql in [
+        "CREATE EXTENSION citext",
+        "CREATE EXTENSION IF NOT EXISTS dblink",
+        "CREATE EXTENSION IF NOT EXISTS pgcrypto",
+        "CREATE EXTENSION IF NOT EXISTS citext SCHEMA tools",
+        "DROP EXTENSION citext",
+    ] {
+        assert_eq!(first(&riley, sql).await, Err("42501".to_owned()), "{sql}");
+    }
+    assert_eq!(first(&taylor, "CREATE EXTENSION IF NOT EXISTS citext").await, Err("42501".to_owned()));
     let closed = [
         "SELECT as_owner()",
         "SELECT what_is(1259)",

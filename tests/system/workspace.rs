@@ -40,7 +40,7 @@ pub(crate) async fn shared() -> Outcome<Arc<Governed>> {
 }
 
 /// Rows as text, or the SQLSTATE of the refusal.
-async fn say(client: &Client, sql: &str) -> String {
+pub(crate) async fn say(client: &Client, sql: &str) -> String {
     match client.simple_query(sql).await {
         Ok(messages) => rows(&messages),
         Err(error) => match error.as_db_error() {

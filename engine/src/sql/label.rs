@@ -64,5 +64,5 @@ impl<'t> Walk<'t, '_> {
 /// The column's own name. One behind a schema loses that, and has a change of its own.
 fn last_field(column: &nodes::ColumnRef) -> Option<&str> {
     let fields = column.fields();
-    (fields.len() <= 2).then(|| fields.iter().last().and_then(Node::as_str))?
+    fields.iter().next_back().filter(|_| fields.len() <= 2).and_then(Node::as_str)
 }

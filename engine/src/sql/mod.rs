@@ -45,6 +45,6 @@ pub use judge::{Context, Effect, Judged, RESERVED_NAMES, judge, move_cursor};
 pub use named::{Named, Prepared, rename};
 pub use question::{name_at, policy_answer, policy_question};
 pub use search_path::{shown_path, startup_path};
-pub use settings::{Setting, may_show, says, setting, shown};
+pub use settings::{Setting, may_show, says, settable, setting, shown};
 pub use stamp::stamp;
 pub use types::schemas_beyond;

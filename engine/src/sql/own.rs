@@ -25,7 +25,9 @@ use super::statement::{Verdict, Walk, offset, parts};
 
 /// What one statement makes or changes of the session's own.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct OwnWork {
+pub(super) struct OwnWork<'t> {
+    /// The temporary table that is being made: its foreign keys may refer to itself.
+    making: Option<&'t str>,
     /// A SELECT INTO has been judged, and the walk may pass it.
     pub(super) into: bool,
     /// What is stored is an expression that goes on reading: a view, a default.
@@ -137,6 +139,14 @@ impl<'t> Walk<'t, '_> {
         matches!(target, Ok(Target::Own(_)))
     }
 
+    /// Is it the temporary table of this very statement, which is in nobody's list yet?
+    fn is_being_made(&self, relation: &nodes::RangeVar) -> bool {
+        self.own.making.is_some()
+            && relation.relname() == self.own.making
+            && relation.catalogname().is_none()
+            && relation.schemaname().is_none_or(resolve::is_temporary)
+    }
+
     /// A relation that is to be changed: of the session's own, or nothing. Its schema.
     fn existing(
         &mut self,
@@ -220,6 +230,7 @@ impl<'t> Walk<'t, '_> {
                 if relation.schemaname().is_some() {
                     self.qualify(relation, TEMPORARY.to_owned())?;
                 }
+                self.own.making = Some(name);
                 self.temporary(Step::Made { name: Arc::from(name), until_commit });
             }
         }

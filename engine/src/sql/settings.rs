@@ -64,7 +64,7 @@ pub fn setting(name: &str) -> Option<Setting> {
 }
 
 /// Settings that may be read beside those that may be set.
-const READ_ONLY: [&str; 21] = [
+const READ_ONLY: [&str; 22] = [
     "block_size",
     "default_table_access_method",
     "default_tablespace",
@@ -76,6 +76,7 @@ const READ_ONLY: [&str; 21] = [
     "max_connections",
     "max_identifier_length",
     "max_index_keys",
+    "max_prepared_transactions",
     "password_encryption",
     "role",
     "search_path",
@@ -98,6 +99,15 @@ pub fn may_show(name: &str) -> bool {
 /// Names of all settings that may be shown, for the stand-in of `current_setting` in the warehouse.
 pub fn shown() -> impl Iterator<Item = &'static str> {
     SETTINGS.iter().map(|(name, _)| *name).chain(READ_ONLY)
+}
+
+/// Settings that may be set, each with the values that are allowed where not all are, for the stand-in of `set_config`.
+pub fn settable() -> impl Iterator<Item = (&'static str, Option<&'static [&'static str]>)> {
+    SETTINGS.iter().filter_map(|(name, setting)| match setting {
+        Setting::Free => Some((*name, None)),
+        Setting::Only(values) => Some((*name, Some(*values))),
+        Setting::Ours => None,
+    })
 }
 
 /// Is this value one of those allowed, in the spellings drivers use (`'utf-8'`, `"UTF8"`)?
@@ -139,5 +149,12 @@ mod tests {
         assert!(!says("GBK", &["utf8", "utf-8"]));
         assert!(!may_show("data_directory"));
         assert!(!may_show("all"));
+        let settable: Vec<_> = settable().collect();
+        assert!(settable.contains(&("timezone", None)));
+        for (name, values) in settable {
+            assert!(
+                setting(name).is_some() && name != "application_name" && values.is_none_or(|v| !v.is_empty())
+            );
+        }
     }
 }

@@ -52,7 +52,7 @@ pub(super) struct Walk<'t, 'c> {
     /// Does it call `pg_notify`?
     pub(super) notifies: bool,
     /// What it makes or changes of the session's own.
-    pub(super) own: OwnWork,
+    pub(super) own: OwnWork<'t>,
     pub(super) index: usize,
 }
 

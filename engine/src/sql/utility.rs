@@ -67,6 +67,7 @@ impl<'t> Walk<'t, '_> {
                 return Ok("DISCARD");
             }
             Node::LockStmt(lock) => return self.lock(lock),
+            Node::CreateExtensionStmt(create) => return self.extension(create),
             Node::ListenStmt(listen) => return self.listen(listen),
             Node::NotifyStmt(notify) => return self.notify(notify),
             Node::PrepareStmt(prepare) => return self.prepare(raw, prepare),
@@ -78,6 +79,19 @@ impl<'t> Walk<'t, '_> {
         };
         self.push(raw.stmt(), 0, 0);
         Ok(kind)
+    }
+
+    /// Applications begin with CREATE EXTENSION IF NOT EXISTS. Where a permit opens the extension it is there, and PostgreSQL says
+    /// so; nobody makes one, because no session's role may.
+    fn extension(&self, create: &nodes::CreateExtensionStmt) -> Result<&'static str, Refusal> {
+        let name = create.extname().unwrap_or_default();
+        let opened = self.context.entitlement.extras.extensions.contains(name);
+        if create.if_not_exists && create.options().is_empty() && opened {
+            return Ok("CREATE EXTENSION");
+        }
+        Err(Refusal::new(Code::Policy, "extensions cannot be made here").hint(
+            "a DBA creates it and a policy opens it: allow extension; IF NOT EXISTS is then let through",
+        ))
     }
 
     pub(super) fn not_allowed(&self) -> Refusal {

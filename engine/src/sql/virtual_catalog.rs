@@ -10,8 +10,8 @@ use crate::names::{CATALOG_SCHEMA, INFORMATION_SCHEMA};
 /// The schema whose relation of the same name stands in for `schema.name`, or `None` when it is not answered.
 ///
 /// Names are as PostgreSQL stores them (folded, unquoted). Two kinds are missing on purpose: what tells of rows, roles or
-/// files (`pg_statistic`, `pg_authid`, `pg_shadow`, `pg_hba_file_rules`), and what shows rewritten text
-/// (`pg_prepared_statements`, `pg_cursors`).
+/// files (`pg_statistic`, `pg_authid`, `pg_shadow`, `pg_hba_file_rules`), and what has names of ours only
+/// (`pg_prepared_statements`).
 #[must_use]
 pub fn relation(schema: &str, name: &str) -> Option<&'static str> {
     let (names, stand_in) = match schema {
@@ -57,6 +57,7 @@ const CATALOG_RELATIONS: &[&str] = &[
     "pg_collation",
     "pg_constraint",
     "pg_conversion",
+    "pg_cursors",
     "pg_database",
     "pg_db_role_setting",
     "pg_default_acl",
@@ -273,6 +274,7 @@ const FUNCTIONS: &[&str] = &[
     "pg_type_is_visible",
     "regclass",
     "row_security_active",
+    "set_config",
     "shobj_description",
     "to_regclass",
     "to_regnamespace",
@@ -318,7 +320,6 @@ mod tests {
             "pg_ident_file_mappings",
             "pg_file_settings",
             "pg_prepared_statements",
-            "pg_cursors",
             "pg_largeobject",
             "pg_user_mapping",
             "pg_stat_replication",

@@ -1,18 +1,22 @@
 //! COPY from the client: its data passes undecoded, and what may come in between is what PostgreSQL takes then.
 //!
 //! Between a COPY and the warehouse's answer to it nobody knows whether the next Sync will be swallowed (the COPY runs) or
-//! answered (it failed), so messages other than data wait for that answer. Data must never reach a warehouse but behind a
-//! released COPY. Called by the loop and by `inbound` and `outbound`.
+//! answered (it failed), so messages other than data wait for that answer. Syncs among the data go to the warehouse in their
+//! place, as only it can know what it had read when the COPY failed; how many it answers is found out by [`Recount`]. Data must
+//! never reach a warehouse but behind a released COPY. Called by the loop and by `inbound` and `outbound`.
 
 use bytes::BytesMut;
 use lanyard_engine::refusal::{Code, Refusal};
 use lanyard_engine::sql::{Effect, Judged};
 
 use crate::wire::frame;
-use crate::wire::inbound::Inbound;
+use crate::wire::inbound::{Inbound, Object};
 use crate::wire::outgoing::{Outgoing, write};
 
-use super::exchange::{Exchange, Run};
+use super::exchange::{Exchange, Pending, Run};
+use super::inbound::NOBODY;
+use super::messages;
+use super::outbound::{out_of_step, send};
 
 /// A COPY FROM STDIN that was sent and is not over, or a Query with several.
 #[derive(Debug, Default)]
@@ -21,6 +25,20 @@ pub(super) struct CopyIn {
     opened: u32,
     /// How many the client has ended.
     closed: u32,
+    /// Was a Sync among the data?
+    synced: bool,
+}
+
+/// What the warehouse made of Syncs among the data of a COPY that failed. Those it read before it failed are gone, those behind
+/// are answered. We send Sync, Close, Sync behind them all: of the answers before CloseComplete all but the last are the
+/// client's, and the two of our own Syncs are nobody's.
+#[derive(Debug, Default)]
+pub(super) struct Recount {
+    /// Were our messages sent?
+    asked: bool,
+    /// A ReadyForQuery that is the client's if another comes before CloseComplete.
+    last: Option<BytesMut>,
+    closed: bool,
 }
 
 /// What becomes of a message while a COPY is under way.
@@ -29,8 +47,8 @@ pub(super) enum Meanwhile {
     Handled,
     /// It waits.
     Held,
-    /// PostgreSQL ignores it in the middle of the data.
-    Ignored,
+    /// A Sync in the middle of the data: it goes on, and nobody waits for its answer.
+    Swallowed,
     /// PostgreSQL ends the connection over it.
     Fatal(Refusal),
 }
@@ -68,6 +86,11 @@ impl Exchange {
     }
 
     pub(super) fn meanwhile(&mut self, message: &Inbound, out: &mut BytesMut) -> Meanwhile {
+        if self.is_recounting() {
+            return if matches!(message, Inbound::Terminate) { Meanwhile::Handled } else { Meanwhile::Held };
+        }
+        // In a Query another COPY may follow, or none: its end needs no asking.
+        let in_query = self.pending.iter().any(|pending| matches!(pending, Pending::Query(_)));
         let Some(copy) = &mut self.copy else { return Meanwhile::Handled };
         let open = copy.opened > copy.closed;
         match message {
@@ -76,14 +99,23 @@ impl Exchange {
                 Meanwhile::Handled
             }
             Inbound::Terminate | Inbound::Flush => Meanwhile::Handled,
-            Inbound::Sync if open => Meanwhile::Ignored,
+            Inbound::Sync if open => {
+                copy.synced = true;
+                Meanwhile::Swallowed
+            }
             other if open => Meanwhile::Fatal(Refusal::new(
                 Code::Protocol,
                 format!("unexpected message type 0x{:02X} during COPY from stdin", other.kind()),
             )),
             _ if copy.closed == 0 => Meanwhile::Held,
-            // One COPY at a time; the warehouse keeps the end of this one to itself until it is asked.
+            // One COPY at a time, and nothing behind Syncs whose fate is open; the warehouse keeps the end of this one to
+            // itself until it is asked.
             Inbound::Query(_) | Inbound::Execute { .. } => {
+                write(out, Outgoing::Flush);
+                Meanwhile::Held
+            }
+            _ if in_query => Meanwhile::Held,
+            _ if copy.synced => {
                 write(out, Outgoing::Flush);
                 Meanwhile::Held
             }
@@ -110,5 +142,61 @@ impl Exchange {
         if copies_in(&run.judged) {
             self.copy = None;
         }
+    }
+
+    /// The warehouse reports an error. True when it ends a COPY with Syncs among its data, whose fate has to be found out.
+    pub(super) fn copy_failed(&mut self) -> bool {
+        let current = self.current_run().is_some_and(|run| copies_in(&run.judged));
+        current && self.copy.take().is_some_and(|copy| copy.synced)
+    }
+
+    /// Is it not known yet how many Syncs among the data are answered?
+    pub(super) fn is_recounting(&self) -> bool {
+        self.pending.iter().any(|pending| matches!(pending, Pending::Recount(_)))
+    }
+
+    /// Asks the warehouse, once the message of the client's that is under way has gone.
+    pub(super) fn ask_recount(&mut self, out: &mut BytesMut) {
+        let Some(Pending::Recount(recount)) = self.pending.back_mut() else { return };
+        if recount.asked || self.copy_passing > 0 {
+            return;
+        }
+        recount.asked = true;
+        write(out, Outgoing::Sync);
+        write(out, Outgoing::Close(Object::Statement, NOBODY));
+        write(out, Outgoing::Sync);
+    }
+
+    /// An answer while it is being found out.
+    pub(super) fn recounted(
+        &mut self,
+        mut recount: Recount,
+        kind: u8,
+        body: BytesMut,
+        out: &mut BytesMut,
+    ) -> Result<(), Refusal> {
+        match kind {
+            b'Z' => {
+                self.rests(&body);
+                if recount.closed {
+                    return Ok(());
+                }
+                if let Some(answer) = recount.last.replace(body) {
+                    // The client's own Sync came behind the failure, and ends the skipping.
+                    self.skipping = false;
+                    send(out, b'Z', &answer);
+                }
+            }
+            b'3' if !recount.closed => recount.closed = true,
+            b'N' => messages::relay(out, kind, &body, None, &self.granted),
+            b'S' => self.parameter(&body, out)?,
+            b'E' => {
+                self.error(&body, out);
+                return Ok(());
+            }
+            _ => return Err(out_of_step()),
+        }
+        self.pending.push_front(Pending::Recount(recount));
+        Ok(())
     }
 }

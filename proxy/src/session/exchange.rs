@@ -22,7 +22,7 @@ use crate::vend::Granted;
 use crate::wire::inbound::Inbound;
 use crate::wire::outgoing::{Outgoing, write};
 
-use super::copy::CopyIn;
+use super::copy::{CopyIn, Recount};
 
 /// A prepared statement.
 #[derive(Debug)]
@@ -95,6 +95,8 @@ pub(super) enum Pending {
     Again {
         name: String,
     },
+    /// Syncs of ours behind a COPY that failed.
+    Recount(Recount),
     /// A refusal in place of an answer.
     Refused {
         in_query: bool,
@@ -429,6 +431,7 @@ impl Exchange {
             | Pending::Close
             | Pending::Sync
             | Pending::Again { .. }
+            | Pending::Recount(_)
             | Pending::Refused { .. } => None,
         }
     }

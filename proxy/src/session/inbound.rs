@@ -16,7 +16,7 @@ use super::exchange::{Exchange, Pending, Portal, Statement};
 use super::named::{duplicate, unknown_statement};
 
 /// A reserved name that nothing in the warehouse has.
-const NOBODY: &str = "lanyard_none";
+pub(super) const NOBODY: &str = "lanyard_none";
 
 /// What the loop does next.
 #[derive(Debug)]
@@ -71,7 +71,10 @@ impl Exchange {
             self.granted = latest;
         }
         // What PostgreSQL would ignore is neither judged nor put on record.
-        if self.skipping && !matches!(message, Inbound::Sync | Inbound::Flush | Inbound::Terminate) {
+        if self.skipping
+            && !self.is_recounting()
+            && !matches!(message, Inbound::Sync | Inbound::Flush | Inbound::Terminate)
+        {
             return Flow::Continue;
         }
         if self.is_early(&message) {
@@ -84,7 +87,10 @@ impl Exchange {
                 self.held = Some(message);
                 return Flow::Wait;
             }
-            Meanwhile::Ignored => return Flow::Continue,
+            Meanwhile::Swallowed => {
+                write(out, Outgoing::Sync);
+                return Flow::Continue;
+            }
             Meanwhile::Fatal(refusal) => return Flow::End(refusal),
         }
         match message {

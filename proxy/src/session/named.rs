@@ -170,6 +170,7 @@ impl Exchange {
                 | Pending::Close
                 | Pending::Sync
                 | Pending::Again { .. }
+                | Pending::Recount(_)
                 | Pending::Refused { .. } => false,
             })
         })

@@ -10,7 +10,7 @@ use crate::net::pump::pass;
 use crate::wire::backend::{self, Severity};
 use crate::wire::frame::{self, Frame};
 
-use super::copy::copies_in;
+use super::copy::Recount;
 use super::exchange::{Exchange, IDLE, Pending};
 use super::messages::{self, About};
 
@@ -68,6 +68,11 @@ impl Exchange {
         if let Some(Pending::Again { name }) = self.pending.front() {
             let name = name.clone();
             return self.parsed_again(kind, &name, &body, out);
+        }
+        if let Some(Pending::Recount(recount)) =
+            self.pending.pop_front_if(|p| matches!(p, Pending::Recount(_)))
+        {
+            return self.recounted(recount, kind, body, out);
         }
         match kind {
             b'1' | b'2' | b'3' | b'n' => {
@@ -207,7 +212,6 @@ impl Exchange {
     }
 
     fn ready(&mut self, body: &[u8], out: &mut BytesMut) -> Result<(), Refusal> {
-        self.transaction = body.first().copied().unwrap_or(b'E');
         match self.pending.pop_front() {
             Some(Pending::Query(run)) => {
                 let status = if run.failed.is_some() { Status::Failed } else { Status::Ok };
@@ -220,6 +224,14 @@ impl Exchange {
             Some(Pending::Refused { in_query: true, .. } | Pending::Sync) => {}
             Some(_) | None => return Err(out_of_step()),
         }
+        self.rests(body);
+        send(out, b'Z', body);
+        Ok(())
+    }
+
+    /// The state of the transaction at a ReadyForQuery, and what ends with it.
+    pub(super) fn rests(&mut self, body: &[u8]) {
+        self.transaction = body.first().copied().unwrap_or(b'E');
         self.paths.ready(self.transaction);
         if self.transaction == IDLE {
             // Portals do not outlive their transaction; those whose Bind is still under way are of a later one.
@@ -229,8 +241,6 @@ impl Exchange {
             });
             self.portals.retain(|_, portal| later.is_some_and(|number| portal.number >= number));
         }
-        send(out, b'Z', body);
-        Ok(())
     }
 
     /// What came over a channel. PostgreSQL has no rights on channels: what a function of the warehouse's may have listened to
@@ -257,8 +267,9 @@ impl Exchange {
         }
     }
 
-    fn error(&mut self, body: &[u8], out: &mut BytesMut) {
+    pub(super) fn error(&mut self, body: &[u8], out: &mut BytesMut) {
         self.doubt(body);
+        let recount = self.copy_failed();
         match self.pending.front_mut() {
             Some(Pending::Refused { in_query, refusal, ruling, text, answered }) if !*answered => {
                 *answered = true;
@@ -271,9 +282,6 @@ impl Exchange {
             }
             Some(Pending::Query(run)) => {
                 run.failed = Some(messages::sqlstate(body));
-                if copies_in(&run.judged) {
-                    self.copy = None;
-                }
                 let about = self.about();
                 messages::relay(out, b'E', body, about.as_ref(), &self.granted);
             }
@@ -288,6 +296,9 @@ impl Exchange {
                 self.paths.fail();
                 self.skip_to_sync();
             }
+        }
+        if recount {
+            self.pending.push_back(Pending::Recount(Recount::default()));
         }
     }
 
@@ -320,7 +331,11 @@ impl Exchange {
                     binds.push((name, portal, before));
                 }
                 Some(
-                    Pending::Describe | Pending::Close | Pending::Again { .. } | Pending::Refused { .. },
+                    Pending::Describe
+                    | Pending::Close
+                    | Pending::Again { .. }
+                    | Pending::Recount(_)
+                    | Pending::Refused { .. },
                 ) => {}
             }
         }
@@ -346,6 +361,7 @@ impl Exchange {
             | Pending::Close
             | Pending::Sync
             | Pending::Again { .. }
+            | Pending::Recount(_)
             | Pending::Refused { .. } => return None,
         };
         Some(About { text, judged, stamp: &self.stamp })
@@ -376,12 +392,12 @@ impl Exchange {
     }
 }
 
-fn out_of_step() -> Refusal {
+pub(super) fn out_of_step() -> Refusal {
     Refusal::new(Code::UpstreamLost, "the warehouse's answers are out of step")
 }
 
 /// Appends a message as it came.
-fn send(out: &mut BytesMut, kind: u8, body: &[u8]) {
+pub(super) fn send(out: &mut BytesMut, kind: u8, body: &[u8]) {
     out.put_u8(kind);
     out.put_u32(u32::try_from(body.len() + 4).unwrap_or(u32::MAX));
     out.extend_from_slice(body);

@@ -46,7 +46,8 @@ impl Exchange {
                 | Pending::Bind { .. }
                 | Pending::Describe
                 | Pending::Close
-                | Pending::Again { .. } => {}
+                | Pending::Again { .. }
+                | Pending::Recount(_) => {}
             }
         }
         paths

@@ -260,6 +260,7 @@ impl Clocks {
 fn from_client(pump: &mut SessionPump, exchange: &mut Exchange) -> Option<End> {
     let mut flow = exchange.resume(&mut pump.upstream_out);
     loop {
+        exchange.ask_recount(&mut pump.upstream_out);
         match flow {
             Flow::Continue => {}
             Flow::Wait => return None,
@@ -285,6 +286,7 @@ fn from_warehouse(pump: &mut SessionPump, exchange: &mut Exchange) -> Option<End
     if let Err(refusal) = exchange.warehouse_said(&mut pump.upstream_in, &mut pump.client_out) {
         return Some(End::Ours(refusal));
     }
+    exchange.ask_recount(&mut pump.upstream_out);
     // What the client sent behind a message that waited for this is still in the buffer.
     if exchange.held.is_some() { from_client(pump, exchange) } else { None }
 }

@@ -99,6 +99,13 @@ CREATE TABLE IF NOT EXISTS lanyard.bundle_column (
   name name NOT NULL,
   PRIMARY KEY (bundle, relid, attnum)
 );
+-- Types that permits let through, by name: one that is made again is the same.
+CREATE TABLE IF NOT EXISTS lanyard.bundle_type (
+  bundle name,
+  schema name,
+  name name,
+  PRIMARY KEY (bundle, schema, name)
+);
 -- What a DBA is changing through "lanyard migrate": no secured view of these tables is made until the row is gone. No
 -- tables: all. Names are quoted as views spell them.
 CREATE TABLE IF NOT EXISTS lanyard.migration (
@@ -108,10 +115,10 @@ CREATE TABLE IF NOT EXISTS lanyard.migration (
   begun timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 -- By name: what else is in this schema is not the owner's to read.
-GRANT SELECT ON lanyard.lease, lanyard.session_attribute, lanyard.mask_key, lanyard.bundle_relation, lanyard.bundle_column
-  TO lanyard_owner;
+GRANT SELECT ON lanyard.lease, lanyard.session_attribute, lanyard.mask_key, lanyard.bundle_relation, lanyard.bundle_column,
+  lanyard.bundle_type TO lanyard_owner;
 GRANT INSERT ON lanyard.mask_key TO lanyard_owner;
-GRANT INSERT, DELETE ON lanyard.bundle_relation, lanyard.bundle_column TO lanyard_owner;
+GRANT INSERT, DELETE ON lanyard.bundle_relation, lanyard.bundle_column, lanyard.bundle_type TO lanyard_owner;
 GRANT SELECT, INSERT, UPDATE, DELETE ON lanyard.migration TO lanyard_owner;
 RESET ROLE;
 
@@ -140,7 +147,10 @@ BEGIN
   IF NOT lanyard.is_vended(role) THEN
     RAISE EXCEPTION 'not the name of a vended role' USING ERRCODE = '22023';
   END IF;
-  IF NOT lanyard.is_bundle(bundle) OR to_regrole(bundle) IS NULL THEN
+  -- From this look at the bundle to the end of the transaction nobody drops it (drop_bundle): a role made for a bundle that is
+  -- gone could read nothing for as long as it lives.
+  LOCK TABLE lanyard.lease IN ROW EXCLUSIVE MODE;
+  IF NOT lanyard.is_bundle(bundle) OR NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = bundle) THEN
     RAISE EXCEPTION 'no such bundle' USING ERRCODE = '22023';
   END IF;
   -- One iteration is enough for a secret of 256 random bits, and nothing weaker is vended.
@@ -276,6 +286,8 @@ BEGIN
   IF NOT lanyard.is_bundle(name) THEN
     RAISE EXCEPTION 'not the name of a bundle' USING ERRCODE = '22023';
   END IF;
+  -- Leases that are being made are waited for; their memberships cannot be seen before.
+  LOCK TABLE lanyard.lease IN SHARE MODE;
   IF to_regrole(name) IS NOT NULL THEN
     IF EXISTS (SELECT FROM lanyard.lease l WHERE l.bundle = name)
       OR EXISTS (SELECT FROM pg_auth_members m WHERE m.roleid = to_regrole(name)
@@ -286,6 +298,7 @@ BEGIN
   END IF;
   DELETE FROM lanyard.bundle_column c WHERE c.bundle = drop_bundle.name;
   DELETE FROM lanyard.bundle_relation r WHERE r.bundle = drop_bundle.name;
+  DELETE FROM lanyard.bundle_type t WHERE t.bundle = drop_bundle.name;
   DELETE FROM lanyard.bundle_unmask u WHERE u.bundle = drop_bundle.name;
 END
 $drop_bundle$;

@@ -22,6 +22,11 @@ const KEYS: &str = "
     INSERT INTO lanyard.bundle_unmask (bundle, key)
     SELECT $1::name, k FROM jsonb_array_elements_text($2::jsonb) AS k ON CONFLICT DO NOTHING";
 
+/// `$1`: bundle, `$2`: `[schema, name]` of types, which the virtual catalog shows.
+const TYPES: &str = "
+    INSERT INTO lanyard.bundle_type (bundle, schema, name)
+    SELECT $1::name, t.pair ->> 0, t.pair ->> 1 FROM jsonb_array_elements($2::jsonb) AS t(pair) ON CONFLICT DO NOTHING";
+
 /// `$1`: bundle, `$2`: `[schema, name]` of functions, `$3`: schemas. A schema's USAGE lets its objects be named and no more.
 const MISSING: &str = "
     SELECT format('GRANT USAGE ON SCHEMA %I TO %I;', n.nspname, $1)
@@ -52,16 +57,25 @@ pub(super) async fn grant(
              lanyard_secured.detokenize(uuid) TO {bundle};"
         ));
     }
+    let types: BTreeSet<&RelationName> =
+        extras.types.iter().chain(extras.members.iter().flat_map(|one| &one.types)).collect();
+    if !types.is_empty() {
+        let types = json(&pairs(&types))?;
+        tx.execute_typed(TYPES, &[(&bundle, Type::TEXT), (&types, Type::TEXT)]).await.map_err(failed)?;
+    }
     let functions: BTreeSet<&RelationName> =
         extras.functions.iter().chain(extras.members.iter().flat_map(|one| &one.functions)).collect();
     let schemas = sql::schemas_beyond(entitlement);
     if !schemas.is_empty() {
-        let pairs: Vec<[&str; 2]> = functions.iter().map(|f| [f.schema.as_str(), f.name.as_str()]).collect();
-        let (pairs, schemas) = (json(&pairs)?, json(&schemas)?);
+        let (pairs, schemas) = (json(&pairs(&functions))?, json(&schemas)?);
         let given = [(&bundle as _, Type::TEXT), (&pairs as _, Type::TEXT), (&schemas as _, Type::TEXT)];
         for row in tx.query_typed(MISSING, &given).await.map_err(failed)? {
             script.push_str(row.try_get(0).map_err(failed)?);
         }
     }
     if script.is_empty() { Ok(()) } else { tx.batch_execute(&script).await.map_err(failed) }
+}
+
+fn pairs<'n>(names: &BTreeSet<&'n RelationName>) -> Vec<[&'n str; 2]> {
+    names.iter().map(|name| [name.schema.as_str(), name.name.as_str()]).collect()
 }

@@ -81,7 +81,7 @@ pub const READERS_SECONDS_MAX: u64 = 10;
 const BOOTSTRAPPED: &str = "
     SELECT to_regprocedure('lanyard.vend(text, text, text, timestamptz, int, text, jsonb, text)') IS NOT NULL
        AND to_regprocedure('lanyard.create_bundle(text)') IS NOT NULL
-       AND to_regclass('lanyard.bundle_column') IS NOT NULL
+       AND to_regclass('lanyard.bundle_column') IS NOT NULL AND to_regclass('lanyard.bundle_type') IS NOT NULL
        AND to_regprocedure('lanyard.list_keys()') IS NOT NULL
        AND to_regclass('lanyard.generalised') IS NOT NULL
        AND to_regclass('lanyard.migration') IS NOT NULL";

@@ -167,7 +167,11 @@ pub(super) async fn install(client: &Client) -> Result<(), VirtualCatalogError> 
         }
     }
     let shown: Vec<&str> = lanyard_engine::sql::shown().collect();
-    run(client, "functions", &FUNCTIONS.replace("{shown}", &shown.join(","))).await?;
+    let functions = FUNCTIONS
+        .replace("{shown}", &shown.join(","))
+        .replace("{free}", &free_settings().join(","))
+        .replace("{kept}", &kept_settings().join(","));
+    run(client, "functions", &functions).await?;
     run(client, "privilege functions", PRIVILEGES).await?;
     for name in DERIVED {
         derive(client, "pg_catalog", CATALOG_SCHEMA, name, &BTreeSet::new()).await?;
@@ -184,6 +188,17 @@ pub(super) async fn install(client: &Client) -> Result<(), VirtualCatalogError> 
         .await
         .during("the way back to the caller's role")?;
     Ok(())
+}
+
+/// Settings that may be set to any value.
+fn free_settings() -> Vec<&'static str> {
+    lanyard_engine::sql::settable().filter(|(_, values)| values.is_none()).map(|(name, _)| name).collect()
+}
+
+/// Settings that may be set to what they are, as `name=value`.
+fn kept_settings() -> Vec<String> {
+    let kept = lanyard_engine::sql::settable().filter_map(|(name, values)| Some((name, values?)));
+    kept.flat_map(|(name, values)| values.iter().map(move |value| format!("{name}={value}"))).collect()
 }
 
 /// Becomes the owner, with nothing but `pg_catalog` on the search path. Returns the caller's role and search path.

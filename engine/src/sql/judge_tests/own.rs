@@ -55,6 +55,14 @@ fn names_go_to_the_sessions_own_schema() {
         ),
         ("COPY t (a) FROM STDIN (FREEZE)", r#"COPY {w}."t" (a) FROM STDIN (FREEZE)"#),
         ("COPY t TO STDOUT", r#"COPY {w}."t" TO STDOUT"#),
+        (
+            "CREATE TEMP TABLE fresh (a int PRIMARY KEY, b int REFERENCES fresh (a), FOREIGN KEY (b) REFERENCES pg_temp.fresh)",
+            r#"CREATE TEMP TABLE fresh (a int PRIMARY KEY, b int REFERENCES "pg_temp"."fresh" (a), FOREIGN KEY (b) REFERENCES "pg_temp"."fresh")"#,
+        ),
+        (
+            "CREATE TEMP TABLE orders (a int PRIMARY KEY, b int REFERENCES orders)",
+            r#"CREATE TEMP TABLE orders (a int PRIMARY KEY, b int REFERENCES "pg_temp"."orders")"#,
+        ),
         ("CREATE TABLE t (a int)", r#"CREATE TABLE {w}."t" (a int)"#),
         ("CREATE TABLE workspace_5_1.orders (a int)", r#"CREATE TABLE {w}."orders" (a int)"#),
         (

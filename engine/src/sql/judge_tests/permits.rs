@@ -72,6 +72,7 @@ fn what_is_let_through_is_sent_qualified() {
         // PostgreSQL chooses by the arguments, where the extension alone has the name.
         ("SELECT replace('a', 'b', 'c')", "SELECT replace('a', 'b', 'c')"),
         ("SELECT strpos('a', 'b')", "SELECT pg_catalog.\"strpos\"('a', 'b')"),
+        ("CREATE EXTENSION IF NOT EXISTS citext", "CREATE EXTENSION IF NOT EXISTS citext"),
     ] {
         assert_eq!(sent(sql), expected, "{sql}");
     }
@@ -104,6 +105,14 @@ fn nothing_else_is_let_through() {
         "SELECT 'x'::shape",
         "SELECT 'x'::public.shape",
         "SELECT 'x'::hstore",
+        "CREATE EXTENSION citext",
+        "CREATE EXTENSION IF NOT EXISTS hstore",
+        "CREATE EXTENSION IF NOT EXISTS \"Citext\"",
+        "CREATE EXTENSION IF NOT EXISTS citext CASCADE",
+        "CREATE EXTENSION IF NOT EXISTS citext SCHEMA public",
+        "CREATE EXTENSION IF NOT EXISTS citext VERSION '1.6'",
+        "ALTER EXTENSION citext UPDATE",
+        "DROP EXTENSION IF EXISTS citext",
     ] {
         assert!(run_with(extras(), sql).is_err(), "{sql}");
     }

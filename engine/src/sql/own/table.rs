@@ -121,14 +121,17 @@ impl<'t> Walk<'t, '_> {
             self.sequence_options(constraint.options())?;
         }
         if let Some(parent) = constraint.pktable() {
-            if !self.is_own(parent) {
+            if self.is_being_made(parent) {
+                self.qualify(parent, TEMPORARY.to_owned())?;
+            } else if !self.is_own(parent) {
                 return Err(Refusal::new(
                     Code::Policy,
                     format!("permission denied for table {}", parent.relname().unwrap_or_default()),
                 )
                 .hint("a foreign key would tell which values exist; refer to tables of your own"));
+            } else {
+                self.existing(Some(parent), "read")?;
             }
-            self.existing(Some(parent), "read")?;
         }
         for exclusion in constraint.exclusions().iter() {
             let Node::NodeList(pair) = exclusion else { return Err(not_spliced()) };

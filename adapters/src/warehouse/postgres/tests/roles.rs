@@ -1,5 +1,9 @@
 //! Vending, ending, reaping.
 
+use std::collections::HashSet;
+
+use tokio_postgres::types::ToSql;
+
 use super::*;
 
 async fn shop_with_bundle(name: &str) -> Result<(Shop, String), Box<dyn Error>> {
@@ -141,6 +145,58 @@ async fn vend_refuses_what_is_not_a_lease() -> Outcome {
     let roles = shop.dba().await?.query("SELECT FROM pg_roles WHERE rolname LIKE '%12345678%'", &[]).await?;
     assert!(roles.is_empty());
     shop.warehouse.end(&good.role).await?;
+    Ok(())
+}
+
+/// A lease and the end of its bundle at the same time, in either order: nobody gets a role whose rights are gone.
+#[tokio::test]
+async fn a_lease_and_the_end_of_its_bundle_exclude_each_other() -> Outcome {
+    let (shop, bundle) = shop_with_bundle("exclude").await?;
+    let vendor =
+        client_of(&shop.endpoint(), &Login::new("lanyard_vendor", Secret::new(VENDOR_PASSWORD))).await?;
+    let builder =
+        client_of(&shop.endpoint(), &Login::new("lanyard_builder", Secret::new(BUILDER_PASSWORD))).await?;
+    let (role, verifier) = (new_role()?, super::super::roles::new_secret()?.verifier);
+    let later = SystemTime::now() + Duration::from_secs(600);
+    let vend = "SELECT lanyard.vend($1, $2, $3, $4, 1, 'n', '{}')";
+
+    // While a lease is being made, its bundle stays; garbage is left for the next time.
+    vendor.batch_execute("BEGIN").await?;
+    vendor.execute(vend, &[&role.as_str(), &bundle, &verifier, &later]).await?;
+    assert_eq!(shop.warehouse.collect(&HashSet::new()).await?, Collected::default());
+    vendor.batch_execute("COMMIT").await?;
+    let dba = shop.dba().await?;
+    let member = "SELECT pg_has_role($1::text, $2::text, 'MEMBER')";
+    assert!(dba.query_one(member, &[&role.as_str(), &bundle]).await?.get::<_, bool>(0));
+    shop.warehouse.end(&role).await?;
+
+    // While a bundle is being dropped, nobody gets a lease on it: it waits, and hears that the bundle is gone.
+    builder.batch_execute("BEGIN; SET LOCAL ROLE lanyard_owner").await?;
+    let held: Vec<String> = dba
+        .query("SELECT view::regclass::text FROM lanyard.bundle_relation WHERE bundle = $1::text", &[&bundle])
+        .await?
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
+    for view in held {
+        builder.batch_execute(&format!("REVOKE ALL ON {view} FROM {bundle}")).await?;
+    }
+    builder.batch_execute("SET LOCAL ROLE NONE").await?;
+    builder.execute("SELECT lanyard.drop_bundle($1::text)", &[&bundle]).await?;
+    let role = new_role()?;
+    let arguments: [&(dyn ToSql + Sync); 4] = [&role.as_str(), &bundle, &verifier, &later];
+    let (refused, ended) = tokio::join!(vendor.execute(vend, &arguments), async {
+        eventually("the lease waits", async || {
+            let waiting =
+                "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'lanyard.lease'::regclass";
+            Ok(dba.query_one(waiting, &[]).await?.get::<_, i64>(0) == 1)
+        })
+        .await?;
+        Ok::<(), Box<dyn Error>>(builder.batch_execute("COMMIT").await?)
+    });
+    ended?;
+    assert_eq!(refused.expect_err("the bundle is gone").code().map(|c| c.code()), Some("22023"));
+    assert!(!exists(&dba, role.as_str()).await?);
     Ok(())
 }
 

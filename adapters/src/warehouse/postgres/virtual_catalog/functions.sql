@@ -202,19 +202,50 @@ RETURN (
     JOIN pg_catalog.pg_type t ON t.typname = q.part[1]::name
     WHERE pg_catalog.cardinality(q.part) = 1 AND t.typnamespace = lanyard_catalog._workspace());
 -- A schema in front is looked up among the visible ones, because PostgreSQL's own answer tells whether it exists.
-CREATE FUNCTION lanyard_catalog.to_regtype(name text) RETURNS regtype LANGUAGE sql STABLE STRICT
-RETURN CASE
-    WHEN $1 ~ '\.' THEN (
-        SELECT CASE WHEN $1 ~ '\[\s*\]\s*$' THEN t.typarray ELSE t.oid END
-        FROM (SELECT pg_catalog.parse_ident(pg_catalog.regexp_replace($1, '(\s*\[\s*\])+\s*$', ''), false) AS part) q
-        JOIN lanyard_catalog.pg_type t ON t.typname = q.part[2]::name
-        JOIN lanyard_catalog.pg_namespace n ON n.oid = t.typnamespace AND n.nspname = q.part[1]::name
-        WHERE pg_catalog.cardinality(q.part) = 2)::regtype
-    ELSE (
-        SELECT r.type
-        FROM (SELECT COALESCE(pg_catalog.to_regtype($1), lanyard_catalog._own_type($1)::regtype) AS type) r
-        WHERE r.type::oid < 16384 OR EXISTS (SELECT FROM lanyard_catalog.pg_type t WHERE t.oid = r.type::oid))
-END;
+CREATE FUNCTION lanyard_catalog._qualified_type(name text) RETURNS oid LANGUAGE sql STABLE STRICT
+RETURN (
+    SELECT CASE WHEN $1 ~ '\[\s*\]\s*$' THEN t.typarray ELSE t.oid END
+    FROM (SELECT pg_catalog.parse_ident(pg_catalog.regexp_replace($1, '(\s*\[\s*\])+\s*$', ''), false) AS part) q
+    JOIN lanyard_catalog.pg_type t ON t.typname = q.part[2]::name
+    JOIN lanyard_catalog.pg_namespace n ON n.oid = t.typnamespace AND n.nspname = q.part[1]::name
+    WHERE pg_catalog.cardinality(q.part) = 2);
+-- In PL/pgSQL, because only the branch that is taken is planned, and once: drivers ask with this in their WHERE clauses, which
+-- the planner evaluates several times over. Qualified throughout, because to_regtype reads the client's search_path.
+CREATE FUNCTION lanyard_catalog.to_regtype(name text) RETURNS regtype LANGUAGE plpgsql STABLE STRICT AS $$
+DECLARE
+    bare pg_catalog.text;
+    found pg_catalog.oid;
+BEGIN
+    IF pg_catalog.strpos($1, '.') OPERATOR(pg_catalog.>) 0 THEN
+        RETURN lanyard_catalog._qualified_type($1);
+    END IF;
+    -- PostgreSQL complains of "name(3)" where a type of that name is there, and be it a hidden table's row.
+    bare := pg_catalog.regexp_replace($1, '\([^)]*\)', '', 'g');
+    found := COALESCE(pg_catalog.to_regtype(bare)::pg_catalog.oid, lanyard_catalog._own_type(bare));
+    IF found OPERATOR(pg_catalog.<) 16384::pg_catalog.oid THEN
+        RETURN pg_catalog.to_regtype($1);
+    END IF;
+    IF EXISTS (
+        SELECT FROM pg_catalog.pg_type t WHERE t.oid OPERATOR(pg_catalog.=) found
+            AND t.typnamespace OPERATOR(pg_catalog.=) lanyard_catalog._workspace()) THEN
+        RETURN found;
+    END IF;
+    RETURN (SELECT t.oid FROM lanyard_catalog.pg_type t WHERE t.oid OPERATOR(pg_catalog.=) found);
+END $$;
+-- For casts of a parameter that is sent as text: a name, or the number of a type.
+CREATE FUNCTION lanyard_catalog._regtype(name text) RETURNS regtype LANGUAGE plpgsql STABLE STRICT AS $$
+DECLARE
+    found pg_catalog.regtype;
+BEGIN
+    IF $1 OPERATOR(pg_catalog.~) '^[0-9]+$' THEN
+        RETURN lanyard_catalog._regtype($1::pg_catalog.oid);
+    END IF;
+    found := lanyard_catalog.to_regtype($1);
+    IF found IS NULL THEN
+        RAISE EXCEPTION 'type "%" does not exist', $1 USING ERRCODE = 'undefined_object';
+    END IF;
+    RETURN found;
+END $$;
 CREATE FUNCTION lanyard_catalog.to_regproc(name text) RETURNS regproc LANGUAGE sql STABLE STRICT
 RETURN CASE WHEN $1 !~ '\.' OR $1 ~ '^\s*pg_catalog\s*\.' THEN (
     SELECT r.p FROM (SELECT pg_catalog.to_regproc($1) AS p) r WHERE r.p::oid < 16384) END;
@@ -555,3 +586,16 @@ BEGIN
 END $$;
 CREATE FUNCTION lanyard_catalog.current_setting(setting_name text) RETURNS text LANGUAGE sql STABLE STRICT
 RETURN lanyard_catalog.current_setting($1, false);
+
+-- ---- settings: those that SET may set, where the statement does not say which or to what --------------------------
+
+CREATE FUNCTION lanyard_catalog.set_config(setting_name text, new_value text, is_local boolean) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    IF pg_catalog.lower($1) OPERATOR(pg_catalog.=) ANY ('{{free}}'::pg_catalog.text[])
+        OR pg_catalog.lower($1) OPERATOR(pg_catalog.||) '=' OPERATOR(pg_catalog.||) pg_catalog.lower($2)
+            OPERATOR(pg_catalog.=) ANY ('{{kept}}'::pg_catalog.text[])
+    THEN
+        RETURN pg_catalog.set_config($1, $2, $3);
+    END IF;
+    RAISE EXCEPTION 'setting "%" may not be changed here', $1 USING ERRCODE = '42501';
+END $$;

@@ -57,12 +57,19 @@ AND (i.indexprs IS NULL AND i.indpred IS NULL OR NOT EXISTS (
 AND COALESCE(i.indexprs::text, '') !~ ':varattno 0\M'
 AND COALESCE(i.indpred::text, '') !~ ':varattno 0\M';
 
--- Types of visible columns. Dependencies on built-in types are not recorded, so this reads few rows.
+-- Types of visible columns, and those that permits let through. Dependencies on built-in types are not recorded, so this reads
+-- few rows.
 CREATE VIEW lanyard_catalog._typed AS
 SELECT d.refobjid AS typid
 FROM pg_catalog.pg_depend d
 JOIN lanyard_catalog._column c ON c.relid = d.objid AND c.attnum = d.objsubid
-WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_type'::regclass;
+WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_type'::regclass
+UNION ALL
+SELECT t.oid
+FROM lanyard.bundle_type b
+JOIN pg_catalog.pg_namespace n ON n.nspname = b.schema
+JOIN pg_catalog.pg_type t ON t.typnamespace = n.oid AND t.typname = b.name
+WHERE b.bundle = (SELECT l.bundle FROM lanyard.lease l WHERE l.role = SESSION_USER);
 
 -- Those with what they are made of. A composite type made from a table counts by the table.
 CREATE VIEW lanyard_catalog._type AS

@@ -111,8 +111,9 @@ WHERE d.objoid < 16384 AND d.classoid <> 'pg_catalog.pg_largeobject'::regclass
         OR (d.objoid, d.objsubid) IN (SELECT c.relid, c.attnum FROM lanyard_catalog._column c)
         OR d.objoid IN (SELECT lanyard_catalog._composites())
         OR d.objoid IN (SELECT t.oid FROM lanyard_catalog._own t))
-   OR d.classoid = 'pg_catalog.pg_constraint'::regclass
-        AND lanyard_catalog._sees_constraint(d.objoid)
+   OR d.classoid = 'pg_catalog.pg_constraint'::regclass AND (
+        d.objoid IN (SELECT n.oid FROM pg_catalog.pg_constraint n WHERE n.conrelid IN (SELECT t.oid FROM lanyard_catalog._own t))
+        OR lanyard_catalog._sees_constraint(d.objoid))
    OR d.classoid = 'pg_catalog.pg_type'::regclass AND d.objoid IN (SELECT lanyard_catalog._types())
    OR d.classoid = 'pg_catalog.pg_namespace'::regclass AND d.objoid IN (SELECT lanyard_catalog._schemas())
 
@@ -241,6 +242,11 @@ WHERE s.pid = pg_catalog.pg_backend_pid()
 --! pg_locks l barrier
 WHERE l.pid = pg_catalog.pg_backend_pid()
   AND (l.relation IS NULL OR l.relation < 16384 OR l.relation IN (SELECT v.relid FROM lanyard_catalog._relation v))
+
+-- Cursors of the session's own; portals of the protocol have names of ours. What a cursor runs is our text.
+--! pg_cursors c barrier
+--! statement = ''::text
+WHERE c.name !~ '^lanyard_'
 
 --! pg_timezone_names z
 --! pg_timezone_abbrevs z
