@@ -135,6 +135,17 @@ pub enum StartError {
         /// The functions, comma-separated.
         functions: String,
     },
+    /// The warehouse speaks another language.
+    #[error(
+        "the messages of {database} are in {language:?}: what they may tell a client is known in English only; \
+         a DBA runs: ALTER DATABASE … SET lc_messages = 'C'"
+    )]
+    Language {
+        /// The `[databases.NAME]` entry.
+        database: String,
+        /// What `lc_messages` is.
+        language: String,
+    },
     /// An address cannot be listened on.
     #[error("cannot listen on {0}")]
     Listen(SocketAddr, #[source] std::io::Error),
@@ -340,6 +351,7 @@ async fn govern(
     .await?;
     refuse_public(&governor, database).await?;
     refuse_definers(&governor, database).await?;
+    refuse_languages(&governor, database).await?;
     if !governance.known.contains_key(&database.name) {
         // The first look: all that is there now is known. The folder changes, so it is read again soon.
         let seen = governor.with(|snapshot, _| Known::of(&snapshot.catalog));
@@ -408,6 +420,15 @@ async fn refuse_definers(governor: &Governor, database: &Database) -> Result<(),
         return Ok(());
     }
     Err(StartError::PublicDefiners { database: database.name.clone(), functions: open.join(", ") })
+}
+
+/// Errors that name what is hidden are told from others by PostgreSQL's English words.
+async fn refuse_languages(governor: &Governor, database: &Database) -> Result<(), StartError> {
+    let language = governor.warehouse().foreign_language().await;
+    match language.map_err(|error| StartError::Warehouse(database.name.clone(), error))? {
+        None => Ok(()),
+        Some(language) => Err(StartError::Language { database: database.name.clone(), language }),
+    }
 }
 
 fn readiness(shared: Arc<Shared>, stopped: watch::Receiver<bool>) -> ReadinessCheck {

@@ -15,7 +15,7 @@ pub enum Setting {
 
 const UTF8: Setting = Setting::Only(&["utf8", "utf-8", "utf_8", "unicode"]);
 const ON: Setting = Setting::Only(&["on", "true", "yes", "1"]);
-const SETTINGS: [(&str, Setting); 40] = [
+const SETTINGS: [(&str, Setting); 39] = [
     ("datestyle", Setting::Free),
     ("intervalstyle", Setting::Free),
     ("timezone", Setting::Free),
@@ -28,7 +28,6 @@ const SETTINGS: [(&str, Setting); 40] = [
     ("idle_in_transaction_session_timeout", Setting::Free),
     ("transaction_timeout", Setting::Free),
     ("client_min_messages", Setting::Free),
-    ("lc_messages", Setting::Free),
     ("lc_monetary", Setting::Free),
     ("lc_numeric", Setting::Free),
     ("lc_time", Setting::Free),

@@ -74,6 +74,17 @@ pub(super) async fn public_reads(
         .map_err(failed)
 }
 
+/// What `lc_messages` is, where the server's words are not English. It is asked for an error: the setting is often empty.
+pub(super) async fn foreign_language(client: &mut Client) -> Result<Option<String>, WarehouseError> {
+    let failed = |e| WarehouseError::from_client(e, "asking for the language of messages");
+    let said = client.query_one("SELECT 1 / 0", &[]).await.err();
+    if said.as_ref().and_then(|e| e.as_db_error()).is_some_and(|said| said.message() == "division by zero") {
+        return Ok(None);
+    }
+    let row = client.query_one("SELECT current_setting('lc_messages')", &[]).await.map_err(failed)?;
+    row.try_get(0).map(Some).map_err(failed)
+}
+
 /// A function that runs with its owner's rights for everybody.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicDefiner {

@@ -554,6 +554,19 @@ impl Warehouse {
         .await
     }
 
+    /// The language of the server's messages in this database (`lc_messages`), where it is not English.
+    ///
+    /// # Errors
+    /// No connection, or the server refuses.
+    pub async fn foreign_language(&self) -> Result<Option<String>, WarehouseError> {
+        within(CATALOG_SECONDS_MAX, "asking for the language of messages", async {
+            let mut lent = self.inner.builder.exclusive().await?;
+            let found = exposure::foreign_language(lent.client()?).await;
+            lent.give_back(found)
+        })
+        .await
+    }
+
     /// Names of the schemas sessions start with, as the server reads them, `pg_temp` last.
     #[must_use]
     pub fn search_path(&self) -> &str {
