@@ -11,13 +11,8 @@ async fn a_vended_role_reads_its_view_and_nothing_else() -> Outcome {
     let lease = lease(&prepared.bundle)?;
     let login = shop.warehouse.vend(&lease).await?;
     assert_eq!(login.user, lease.role.as_str());
-    let mut session = shop
-        .warehouse
-        .open(
-            &login,
-            &[("application_name", "lanyard:test"), ("search_path", "lanyard"), ("user", "postgres")],
-        )
-        .await?;
+    let mut session =
+        shop.warehouse.open(&login, &[("application_name", "lanyard:test"), ("user", "postgres")]).await?;
 
     let rows =
         ask(&mut session, &format!("SELECT lastname, region FROM lanyard_secured.{view} ORDER BY order_id"))
