@@ -21,7 +21,7 @@ async fn a_vended_role_reads_its_view_and_nothing_else() -> Outcome {
     assert_eq!(rows, [row(), row()]);
     let who = ask(&mut session, "SELECT session_user, current_user, current_setting('search_path')").await?;
     let me = Some(lease.role.as_str().to_owned());
-    assert_eq!(who, [[me.clone(), me, Some("\"public\", pg_temp".into())]]);
+    assert_eq!(who, [[me.clone(), me, Some("public, pg_temp".into())]]);
 
     let role = lease.role.as_str();
     let refused = [
