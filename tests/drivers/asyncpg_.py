@@ -82,7 +82,10 @@ async def main():
 
     assert await asyncio.gather(*[one(i) for i in range(8)]) == [5, 6, 7, 8, 9, 10, 11, 12]
     await pool.close()
-    await refused("42501", asyncpg.connect(server_settings={"search_path": "lanyard_secured"}))
+    await refused("42501", asyncpg.connect(server_settings={"role": "lanyard_owner"}))
+    elsewhere = await asyncpg.connect(server_settings={"search_path": "lanyard_secured"})
+    await refused("42P01", elsewhere.fetch(ORDERS))
+    await elsewhere.close()
 
 
 asyncio.run(main())

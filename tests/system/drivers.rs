@@ -233,7 +233,7 @@ async fn psql_commands_work() -> Outcome {
         "AFRICA",
         "\n7\n",
         "UTF8\n",
-        "\n\"public\"",
+        "\npublic\n",
     ] {
         assert!(out.contains(part), "{part:?} is not in {out}");
     }
