@@ -276,7 +276,7 @@ async fn words(governed: &Governed) -> Outcome {
         ("SELECT slug::int FROM filtered_t", "a value is not valid for this operation"),
         ("UPDATE masked_t SET note = 'raise'", "whose words may carry what policy hides"),
         ("UPDATE masked_t SET note = 'coded'", "whose words may carry what policy hides"),
-        ("UPDATE masked_t SET note = 'reach'", "permission denied for what a trigger"),
+        ("UPDATE masked_t SET note = 'reach'", "permission denied for what a view, trigger"),
         ("UPDATE masked_t SET note = 'quiet'", "column ssn of public.masked_t masked: constant"),
         ("SELECT note FROM filtered_t WHERE id = 102", "rows may exist that you cannot see"),
     ] {

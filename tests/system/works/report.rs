@@ -165,7 +165,7 @@ const BECAUSE: [(&str, &[&str], &str); 14] = [
     ("cannot execute MERGE", &[], "PostgreSQL before 17 has no MERGE into views"),
     ("other rows", &["from target"], "PostgreSQL before 17: a MERGE in front of it is missing"),
     (
-        "a trigger, default or function behind",
+        "trigger, default or function behind",
         &[],
         "by design: functions and triggers run with the session's rights, and those reach no table",
     ),
