@@ -12,6 +12,7 @@ use pg_raw_parse::{Node, nodes};
 use crate::limits;
 use crate::refusal::{Code, Refusal};
 
+use super::own::leftmost;
 use super::reference::names_objects;
 use super::statement::Verdict;
 
@@ -486,13 +487,6 @@ impl<'t> Coercions<'t> {
                 _ => true,
             })
     }
-}
-
-fn leftmost(mut select: &nodes::SelectStmt) -> &nodes::SelectStmt {
-    while let Some(left) = select.larg() {
-        select = left;
-    }
-    select
 }
 
 /// Functions whose result has the type of an argument.

@@ -89,6 +89,9 @@ impl Exchange {
         if self.is_recounting() {
             return if matches!(message, Inbound::Terminate) { Meanwhile::Handled } else { Meanwhile::Held };
         }
+        if self.copy.is_none() {
+            return Meanwhile::Handled;
+        }
         // In a Query another COPY may follow, or none: its end needs no asking.
         let in_query = self.pending.iter().any(|pending| matches!(pending, Pending::Query(_)));
         let Some(copy) = &mut self.copy else { return Meanwhile::Handled };
@@ -150,9 +153,9 @@ impl Exchange {
         current && self.copy.take().is_some_and(|copy| copy.synced)
     }
 
-    /// Is it not known yet how many Syncs among the data are answered?
+    /// Is it not known yet how many Syncs among the data are answered? Nothing is sent behind the question until it is.
     pub(super) fn is_recounting(&self) -> bool {
-        self.pending.iter().any(|pending| matches!(pending, Pending::Recount(_)))
+        matches!(self.pending.back(), Some(Pending::Recount(_)))
     }
 
     /// Asks the warehouse, once the message of the client's that is under way has gone.

@@ -107,6 +107,23 @@ pub(super) enum Pending {
     },
 }
 
+impl Pending {
+    /// What runs, where that is what is waited for.
+    pub(super) fn run(&self) -> Option<&Run> {
+        match self {
+            Self::Query(run) | Self::Execute(run) => Some(run),
+            Self::Parse { .. }
+            | Self::Bind { .. }
+            | Self::Describe
+            | Self::Close
+            | Self::Sync
+            | Self::Again { .. }
+            | Self::Recount(_)
+            | Self::Refused { .. } => None,
+        }
+    }
+}
+
 /// The session's process as its client knows it, and as the warehouse does.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Process {

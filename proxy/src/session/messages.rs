@@ -159,6 +159,11 @@ fn tells_of_a_schema(state: &str, body: &[u8]) -> bool {
     told && !speaks_for_a_routine(body)
 }
 
+/// Is it the schema of the session's own relations, or of its temporary ones as the server calls it?
+fn is_own(schema: &str, granted: &Granted) -> bool {
+    granted.workspace.as_ref().is_some_and(|own| own.schema() == schema || schema.starts_with(TEMPORARY))
+}
+
 /// Does a violated constraint belong to a relation of the session's, and lead to no other?
 fn is_about_what_is_seen(state: &str, body: &[u8], granted: &Granted) -> bool {
     let text = |wanted: u8| {
@@ -166,14 +171,11 @@ fn is_about_what_is_seen(state: &str, body: &[u8], granted: &Granted) -> bool {
         found.map(|(_, value)| String::from_utf8_lossy(value))
     };
     let (schema, table) = (text(b's').unwrap_or_default(), text(b't'));
-    let own = granted.workspace.as_ref().is_some_and(|own| *own.schema() == *schema)
-        || granted.workspace.is_some() && schema.starts_with(TEMPORARY);
-    if own {
+    if is_own(&schema, granted) {
         return true;
     }
-    let seen = |schema: &str, table: &str| granted.entitlement.access(schema, table).is_some();
     let of_a_seen_one = match &table {
-        Some(table) => seen(&schema, table),
+        Some(table) => granted.entitlement.access(&schema, table).is_some(),
         // A domain's constraint has none; every other says whose it is.
         None => state == "23514",
     };
@@ -218,12 +220,8 @@ fn about_visible<'b>(body: &'b [u8], granted: &Granted) -> Option<(&'b str, &'b 
         std::str::from_utf8(value).ok()
     };
     let (schema, table) = (named(b's')?, named(b't')?);
-    let own = granted
-        .workspace
-        .as_ref()
-        .is_some_and(|own| own.schema() == schema || schema.starts_with("pg_temp_"));
-    let tables = granted.entitlement.relations.get(schema);
-    (own || tables.is_some_and(|tables| tables.contains_key(table))).then_some((schema, table))
+    let seen = is_own(schema, granted) || granted.entitlement.access(schema, table).is_some();
+    seen.then_some((schema, table))
 }
 
 /// The table whose secured view the warehouse does not find: it steps aside for a DBA, or is being made again.

@@ -166,27 +166,17 @@ impl Exchange {
     /// Will there be a prepared statement of that name when the warehouse comes to what is sent now?
     pub(super) fn exists(&self, name: &str) -> bool {
         self.statements.get(name).is_some_and(|statement| {
-            !self.pending.iter().any(|pending| match pending {
-                Pending::Query(run) | Pending::Execute(run) => {
-                    run.judged.effects.iter().any(|(_, effect)| match effect {
-                        Effect::DeallocateAll => statement.number <= run.number,
-                        Effect::Deallocate(named) => *named.upstream == *statement.upstream,
-                        Effect::Prepare(..)
-                        | Effect::Execute(_)
-                        | Effect::Move(..)
-                        | Effect::CopyIn
-                        | Effect::Path(_)
-                        | Effect::Show => false,
-                    })
-                }
-                Pending::Parse { .. }
-                | Pending::Bind { .. }
-                | Pending::Describe
-                | Pending::Close
-                | Pending::Sync
-                | Pending::Again { .. }
-                | Pending::Recount(_)
-                | Pending::Refused { .. } => false,
+            !self.pending.iter().filter_map(Pending::run).any(|run| {
+                run.judged.effects.iter().any(|(_, effect)| match effect {
+                    Effect::DeallocateAll => statement.number <= run.number,
+                    Effect::Deallocate(named) => *named.upstream == *statement.upstream,
+                    Effect::Prepare(..)
+                    | Effect::Execute(_)
+                    | Effect::Move(..)
+                    | Effect::CopyIn
+                    | Effect::Path(_)
+                    | Effect::Show => false,
+                })
             })
         })
     }

@@ -238,17 +238,7 @@ impl Exchange {
         self.transaction = body.first().copied().unwrap_or(b'E');
         self.paths.ready(self.transaction);
         if self.transaction == IDLE {
-            self.wrote_shaped = self.pending.iter().any(|pending| match pending {
-                Pending::Query(run) | Pending::Execute(run) => writes_shaped(run),
-                Pending::Parse { .. }
-                | Pending::Bind { .. }
-                | Pending::Describe
-                | Pending::Close
-                | Pending::Sync
-                | Pending::Again { .. }
-                | Pending::Recount(_)
-                | Pending::Refused { .. } => false,
-            });
+            self.wrote_shaped = self.pending.iter().filter_map(Pending::run).any(writes_shaped);
             // Portals do not outlive their transaction; those whose Bind is still under way are of a later one.
             let later = self.pending.iter().find_map(|pending| match pending {
                 Pending::Bind { portal, .. } => Some(portal.number),
