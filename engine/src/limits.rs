@@ -4,6 +4,8 @@
 pub const ID_BYTES_MAX: usize = 64;
 /// Largest short id: seven digits twice and a UUID fit PostgreSQL's 63-byte names.
 pub const SHORT_ID_MAX: u32 = 9_999_999;
+/// Longest name PostgreSQL keeps, in bytes: NAMEDATALEN - 1.
+pub const NAME_BYTES_MAX: usize = 63;
 
 /// Longest statement text we judge, in bytes.
 pub const STATEMENT_BYTES_MAX: usize = 1 << 20;
@@ -38,8 +40,6 @@ pub const POLICY_FILE_BYTES_MAX: usize = 1 << 20;
 pub const POLICY_DEPTH_MAX: usize = 64;
 /// Longest name, tag, attribute or quoted word in a policy, in bytes.
 pub const POLICY_NAME_BYTES_MAX: usize = 256;
-/// Longest name of a channel, in bytes: PostgreSQL's NAMEDATALEN - 1.
-pub const CHANNEL_BYTES_MAX: usize = 63;
 /// Most tokens in one predicate.
 pub const POLICY_PREDICATE_TOKENS_MAX: usize = 8_192;
 /// Most tokens in one predicate that are not literals or commas: these make a tree deep, a long IN list does not.

@@ -63,10 +63,6 @@ CONSEQUENCES = (
         ),
     ),
     Consequence(
-        "Prepared statements have names of ours in the warehouse, so that nothing can run but what its record says.",
-        told='relation "(pg_catalog\\.)?pg_prepared_statements" does not exist',
-    ),
-    Consequence(
         "Roles and passwords are the warehouse's own; a session's role is made for it and cannot be changed.",
         told='setting "password_encryption" may not be changed here',
         cases=((PSYCOPG, r"tests/pq/test_pgconn\.py::test_change_password(_error)?"),),

@@ -4,7 +4,7 @@
 use lanyard::demo::setting::SettingOptions;
 use lanyard_tests::wait::until;
 use lanyard_tests::{Governed, GovernedOptions, Outcome};
-use tokio_postgres::{Client, SimpleQueryMessage};
+use tokio_postgres::Client;
 
 /// `truth` holds what policy shows of `public`, made row by row and not by a view.
 const TABLES: &str = "
@@ -60,17 +60,7 @@ async fn start() -> Outcome<Governed> {
 
 /// Rows as text, sorted; or the SQLSTATE.
 async fn said(client: &Client, sql: &str) -> Result<Vec<String>, String> {
-    let messages = client
-        .simple_query(sql)
-        .await
-        .map_err(|error| error.code().map_or_else(|| format!("{error:?}"), |code| code.code().to_owned()))?;
-    let row = |message: &SimpleQueryMessage| match message {
-        SimpleQueryMessage::Row(row) => {
-            Some((0..row.len()).map(|n| row.get(n).unwrap_or("NULL")).collect::<Vec<_>>().join("|"))
-        }
-        _ => None,
-    };
-    let mut rows: Vec<String> = messages.iter().filter_map(row).collect();
+    let mut rows = crate::writes::said(client, sql).await?;
     rows.sort();
     Ok(rows)
 }

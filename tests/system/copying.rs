@@ -6,8 +6,8 @@ use lanyard::demo::setting::{DATABASE, SettingOptions};
 use lanyard_tests::raw::frame;
 use lanyard_tests::{Frame, Governed, GovernedOptions, Outcome, Raw};
 
-use crate::frames::{bind, execute, flush, parse, query, sync};
-use crate::wire::Dice;
+use crate::messages::Dice;
+use crate::messages::{bind, execute, flush, parse, query, sync};
 
 const TABLES: &str = "CREATE TABLE public.taken (word text NOT NULL, n int);";
 const POLICY: (&str, &str) = (

@@ -7,7 +7,7 @@ use lanyard::demo::setting::SettingOptions;
 use lanyard_tests::{Governed, GovernedOptions, Outcome, Raw};
 
 use crate::majors;
-use crate::wire::{answer, state};
+use crate::messages::{answer, state};
 
 const LOGIN: &str = "marketing-agent~taylor";
 

@@ -8,93 +8,16 @@ use lanyard_tests::raw::{
 use lanyard_tests::{Frame, Governed, Outcome};
 
 use crate::drivers::environment;
+use crate::messages::{
+    bind, close, column, describe, exchange, execute, flush, next, parse, query, summary, sync,
+};
 
 const ORDERS: &str = "SELECT order_id FROM customer_orders ORDER BY order_id";
-const SYNC: (u8, &[u8]) = (b'S', b"");
-const FLUSH: (u8, &[u8]) = (b'H', b"");
-
-pub(crate) fn parse(name: &str, sql: &str, types: &[u32]) -> Vec<u8> {
-    let mut body = format!("{name}\0{sql}\0").into_bytes();
-    body.extend(u16::try_from(types.len()).unwrap_or(0).to_be_bytes());
-    body.extend(types.iter().flat_map(|oid| oid.to_be_bytes()));
-    frame(b'P', &body)
-}
-
-/// Text parameters, text results.
-pub(crate) fn bind(portal: &str, statement: &str, values: &[&str]) -> Vec<u8> {
-    let mut body = format!("{portal}\0{statement}\0").into_bytes();
-    body.extend(0u16.to_be_bytes());
-    body.extend(u16::try_from(values.len()).unwrap_or(0).to_be_bytes());
-    for value in values {
-        body.extend(u32::try_from(value.len()).unwrap_or(0).to_be_bytes());
-        body.extend(value.as_bytes());
-    }
-    body.extend(0u16.to_be_bytes());
-    frame(b'B', &body)
-}
-
-pub(crate) fn describe(what: char, name: &str) -> Vec<u8> {
-    frame(b'D', format!("{what}{name}\0").as_bytes())
-}
-
-pub(crate) fn close(what: char, name: &str) -> Vec<u8> {
-    frame(b'C', format!("{what}{name}\0").as_bytes())
-}
-
-pub(crate) fn execute(portal: &str, rows_max: u32) -> Vec<u8> {
-    let mut body = format!("{portal}\0").into_bytes();
-    body.extend(rows_max.to_be_bytes());
-    frame(b'E', &body)
-}
-
-pub(crate) fn query(sql: &str) -> Vec<u8> {
-    frame(b'Q', format!("{sql}\0").as_bytes())
-}
-
-pub(crate) fn sync() -> Vec<u8> {
-    frame(SYNC.0, SYNC.1)
-}
-
-pub(crate) fn flush() -> Vec<u8> {
-    frame(FLUSH.0, FLUSH.1)
-}
 
 async fn session() -> Outcome<(std::sync::Arc<Governed>, Raw)> {
     let governed = environment().await?;
     let raw = governed.raw_session("harper").await?;
     Ok((governed, raw))
-}
-
-/// Type bytes, notices left out; an error with its SQLSTATE, ReadyForQuery with its state.
-pub(crate) fn summary(frames: &[Frame]) -> String {
-    let word = |frame: &Frame| match frame.tag {
-        b'N' | b'S' => None,
-        b'E' => Some(frame.sqlstate().unwrap_or_default()),
-        b'Z' => Some(format!("Z{}", String::from_utf8_lossy(&frame.body))),
-        tag => Some(char::from(tag).to_string()),
-    };
-    frames.iter().filter_map(word).collect::<Vec<_>>().join(" ")
-}
-
-/// Sends all in one write; what comes up to the next ReadyForQuery.
-pub(crate) async fn exchange(raw: &mut Raw, messages: &[Vec<u8>]) -> Outcome<String> {
-    raw.send_bytes(&messages.concat()).await?;
-    Ok(summary(&raw.read_until(b'Z').await?))
-}
-
-/// The next frame that is no notice.
-pub(crate) async fn next(raw: &mut Raw) -> Outcome<Frame> {
-    loop {
-        let frame = raw.read().await?;
-        if !matches!(frame.tag, b'N' | b'S') {
-            return Ok(frame);
-        }
-    }
-}
-
-pub(crate) fn column(frames: &[Frame]) -> Outcome<Vec<String>> {
-    let rows = frames.iter().filter(|frame| frame.tag == b'D');
-    rows.map(|row| Ok(row.row()?.swap_remove(0).unwrap_or_default())).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,8 +6,8 @@ use lanyard_tests::raw::PROTOCOL_3_0;
 use lanyard_tests::wait::until;
 use lanyard_tests::{Governed, GovernedOptions, Outcome, Raw};
 
-use crate::frames::{bind, exchange, execute, parse, sync};
-use crate::wire::{answer, environment, state};
+use crate::messages::{answer, bind, exchange, execute, parse, state, sync};
+use crate::wire::environment;
 
 /// A session of harper's with these parameters, or the SQLSTATE it was turned away with.
 async fn with(governed: &Governed, parameters: &[(&str, &str)]) -> Outcome<Result<Raw, String>> {

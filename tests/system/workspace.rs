@@ -12,7 +12,7 @@ use lanyard_tests::{Governed, GovernedOptions, Outcome};
 use tokio::sync::Mutex;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use crate::wire::{Dice, message, told};
+use crate::messages::{Dice, message, told};
 
 const POLICIES: &str = "
 policy own_work

@@ -62,7 +62,7 @@ async fn start(bin: Option<&Path>) -> Outcome<Governed> {
 }
 
 /// Rows as text, fields joined with `|`; or the SQLSTATE.
-async fn said(client: &Client, sql: &str) -> Result<Vec<String>, String> {
+pub(crate) async fn said(client: &Client, sql: &str) -> Result<Vec<String>, String> {
     let messages = client
         .simple_query(sql)
         .await

@@ -9,7 +9,7 @@ use pg_raw_parse::{Node, nodes};
 use crate::record::{LISTEN, NOTIFY, ObjectUse};
 use crate::refusal::{Code, Refusal};
 
-use super::reference::literal_text;
+use super::cast::literal_text;
 use super::resolve::quote;
 use super::statement::{Verdict, Walk, offset};
 

@@ -12,8 +12,8 @@ use pg_raw_parse::{Node, nodes};
 use crate::limits;
 use crate::refusal::{Code, Refusal};
 
+use super::cast::names_objects;
 use super::own::leftmost;
-use super::reference::names_objects;
 use super::statement::Verdict;
 
 /// Deepest expression looked into; below, anything is possible.

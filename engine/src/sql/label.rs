@@ -6,9 +6,9 @@
 
 use pg_raw_parse::{Node, nodes};
 
+use super::cast::names_objects;
 use super::edit::Edit;
 use super::plan::Change;
-use super::reference::names_objects;
 use super::resolve::quote;
 use super::scan;
 use super::statement::{Walk, offset};

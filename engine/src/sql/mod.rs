@@ -4,6 +4,7 @@
 //! -> `edit` (bytes spliced into the client's own text) -> `verify` (the new text's tree is what the edits say) ->
 //! [`Enforced`](crate::released::Enforced). No tree is printed. Called by the proxy's sessions.
 
+mod cast;
 mod channel;
 mod coercion;
 mod copy;

@@ -2,7 +2,8 @@
 //! function or casts to a type of that name, with the value of `x` (`FROM generate_series(4, 4) x` and `x.leak`).
 //!
 //! No list of functions stands in the way of such a call. So what is written behind the name of a function in FROM must be a
-//! column that it surely has: one that its alias names, one that PostgreSQL's own function returns, or one that policy shows.
+//! column that it surely has: one that its alias names, one that PostgreSQL's own function returns, or, where the function may
+//! return a row of a table, one that policy shows.
 //! The walk collects; at a statement's end this judges. Names of one level of a query reach into those below, so every level
 //! around a reference counts, also where PostgreSQL would stop at a nearer one. Called by the walk in `statement`.
 
@@ -34,6 +35,10 @@ const RESULTS: [(&str, &str); 11] = [
     (EXPAND_ARRAY, "x n"),
 ];
 
+/// Functions of PostgreSQL's own that may return the row of a table.
+const ROWS: &str =
+    "unnest json_populate_record json_populate_recordset jsonb_populate_record jsonb_populate_recordset";
+
 /// A column reference of more than one part.
 struct Reference<'t> {
     /// What stands in front of the last point.
@@ -44,11 +49,19 @@ struct Reference<'t> {
     level: usize,
 }
 
+/// A function in FROM.
+struct Source<'t> {
+    /// The columns it surely has.
+    columns: Vec<&'t str>,
+    /// May it return a row of a table, whose columns are not listed?
+    row: bool,
+}
+
 /// What the walk has seen of one statement. Levels are the walk's scopes.
 #[derive(Default)]
 pub(super) struct Notations<'t> {
-    /// Functions in FROM by level and by what they go by, each with the columns it surely has.
-    sources: HashMap<(usize, &'t str), Vec<Vec<&'t str>>>,
+    /// Functions in FROM by level and by what they go by.
+    sources: HashMap<(usize, &'t str), Vec<Source<'t>>>,
     references: Vec<Reference<'t>>,
 }
 
@@ -96,7 +109,8 @@ impl<'t> Notations<'t> {
         if named == 0 && keeps_its_name(call) {
             columns.push(name);
         }
-        self.sources.entry((level, name)).or_default().push(columns);
+        let source = Source { columns, row: may_be_row(call) };
+        self.sources.entry((level, name)).or_default().push(source);
         Ok(())
     }
 
@@ -120,9 +134,14 @@ impl<'t> Notations<'t> {
             let mut at = nearest.get(reference.level).copied().flatten();
             while let Some((level, outer)) = at {
                 let mut sources = self.sources.get(&(level, reference.of)).into_iter().flatten();
-                if sources.any(|columns| !columns.contains(&reference.name))
-                    && !shown.get_or_insert_with(|| shown_columns(entitlement)).contains(reference.name)
-                {
+                let is_column = |source: &Source<'_>| {
+                    source.columns.contains(&reference.name)
+                        || source.row
+                            && shown
+                                .get_or_insert_with(|| shown_columns(entitlement))
+                                .contains(reference.name)
+                };
+                if !sources.all(is_column) {
                     return Err(unknown(reference));
                 }
                 at = nearest.get(outer).copied().flatten().filter(|_| outer != level);
@@ -159,12 +178,25 @@ fn results(call: Node<'_>) -> impl Iterator<Item = &'static str> + use<> {
 
 /// Does it surely return one column without a name? What is not PostgreSQL's own may name it.
 fn keeps_its_name(call: Node<'_>) -> bool {
-    let built_in = match call {
+    is_built_in(call) && results(call).next().is_none()
+}
+
+/// May it return the row of a table?
+fn may_be_row(call: Node<'_>) -> bool {
+    match call {
+        Node::FuncCall(function) => {
+            !is_built_in(call) || ROWS.split(' ').any(|one| one == last_name(function))
+        }
+        _ => false,
+    }
+}
+
+fn is_built_in(call: Node<'_>) -> bool {
+    match call {
         Node::FuncCall(call) => {
             let name = last_name(call);
             functions::is_allowed(name) || virtual_catalog::function(name).is_some()
         }
         _ => true,
-    };
-    built_in && results(call).next().is_none()
+    }
 }

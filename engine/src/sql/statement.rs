@@ -9,6 +9,7 @@ use crate::limits;
 use crate::record::ObjectUse;
 use crate::refusal::{Code, Refusal};
 
+use super::cast::{literal_text, names_objects};
 use super::coercion::Coercions;
 use super::edit::Edit;
 use super::grammar::{is_table_command, spread_unnest};
@@ -17,7 +18,6 @@ use super::notation::Notations;
 use super::own::OwnWork;
 use super::paths::Paths;
 use super::plan::{Change, Plan};
-use super::reference::{literal_text, names_objects};
 use super::resolve::{self, Target, quote};
 use super::scan;
 use super::types::plain_name;

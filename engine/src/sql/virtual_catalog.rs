@@ -9,9 +9,8 @@ use crate::names::{CATALOG_SCHEMA, INFORMATION_SCHEMA};
 
 /// The schema whose relation of the same name stands in for `schema.name`, or `None` when it is not answered.
 ///
-/// Names are as PostgreSQL stores them (folded, unquoted). Two kinds are missing on purpose: what tells of rows, roles or
-/// files (`pg_statistic`, `pg_authid`, `pg_shadow`, `pg_hba_file_rules`), and what has names of ours only
-/// (`pg_prepared_statements`).
+/// Names are as PostgreSQL stores them (folded, unquoted). What tells of rows, roles or files is missing on purpose
+/// (`pg_statistic`, `pg_authid`, `pg_shadow`, `pg_hba_file_rules`).
 #[must_use]
 pub fn relation(schema: &str, name: &str) -> Option<&'static str> {
     let (names, stand_in) = match schema {
@@ -86,6 +85,7 @@ const CATALOG_RELATIONS: &[&str] = &[
     "pg_partitioned_table",
     "pg_policies",
     "pg_policy",
+    "pg_prepared_statements",
     "pg_prepared_xacts",
     "pg_proc",
     "pg_publication",
@@ -319,7 +319,6 @@ mod tests {
             "pg_hba_file_rules",
             "pg_ident_file_mappings",
             "pg_file_settings",
-            "pg_prepared_statements",
             "pg_largeobject",
             "pg_user_mapping",
             "pg_stat_replication",

@@ -14,7 +14,7 @@ use crate::wire::outgoing::{Outgoing, write};
 
 use super::copy::Meanwhile;
 use super::exchange::{Exchange, Pending, Portal, Statement};
-use super::named::{duplicate, unknown_statement};
+use super::named::{duplicate, unknown_statement, upstream_name};
 
 /// A reserved name that nothing in the warehouse has.
 pub(super) const NOBODY: &str = "lanyard_none";
@@ -170,8 +170,7 @@ impl Exchange {
         match judged {
             Ok((text, judged, types)) => {
                 let number = self.next_number();
-                let upstream =
-                    if name.is_empty() { String::new() } else { format!("{}{number}", sql::RESERVED_NAMES) };
+                let upstream = if name.is_empty() { String::new() } else { upstream_name(number, &name) };
                 let text_for_parse = judged.enforced.for_parse();
                 write(
                     out,

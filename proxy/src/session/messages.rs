@@ -268,8 +268,8 @@ fn generic_message(state: &str) -> Option<&'static str> {
     }
 }
 
-/// Names of secured views become the tables they stand for; names the session gave statements and portals in the warehouse
-/// are left out, as PostgreSQL has none for unnamed ones.
+/// Names of secured views become the tables they stand for; names the session gave statements in the warehouse become the
+/// client's, and those of portals are left out.
 fn with_our_names_replaced(text: &str, granted: &Granted) -> String {
     let mut text = without_made_names(text);
     if text.contains("v_") {
@@ -301,7 +301,7 @@ fn with_client_names<'a>(text: &'a str, judged: &Judged) -> Cow<'a, str> {
     text
 }
 
-/// `statement "lanyard_7" requires` -> `statement requires`.
+/// `portal "lanyard_7" cannot` -> `portal cannot`, and `statement "lanyard_7_x" requires` -> `statement "x" requires`.
 fn without_made_names(text: &str) -> String {
     let start = format!(" \"{RESERVED_NAMES}");
     let mut out = String::with_capacity(text.len());
@@ -312,8 +312,14 @@ fn without_made_names(text: &str) -> String {
             .get(start.len()..)
             .and_then(|n| n.find(|c: char| !c.is_ascii_digit()))
             .map(|n| n + start.len());
-        let Some(after) = end.and_then(|end| name.get(end..)).and_then(|after| after.strip_prefix('"'))
-        else {
+        let after = end.and_then(|end| name.get(end..)).unwrap_or_default();
+        if let Some(of_client) = after.strip_prefix('_') {
+            out.push_str(before);
+            out.push_str(" \"");
+            rest = of_client;
+            continue;
+        }
+        let Some(after) = after.strip_prefix('"') else {
             out.push_str(before);
             out.push_str(&start);
             rest = name.get(start.len()..).unwrap_or_default();
@@ -362,6 +368,10 @@ mod tests {
                 "bind message supplies 1 parameters, but prepared statement requires 2",
             ),
             ("portal \"lanyard_3\" cannot be run", "portal cannot be run"),
+            (
+                "prepared statement \"lanyard_7_lanyard_7_x\" and \"lanyard_8_\"y\" do not exist",
+                "prepared statement \"lanyard_7_x\" and \"\"y\" do not exist",
+            ),
             ("role \"lanyard_owner\" and \"lanyard_1x\"", "role \"lanyard_owner\" and \"lanyard_1x\""),
             (" \"lanyard_", " \"lanyard_"),
             ("", ""),

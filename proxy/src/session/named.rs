@@ -27,6 +27,14 @@ struct Within<'a> {
     names: HashMap<&'a str, Option<Arc<str>>>,
 }
 
+/// A prepared statement's name in the warehouse: never used before, and the client's own behind it, which the virtual
+/// pg_prepared_statements shows. As long as PostgreSQL takes; of a longer one the end is missing.
+pub(super) fn upstream_name(number: u64, name: &str) -> String {
+    let mut upstream = format!("{}{number}_{name}", sql::RESERVED_NAMES);
+    upstream.truncate(upstream.floor_char_boundary(limits::NAME_BYTES_MAX));
+    upstream
+}
+
 impl Exchange {
     /// Puts the session's names for prepared statements and portals into a text that names them. What an EXECUTE or a MOVE
     /// runs goes on record with it.
@@ -49,7 +57,7 @@ impl Exchange {
             match effect {
                 Effect::Prepare(named, _) => {
                     self.room_for(text)?;
-                    let upstream: Arc<str> = format!("{}{}", sql::RESERVED_NAMES, self.next_number()).into();
+                    let upstream: Arc<str> = upstream_name(self.next_number(), &named.name).into();
                     if let Some(Some(_)) = within.names.insert(&named.name, Some(Arc::clone(&upstream))) {
                         return Err(duplicate(&named.name));
                     }

@@ -1,5 +1,5 @@
-//! The session's search path and the names of its temporary relations: what the warehouse has confirmed of it, and what it will be when all that is under way has
-//! run.
+//! The session's search path and the names of its temporary relations: what the warehouse has confirmed of it, and what it
+//! will be when all that is under way has run.
 //!
 //! A session that never sets it pays for two comparisons. Called by `inbound` when a statement is judged, and by `named` and
 //! `outbound` when one is over.

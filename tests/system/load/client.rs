@@ -10,7 +10,7 @@ use lanyard_tests::raw::{PROTOCOL_3_0, Raw, frame};
 use lanyard_tests::{Frame, Governed, Outcome};
 use tokio::time::sleep;
 
-use crate::wire::Dice;
+use crate::messages::Dice;
 
 const LOGIN: &str = "marketing-agent~taylor";
 const MARK: &str = "load-";

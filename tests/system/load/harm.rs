@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use lanyard_tests::{Governed, Outcome};
 use tokio::time::sleep;
 
-use crate::wire::Dice;
+use crate::messages::Dice;
 
 /// Between two backends that are ended.
 const PAUSE: Duration = Duration::from_millis(300);

@@ -171,8 +171,8 @@ impl Parser<'_> {
     pub(super) fn channel(&mut self) -> Parsed<String> {
         let at = self.offset();
         let name = self.identifier("a channel")?;
-        if name.len() > limits::CHANNEL_BYTES_MAX {
-            let most = limits::CHANNEL_BYTES_MAX;
+        if name.len() > limits::NAME_BYTES_MAX {
+            let most = limits::NAME_BYTES_MAX;
             return Err((at, Problem::new(format!("a channel has at most {most} bytes"))));
         }
         Ok(name)

@@ -37,17 +37,7 @@ fn run_over(sql: &str, search_path: &[&str]) -> Result<Judged, Refusal> {
         table("pairs", &["id", "part"], true, false),
         table("heaps", &[], false, false),
     ]);
-    let entitlement =
-        Entitlement { relations: BTreeMap::from([("public".to_owned(), tables)]), ..entitlement() };
-    let search_path: Vec<String> = search_path.iter().map(|schema| (*schema).to_owned()).collect();
-    let context = Context {
-        entitlement: &entitlement,
-        search_path: &search_path,
-        paths: None,
-        database: "shop",
-        workspace: None,
-    };
-    judge(RawSql::new(sql), &context)
+    run_over_tables(tables, sql, search_path)
 }
 
 fn sent(sql: &str) -> String {

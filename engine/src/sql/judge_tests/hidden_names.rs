@@ -180,6 +180,10 @@ fn what_stands_behind_a_function_in_from_is_a_column() {
     }
     for sql in [
         "SELECT x.leak FROM generate_series(4, 4) x",
+        // Of the name of a column that policy shows, behind what returns no row.
+        "SELECT x.feeling FROM generate_series(4, 4) x",
+        "SELECT x.feeling FROM json_array_elements('[]') x",
+        "SELECT x.feeling FROM CAST(4 AS int) x",
         "SELECT x.regclass FROM generate_series(4, 4) x",
         "SELECT x.n FROM generate_series(4, 4) AS x(a)",
         "SELECT leak.leak FROM generate_series(4, 4) AS leak(a)",
@@ -241,4 +245,116 @@ fn depth_and_breadth_are_bounded_before_they_cost() {
     assert_eq!(code(format!("UPDATE orders SET ({columns}) = (SELECT {source})")), Err(Code::TooLarge));
     let chain: Vec<String> = (0..5_000).map(|n| format!("c{n} AS c{}", n + 1)).collect();
     assert_eq!(code(format!("SELECT pg_typeof(1) AS c0, {}", chain.join(", "))), Err(Code::Policy));
+}
+
+#[test]
+fn types_that_print_names_go_through_the_virtual_catalog() {
+    for (sql, expected) in [
+        (
+            "SELECT c.oid::regclass FROM pg_class c",
+            r#"SELECT lanyard_catalog.regclass(c.oid)::regclass AS "oid" FROM "lanyard_catalog"."pg_class" c"#,
+        ),
+        (
+            "SELECT é.\"oid\" :: pg_catalog.regtype::text FROM pg_type é",
+            r#"SELECT lanyard_catalog._regtype(é."oid") :: pg_catalog.regtype::text AS "oid" FROM "lanyard_catalog"."pg_type" é"#,
+        ),
+        (
+            "SELECT CAST(oid AS regnamespace) FROM pg_class",
+            r#"SELECT CAST(lanyard_catalog._regnamespace(oid) AS regnamespace) FROM "lanyard_catalog"."pg_class" AS "pg_class""#,
+        ),
+        (
+            "SELECT $1::regclass, $12::regproc",
+            "SELECT lanyard_catalog.regclass($1)::regclass, lanyard_catalog._regproc($12)::regproc",
+        ),
+        (
+            "SELECT 'pg_catalog.array_in'::regproc",
+            "SELECT lanyard_catalog.to_regproc('pg_catalog.array_in')::regproc",
+        ),
+        (
+            "SELECT CAST(pg_catalog.pg_class.oid AS REGCLASS) FROM pg_catalog.pg_class",
+            r#"SELECT CAST(lanyard_catalog.regclass(pg_class.oid) AS REGCLASS) FROM "lanyard_catalog"."pg_class" AS "pg_class""#,
+        ),
+        (
+            "SELECT CAST('customers'::VARCHAR AS REGCLASS)",
+            "SELECT CAST(lanyard_catalog.regclass('customers'::VARCHAR) AS REGCLASS)",
+        ),
+        (
+            "SELECT $1::varchar::regclass, cast(CAST($2 AS text) AS regtype)",
+            "SELECT lanyard_catalog.regclass($1::varchar)::regclass, cast(lanyard_catalog.to_regtype(CAST($2 AS text)) AS regtype)",
+        ),
+        ("SELECT CAST($1 AS text)::regclass", "SELECT lanyard_catalog.regclass(CAST($1 AS text))::regclass"),
+        ("SELECT 'payroll'::text::regclass", "SELECT lanyard_catalog.regclass('payroll'::text)::regclass"),
+        ("SELECT 'english'::regconfig", "SELECT 'english'::regconfig"),
+        ("SELECT '16401'::regclass, '1259'::regclass", "SELECT '16401'::regclass, '1259'::regclass"),
+        ("SELECT NULL::regclass", "SELECT NULL::regclass"),
+    ] {
+        becomes(sql, expected);
+    }
+    for sql in [
+        "SELECT 16401::regclass",
+        "SELECT (1 + 2)::regclass",
+        "SELECT '{16999}'::text::regclass[]",
+        "SELECT (SELECT 'payroll'::text)::regclass",
+        "SELECT oid::regrole FROM pg_class",
+        "SELECT oid::regoper FROM pg_class",
+        "SELECT array_agg(oid)::regclass[] FROM pg_class",
+        "SELECT '{16999}'::_regclass",
+        "SELECT '{16999}'::regclass[]",
+        "SELECT * FROM XMLTABLE('/r' PASSING ('<r/>'::xml) COLUMNS c regclass PATH '.') t",
+        "SELECT * FROM json_to_record('{}') AS t(a pg_catalog.regtype)",
+        "SELECT regtype 'int4'::regrole",
+    ] {
+        refused(sql, Code::Policy);
+    }
+    refused("SELECT '16999'::regclass", Code::UndefinedTable);
+    refused("SELECT ('payroll'::text)::regclass", Code::Unsupported);
+}
+
+#[test]
+fn whatever_gives_a_name_and_a_value_one_type_is_refused() {
+    for sql in [
+        "SELECT * FROM (SELECT to_regclass('orders')) a UNION ALL SELECT * FROM generate_series(16384,20000) g",
+        "SELECT c FROM (SELECT to_regclass('orders') AS c) a RIGHT JOIN (SELECT g AS c FROM generate_series(16384,20000) g) b USING (c)",
+        "SELECT c FROM (SELECT to_regclass('orders') AS c) a NATURAL RIGHT JOIN (SELECT g AS c FROM generate_series(16384,20000) g) b",
+        "SELECT unnest(ARRAY[to_regclass('orders')] || g) FROM generate_series(16384,20000) g",
+        "SELECT column1 FROM (VALUES (to_regclass('orders'))) v UNION ALL SELECT g FROM generate_series(16384,20000) g",
+        "SELECT to_regclass FROM to_regclass('orders') UNION ALL SELECT g FROM generate_series(16384,20000) g",
+        "SELECT (a).* FROM (SELECT to_regclass('orders') AS c) a UNION ALL SELECT g FROM generate_series(16384,20000) g",
+        "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n FROM t) CYCLE n SET m TO regclass 'orders' DEFAULT 16500 USING p SELECT m FROM t",
+        "SELECT 'A='||array_eq(ARRAY[to_regclass('orders')], '{public.hidden_thing}')::text",
+        "SELECT 'A='||(ARRAY(SELECT to_regclass('orders')) = '{public.hidden_thing}')::text",
+    ] {
+        assert!(run(sql).is_err(), "{sql}");
+    }
+    for sql in [
+        "SELECT to_regclass('orders')::text UNION ALL SELECT 'x'",
+        "SELECT a.id FROM customers a JOIN orders b USING (id)",
+        "SELECT * FROM customers UNION ALL SELECT * FROM orders",
+        "SELECT 'a' || id::text FROM orders",
+    ] {
+        assert!(run(sql).is_ok(), "{sql}");
+    }
+}
+
+#[test]
+fn fields_of_expressions_cannot_call_functions() {
+    for sql in [
+        "SELECT (3).leak",
+        "SELECT (c.id).leak FROM customers c",
+        "SELECT (3).leak FROM (SELECT 1 AS leak) x",
+        "SELECT ((ARRAY[3])[1]).leak",
+        "SELECT ('x'::text).to_regclass",
+        "SELECT (16401::oid).regclass",
+    ] {
+        refused(sql, Code::Unsupported);
+    }
+    for sql in [
+        "SELECT (c).n FROM customers c",
+        "SELECT (c).* FROM customers c",
+        "SELECT (ROW(1, 2)).f1",
+        "SELECT (jsonb_each('{}')).key",
+        "SELECT (ARRAY[1, 2])[1:2]",
+    ] {
+        assert!(run(sql).is_ok(), "{sql}");
+    }
 }

@@ -14,17 +14,7 @@ fn run_filtered(sql: &str, search_path: &[&str]) -> Result<Judged, Refusal> {
         (name.to_owned(), Arc::new(access))
     };
     let tables = BTreeMap::from([table("people", true), table("teams", true), table("open", false)]);
-    let entitlement =
-        Entitlement { relations: BTreeMap::from([("public".to_owned(), tables)]), ..entitlement() };
-    let search_path: Vec<String> = search_path.iter().map(|schema| (*schema).to_owned()).collect();
-    let context = Context {
-        entitlement: &entitlement,
-        search_path: &search_path,
-        paths: None,
-        database: "shop",
-        workspace: None,
-    };
-    judge(RawSql::new(sql), &context)
+    run_over_tables(tables, sql, search_path)
 }
 
 fn becomes(sql: &str, expected: &str) {

@@ -8,7 +8,7 @@ use pg_raw_parse::{Node, nodes};
 use crate::catalog::RelationName;
 use crate::refusal::{Code, Refusal};
 
-use super::super::reference::{literal_text, split_name};
+use super::super::cast::{literal_text, split_name};
 use super::super::resolve::{self, quote};
 use super::super::statement::{Verdict, Walk, offset};
 

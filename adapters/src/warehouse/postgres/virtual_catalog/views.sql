@@ -248,6 +248,11 @@ WHERE l.pid = pg_catalog.pg_backend_pid()
 --! statement = ''::text
 WHERE c.name !~ '^lanyard_'
 
+-- Behind a name of ours stands the client's. What runs is our text.
+--! pg_prepared_statements p barrier
+--! name = pg_catalog.regexp_replace(p.name, '^lanyard_[0-9]+_', '')
+--! statement = ''::text
+
 --! pg_timezone_names z
 --! pg_timezone_abbrevs z
 
