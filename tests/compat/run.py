@@ -130,7 +130,7 @@ def arguments():
     names = [suite.__name__.removeprefix("suite_") for suite in SUITES]
     parser.add_argument("--suites", default=",".join(names), help=f"of {','.join(names)}; none of them: the document alone")
     options = parser.parse_args()
-    wanted = [name for name in options.suites.split(",") if name]
+    wanted = [name.replace("-", "_") for name in options.suites.split(",") if name]
     if unknown := set(wanted) - set(names):
         parser.error(f"no such suite: {', '.join(sorted(unknown))}")
     options.suites = [suite for suite, name in zip(SUITES, names) if name in wanted]
