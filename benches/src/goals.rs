@@ -27,6 +27,9 @@ pub(crate) fn goals(sections: &Map<String, Value>) -> Vec<Goal> {
     if let Some(idle) = sections.get("idle") {
         idle_goals(idle, &mut goals);
     }
+    if let Some(crowd) = sections.get("crowd") {
+        crowd_goals(crowd, &mut goals);
+    }
     if let Some(statement) = sections.get("statement") {
         statement_goals(statement, &mut goals);
     }
@@ -179,6 +182,15 @@ fn idle_goals(section: &Value, goals: &mut Vec<Goal>) {
             let what = "first statement after its backend was let go".to_owned();
             let bound = (login, format!("a bare login with its first statement, {login:.2} ms"));
             goal(goals, what, (again, format!("{again:.2} ms")), bound);
+        }
+    }
+}
+
+fn crowd_goals(section: &Value, goals: &mut Vec<Goal>) {
+    for line in results(section).iter().filter(|line| line["target"] == "lanyard-open") {
+        if let Some(ratio) = interval(&line["p99_ratio"], " x") {
+            let what = format!("p99 of one client beside {}", line["crowd"].as_str().unwrap_or_default());
+            goal(goals, what, ratio, (2.0, "2 x what it is alone".into()));
         }
     }
 }

@@ -6,6 +6,7 @@
 mod bulk;
 mod chart;
 mod connect;
+mod crowd;
 mod enforcement;
 mod forwarder;
 mod goals;
@@ -103,8 +104,9 @@ async fn run(options: Options) -> Result<(), Failure> {
             (Part::Bulk, Some(stage)) => tokio::task::block_in_place(|| bulk::run(&options, stage))?,
             (Part::Connect, Some(stage)) => connect::run(&options, stage).await?,
             (Part::Idle, Some(stage)) => tokio::task::block_in_place(|| idle::run(&options, stage))?,
+            (Part::Crowd, Some(stage)) => tokio::task::block_in_place(|| crowd::run(&options, stage))?,
             (Part::Statement, _) => tokio::task::block_in_place(statement::run)?,
-            (Part::Latency | Part::Bulk | Part::Connect | Part::Idle, None) => continue,
+            (Part::Latency | Part::Bulk | Part::Connect | Part::Idle | Part::Crowd, None) => continue,
         };
         let stage = stage.as_ref().filter(|_| part.needs_stage());
         sections.insert(part.word().to_owned(), report::dated(section, stage));

@@ -9,7 +9,7 @@ use crate::{Failure, failure};
 pub(crate) const HELP: &str = "\
 lanyard-bench: what Lanyard costs, beside PostgreSQL directly, PgBouncer and a bare forwarder
 
-  --parts A,B        of latency,bulk,connect,idle,statement (all); parts not run keep their last numbers
+  --parts A,B        of latency,bulk,connect,idle,crowd,statement (all); parts not run keep their last numbers
   --rounds N         rounds, each with every combination once (5)
   --seconds N        length of one pgbench run (1)
   --scale N          pgbench's scale factor (10: a million rows)
@@ -38,11 +38,13 @@ pub(crate) enum Part {
     Bulk,
     Connect,
     Idle,
+    Crowd,
     Statement,
 }
 
 impl Part {
-    pub(crate) const ALL: [Self; 5] = [Self::Latency, Self::Bulk, Self::Connect, Self::Idle, Self::Statement];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Latency, Self::Bulk, Self::Connect, Self::Idle, Self::Crowd, Self::Statement];
 
     pub(crate) fn word(self) -> &'static str {
         match self {
@@ -50,6 +52,7 @@ impl Part {
             Self::Bulk => "bulk",
             Self::Connect => "connect",
             Self::Idle => "idle",
+            Self::Crowd => "crowd",
             Self::Statement => "statement",
         }
     }
@@ -61,7 +64,7 @@ impl Part {
     /// Does it need servers?
     pub(crate) fn needs_stage(self) -> bool {
         match self {
-            Self::Latency | Self::Bulk | Self::Connect | Self::Idle => true,
+            Self::Latency | Self::Bulk | Self::Connect | Self::Idle | Self::Crowd => true,
             Self::Statement => false,
         }
     }

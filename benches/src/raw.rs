@@ -41,14 +41,7 @@ impl Raw {
     }
 
     fn start(&mut self, door: &Door) -> Result<(), Failure> {
-        let mut body = 196_608u32.to_be_bytes().to_vec();
-        for text in ["user", &door.user, "database", &door.database, ""] {
-            body.extend(text.as_bytes());
-            body.push(0);
-        }
-        let mut packet = (u32::try_from(body.len())? + 4).to_be_bytes().to_vec();
-        packet.extend(body);
-        self.stream.write_all(&packet)?;
+        self.stream.write_all(&Self::startup_packet(door)?)?;
         let mut scram = ScramSha256::new(door.password.as_bytes(), ChannelBinding::unsupported());
         loop {
             let (tag, body) = self.frame()?;
@@ -72,18 +65,34 @@ impl Raw {
         }
     }
 
+    /// What a client of protocol 3.0 says first.
+    pub(crate) fn startup_packet(door: &Door) -> Result<Vec<u8>, Failure> {
+        let mut body = 196_608u32.to_be_bytes().to_vec();
+        for text in ["user", &door.user, "database", &door.database, ""] {
+            body.extend(text.as_bytes());
+            body.push(0);
+        }
+        let mut packet = (u32::try_from(body.len())? + 4).to_be_bytes().to_vec();
+        packet.extend(body);
+        Ok(packet)
+    }
+
     fn send(&mut self, tag: u8, body: &[u8]) -> Result<(), Failure> {
-        let mut frame = vec![tag];
-        frame.extend((u32::try_from(body.len())? + 4).to_be_bytes());
-        frame.extend(body);
-        Ok(self.stream.write_all(&frame)?)
+        Ok(self.stream.write_all(&message(tag, body)?)?)
     }
 
     /// Sends a simple Query.
     pub(crate) fn ask(&mut self, sql: &str) -> Result<(), Failure> {
-        let mut body = sql.as_bytes().to_vec();
-        body.push(0);
-        self.send(b'Q', &body)
+        self.send(b'Q', &[sql.as_bytes(), &[0]].concat())
+    }
+
+    /// Sends a simple Query byte by byte, with a pause behind each.
+    pub(crate) fn ask_slowly(&mut self, sql: &str, pause: Duration) -> Result<(), Failure> {
+        for byte in message(b'Q', &[sql.as_bytes(), &[0]].concat())? {
+            self.stream.write_all(&[byte])?;
+            std::thread::sleep(pause);
+        }
+        Ok(())
     }
 
     /// One small frame, whole.
@@ -180,6 +189,13 @@ impl Raw {
         while self.stream.read(&mut self.buffer)? > 0 {}
         Ok(())
     }
+}
+
+fn message(tag: u8, body: &[u8]) -> Result<Vec<u8>, Failure> {
+    let mut message = vec![tag];
+    message.extend((u32::try_from(body.len())? + 4).to_be_bytes());
+    message.extend(body);
+    Ok(message)
 }
 
 fn unexpected(tag: u8, body: &[u8]) -> Failure {

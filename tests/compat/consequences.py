@@ -21,7 +21,7 @@ class Consequence:
         return by_words or any(suite == name and re.fullmatch(pattern, case) for name, pattern in self.cases)
 
 
-PSYCOPG, PSYCOPG2 = "psycopg 3", "psycopg2"
+PSQL, PSYCOPG, PSYCOPG2 = "psql", "psycopg 3", "psycopg2"
 
 CONSEQUENCES = (
     Consequence(
@@ -70,6 +70,26 @@ CONSEQUENCES = (
     Consequence(
         "Names that begin with pg_ are the system's: a table called so would be taken for a catalog.",
         told='the name \\\\?"pg_\\w+\\\\?" is reserved',
+    ),
+    Consequence(
+        "A function off the list is refused by name, whether there is one or not.",
+        told='function "nofunction" is not on the list of functions that may be called',
+    ),
+    Consequence(
+        "Memory and parallel workers are the warehouse's to give: no statement asks for more.",
+        told='setting "work_mem" may not be changed here',
+    ),
+    Consequence(
+        "What a view reads may be hidden: its columns are shown, not its text.",
+        cases=((PSQL, "view definition"),),
+    ),
+    Consequence(
+        "What runs reads a secured view: EXPLAIN shows the plan of that, and a violated constraint no row of the table.",
+        cases=((PSQL, "explain"), (PSQL, "constraint errors")),
+    ),
+    Consequence(
+        "A session's own relations are in its workspace, wherever its search path looks.",
+        cases=((PSQL, "table of one's own"), (PSQL, "search path")),
     ),
     Consequence(
         "Two-phase commit would leave work behind that outlives its session.",

@@ -31,7 +31,8 @@ def package(stage):
         install = ["npm", "install", "--no-audit", "--no-fund", "--silent", *wanted]
         if subprocess.run(install, cwd=beside, stdin=subprocess.DEVNULL).returncode:
             raise Unavailable("npm cannot install what the tests need")
-        (folder / "node_modules").symlink_to(beside / "node_modules")
+        if not (folder / "node_modules").is_symlink():
+            (folder / "node_modules").symlink_to(beside / "node_modules")
     return folder
 
 

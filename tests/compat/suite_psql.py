@@ -1,5 +1,6 @@
 """psql scripts (psql.sql), one case at a time: a case passes directly when it ends as it should, and proxied when it prints the
-same. Widths of columns, our ruling's id and our hints beside PostgreSQL's own errors are not compared; owners are."""
+same. Widths of columns, our ruling's id and our hints beside PostgreSQL's own errors are not compared, nor what the role
+that asks is called: each door has its own."""
 
 import re
 from pathlib import Path
@@ -39,6 +40,7 @@ def cases(stage, door):
 
 def compared(printed):
     """Lines without what only sets them out, and without the lines that say more than PostgreSQL does."""
+    printed = re.sub(r"LANYARD_VENDED_\w+|\bcompat_direct\b", "its_own_role", printed)
     lines = [re.sub(r"\s+", " ", re.sub(r"-{2,}", "--", line)).strip() for line in printed.splitlines()]
     return [line for line in lines if line and not re.match(r"DETAIL: ruling|HINT: ", line)]
 

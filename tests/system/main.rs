@@ -21,6 +21,7 @@ mod logins;
 mod majors;
 mod matrix;
 mod messages;
+mod parameter_types;
 mod paths;
 mod permits;
 mod pipeline;

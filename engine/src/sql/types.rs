@@ -46,9 +46,10 @@ const UNKNOWN: u32 = 705;
 pub enum ParameterType {
     /// It stays.
     Named,
-    /// It is not PostgreSQL's own: the warehouse finds the type where the parameter stands, which was judged. The OID could be
-    /// that of any row or enum type, and PostgreSQL shows their columns and labels to everybody who names them.
-    Inferred,
+    /// It is not PostgreSQL's own: it stays where the virtual catalog says that the session may name it. Else the warehouse finds
+    /// the type where the parameter stands, which was judged. The OID could be that of any row or enum type, and PostgreSQL shows
+    /// their columns and labels to everybody who names them.
+    Asked,
     /// Refused: it reads or prints what policy may hide.
     Refused,
 }
@@ -59,7 +60,7 @@ pub fn parameter_type(oid: u32) -> ParameterType {
     if oid == 0 || oid == UNKNOWN || PARAMETERS.contains(&oid) {
         ParameterType::Named
     } else if oid >= FIRST_NORMAL_OID {
-        ParameterType::Inferred
+        ParameterType::Asked
     } else {
         ParameterType::Refused
     }
@@ -255,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_parameter_says_no_type_that_is_hidden() {
-        use ParameterType::{Inferred, Named, Refused};
+        use ParameterType::{Asked, Named, Refused};
         for (oid, expected) in [
             (0, Named),
             (UNKNOWN, Named),
@@ -271,8 +272,8 @@ mod tests {
             (2842, Refused),
             (2277, Refused),
             (9_999, Refused),
-            (FIRST_NORMAL_OID, Inferred),
-            (u32::MAX, Inferred),
+            (FIRST_NORMAL_OID, Asked),
+            (u32::MAX, Asked),
         ] {
             assert_eq!(parameter_type(oid), expected, "{oid}");
         }

@@ -85,12 +85,13 @@ impl Exchange {
         Ok(run > 0)
     }
 
+    /// May this message of the client's be handled now?
     pub(super) fn meanwhile(&mut self, message: &Inbound, out: &mut BytesMut) -> Meanwhile {
-        if self.is_recounting() {
+        if self.is_recounting() || self.is_asking() {
             return if matches!(message, Inbound::Terminate) { Meanwhile::Handled } else { Meanwhile::Held };
         }
         if self.copy.is_none() {
-            return Meanwhile::Handled;
+            return if self.ask_types(message, out) { Meanwhile::Held } else { Meanwhile::Handled };
         }
         // In a Query another COPY may follow, or none: its end needs no asking.
         let in_query = self.pending.iter().any(|pending| matches!(pending, Pending::Query(_)));
@@ -122,6 +123,7 @@ impl Exchange {
                 write(out, Outgoing::Flush);
                 Meanwhile::Held
             }
+            message if self.ask_types(message, out) => Meanwhile::Held,
             _ => Meanwhile::Handled,
         }
     }

@@ -23,6 +23,7 @@ use crate::wire::inbound::Inbound;
 use crate::wire::outgoing::{Outgoing, write};
 
 use super::copy::{CopyIn, Recount};
+use super::types::{KnownTypes, TypesAsked};
 
 /// A prepared statement.
 #[derive(Debug)]
@@ -97,6 +98,8 @@ pub(super) enum Pending {
     },
     /// Syncs of ours behind a COPY that failed.
     Recount(Recount),
+    /// A question of ours about types, in front of the Parse that names them.
+    Types(TypesAsked),
     /// A refusal in place of an answer.
     Refused {
         in_query: bool,
@@ -119,6 +122,7 @@ impl Pending {
             | Self::Sync
             | Self::Again { .. }
             | Self::Recount(_)
+            | Self::Types(_)
             | Self::Refused { .. } => None,
         }
     }
@@ -169,6 +173,8 @@ pub(super) struct Exchange {
     pub(super) path_changes: usize,
     /// The COPY from the client that is under way.
     pub(super) copy: Option<CopyIn>,
+    /// Types of parameters that the warehouse was asked about.
+    pub(super) types: KnownTypes,
     /// Bytes of a CopyData message of the client's that have not come yet.
     pub(super) copy_passing: usize,
     /// Does the backend hold something of the session's own beyond statements: a setting, a cursor, a place in a sequence?
@@ -237,6 +243,7 @@ impl Exchange {
             paths: Paths::default(),
             path_changes: 0,
             copy: None,
+            types: KnownTypes::new(),
             copy_passing: 0,
             kept: false,
             wrote_shaped: false,
@@ -457,6 +464,7 @@ impl Exchange {
             | Pending::Sync
             | Pending::Again { .. }
             | Pending::Recount(_)
+            | Pending::Types(_)
             | Pending::Refused { .. } => None,
         }
     }

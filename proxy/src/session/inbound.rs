@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use lanyard_engine::limits;
 use lanyard_engine::refusal::{Code, Refusal};
-use lanyard_engine::sql::{self, ParameterType};
+use lanyard_engine::sql;
 
 use crate::wire::frame::Frame;
 use crate::wire::inbound::{self, Inbound, Malformed, Object};
@@ -70,6 +70,7 @@ impl Exchange {
     fn take(&mut self, message: Inbound, out: &mut BytesMut) -> Flow {
         if let Some(latest) = self.granted.latest() {
             self.granted = latest;
+            self.types.clear();
         }
         // What PostgreSQL would ignore is neither judged nor put on record.
         if self.skipping
@@ -163,7 +164,7 @@ impl Exchange {
         let (judged, judge_us) = self.judge(&text);
         let judged = judged.and_then(|judged| {
             self.room_for(&text)?;
-            let types = parameters(types)?;
+            let types = self.parameter_types(types)?;
             let (text, judged) = self.renamed(&text, judged)?;
             Ok((text, judged, types))
         });
@@ -302,24 +303,4 @@ impl Exchange {
             answered: false,
         });
     }
-}
-
-/// The types of a Parse's parameters as the warehouse gets them.
-///
-/// # Errors
-/// 42501 for a type that reads or prints the names of objects: PostgreSQL does so without asking for rights.
-fn parameters(types: &[u8]) -> Result<Vec<u8>, Refusal> {
-    let (count, oids) = types.split_at_checked(2).unwrap_or_default();
-    let mut sent = count.to_vec();
-    for oid in oids.as_chunks::<4>().0 {
-        match sql::parameter_type(u32::from_be_bytes(*oid)) {
-            ParameterType::Named => sent.extend(oid),
-            ParameterType::Inferred => sent.extend(0_u32.to_be_bytes()),
-            ParameterType::Refused => {
-                return Err(Refusal::new(Code::Policy, "a parameter of this type is not allowed")
-                    .hint("send the value as text; names of objects go through to_regclass and its like"));
-            }
-        }
-    }
-    Ok(sent)
 }

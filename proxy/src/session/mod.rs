@@ -18,6 +18,7 @@ mod path;
 mod question;
 mod scram;
 pub mod serve;
+mod types;
 mod wish;
 
 pub use exchange::RecordText;

@@ -48,7 +48,7 @@ impl Exchange {
         while self.passing == 0 {
             let rest = input.get(run..).unwrap_or_default();
             match frame::header(rest).map_err(|e| Refusal::new(Code::UpstreamLost, e.to_string()))? {
-                Some((b'D' | b'd', total)) => {
+                Some((b'D' | b'd', total)) if !matches!(self.pending.front(), Some(Pending::Types(_))) => {
                     let take = total.min(rest.len());
                     run += take;
                     bytes += take;
@@ -75,6 +75,9 @@ impl Exchange {
             self.pending.pop_front_if(|p| matches!(p, Pending::Recount(_)))
         {
             return self.recounted(recount, kind, body, out);
+        }
+        if let Some(Pending::Types(asked)) = self.pending.pop_front_if(|p| matches!(p, Pending::Types(_))) {
+            return self.types_answered(asked, kind, &body, out);
         }
         match kind {
             b'1' | b'2' | b'3' | b'n' => {
@@ -250,7 +253,7 @@ impl Exchange {
 
     /// What came over a channel. PostgreSQL has no rights on channels: what a function of the warehouse's may have listened to
     /// does not reach the client. Processes of others have numbers that are halves of cancel keys here, so they have none.
-    fn notification(&self, body: &[u8], out: &mut BytesMut) {
+    pub(super) fn notification(&self, body: &[u8], out: &mut BytesMut) {
         let Some((process, said)) = body.split_first_chunk::<4>() else { return };
         let channel = said.split(|b| *b == 0).next().unwrap_or_default();
         let channels = &self.granted.entitlement.extras.channels;
@@ -340,6 +343,7 @@ impl Exchange {
                     | Pending::Close
                     | Pending::Again { .. }
                     | Pending::Recount(_)
+                    | Pending::Types(_)
                     | Pending::Refused { .. },
                 ) => {}
             }
@@ -368,6 +372,7 @@ impl Exchange {
                 | Pending::Sync
                 | Pending::Again { .. }
                 | Pending::Recount(_)
+                | Pending::Types(_)
                 | Pending::Refused { .. },
             )
             | None => None,

@@ -47,7 +47,8 @@ impl Exchange {
                 | Pending::Describe
                 | Pending::Close
                 | Pending::Again { .. }
-                | Pending::Recount(_) => {}
+                | Pending::Recount(_)
+                | Pending::Types(_) => {}
             }
         }
         paths

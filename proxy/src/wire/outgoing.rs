@@ -2,6 +2,7 @@
 //! control, data of a released COPY, and the constant that stands for a refused statement. Unenforced text has no way in.
 
 use bytes::{BufMut, BytesMut};
+use lanyard_engine::names::CATALOG_SCHEMA;
 use lanyard_engine::refusal::Code;
 use lanyard_engine::released::{Parseable, Released};
 
@@ -19,6 +20,8 @@ pub enum Outgoing<'a> {
     Parse { name: &'a str, stamp: &'a str, text: Parseable<'a>, types: &'a [u8] },
     /// A Bind; parameters as they came.
     Bind { portal: &'a str, statement: &'a str, rest: &'a [u8] },
+    /// A question of the session's own, whole and with its Flush: which of these types may it name? Numbers only.
+    AskTypes { stamp: &'a str, oids: &'a [u32] },
     /// A Describe.
     Describe(Object, &'a str),
     /// An Execute whose record is filed.
@@ -60,6 +63,7 @@ pub fn write(out: &mut BytesMut, outgoing: Outgoing<'_>) {
             cstring(out, statement);
             out.extend_from_slice(rest);
         }),
+        Outgoing::AskTypes { stamp, oids } => ask_types(out, stamp, oids),
         Outgoing::Describe(object, name) => named(out, b'D', object, name),
         Outgoing::Close(object, name) => named(out, b'C', object, name),
         Outgoing::Execute { portal, rows_max, released } => {
@@ -88,6 +92,30 @@ pub fn write(out: &mut BytesMut, outgoing: Outgoing<'_>) {
             }
         }
     }
+}
+
+/// Under names of its own, so that neither the client's unnamed statement nor its unnamed portal is touched.
+fn ask_types(out: &mut BytesMut, stamp: &str, oids: &[u32]) {
+    const NAME: &str = "lanyard_types";
+    let listed = oids.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+    let text = format!("{stamp}SELECT {CATALOG_SCHEMA}._parameter_types('{{{listed}}}')");
+    message(out, b'P', |out| {
+        cstring(out, NAME);
+        cstring(out, &text);
+        out.put_u16(0);
+    });
+    message(out, b'B', |out| {
+        cstring(out, NAME);
+        cstring(out, NAME);
+        out.put_bytes(0, 6);
+    });
+    message(out, b'E', |out| {
+        cstring(out, NAME);
+        out.put_u32(0);
+    });
+    named(out, b'C', Object::Portal, NAME);
+    named(out, b'C', Object::Statement, NAME);
+    message(out, b'H', |_| ());
 }
 
 fn named(out: &mut BytesMut, kind: u8, object: Object, name: &str) {

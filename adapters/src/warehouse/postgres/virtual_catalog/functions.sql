@@ -31,6 +31,18 @@ BEGIN
     RETURN replace($1, COALESCE(lanyard_catalog._workspace_name(), 'pg_temp') || '.', '');
 END $$;
 
+-- Of these types, those the session may name for a parameter: its own, and of others that it sees those that are no rows and hold
+-- none (base types, enums, ranges and arrays of them). A row or a domain of somebody else's may print what policy hides.
+CREATE FUNCTION lanyard_catalog._parameter_types(oids oid[]) RETURNS SETOF oid LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN QUERY SELECT t.oid FROM lanyard_catalog.pg_type t
+        LEFT JOIN lanyard_catalog.pg_type e ON e.oid = t.typelem AND t.typcategory = 'A'
+        WHERE t.oid = ANY (oids) AND (
+            t.typnamespace = lanyard_catalog._workspace()
+            OR COALESCE(e.typtype, t.typtype) IN ('b', 'e', 'r', 'm') AND (t.typcategory <> 'A' OR e.oid IS NOT NULL));
+END $$;
+
 CREATE FUNCTION lanyard_catalog._visible_made(relid oid) RETURNS boolean LANGUAGE plpgsql STABLE STRICT
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -434,12 +446,25 @@ SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN EXISTS (SELECT FROM pg_class c WHERE c.oid = $1 AND c.relnamespace = lanyard_catalog._workspace());
 END $$;
+-- What a granted view reads may be hidden. Its columns are known: they are said as pg_dump itself says those of a view whose
+-- definition has to come later.
+CREATE FUNCTION lanyard_catalog._view_shape(relid oid) RETURNS text LANGUAGE plpgsql STABLE STRICT
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (
+        SELECT ' SELECT ' || string_agg(
+            format('NULL::%s AS %I', format_type(a.atttypid, a.atttypmod), a.attname), E',\n    ' ORDER BY a.attnum
+        ) || E'\n    /* what it reads is not shown */;'
+        FROM lanyard_catalog.pg_class c JOIN lanyard_catalog.pg_attribute a ON a.attrelid = c.oid
+        WHERE c.oid = $1 AND c.relkind IN ('v', 'm') AND a.attnum > 0 AND NOT a.attisdropped
+    );
+END $$;
 CREATE FUNCTION lanyard_catalog.pg_get_viewdef(relid oid) RETURNS text LANGUAGE sql STABLE
-RETURN CASE WHEN $1 < 16384 OR lanyard_catalog._is_kept($1) THEN pg_catalog.pg_get_viewdef($1) END;
+RETURN CASE WHEN $1 < 16384 OR lanyard_catalog._is_kept($1) THEN pg_catalog.pg_get_viewdef($1) ELSE lanyard_catalog._view_shape($1) END;
 CREATE FUNCTION lanyard_catalog.pg_get_viewdef(relid oid, pretty boolean) RETURNS text LANGUAGE sql STABLE
-RETURN CASE WHEN $1 < 16384 OR lanyard_catalog._is_kept($1) THEN pg_catalog.pg_get_viewdef($1, $2) END;
+RETURN CASE WHEN $1 < 16384 OR lanyard_catalog._is_kept($1) THEN pg_catalog.pg_get_viewdef($1, $2) ELSE lanyard_catalog._view_shape($1) END;
 CREATE FUNCTION lanyard_catalog.pg_get_viewdef(relid oid, wrap integer) RETURNS text LANGUAGE sql STABLE
-RETURN CASE WHEN $1 < 16384 OR lanyard_catalog._is_kept($1) THEN pg_catalog.pg_get_viewdef($1, $2) END;
+RETURN CASE WHEN $1 < 16384 OR lanyard_catalog._is_kept($1) THEN pg_catalog.pg_get_viewdef($1, $2) ELSE lanyard_catalog._view_shape($1) END;
 CREATE FUNCTION lanyard_catalog.pg_get_viewdef(name text) RETURNS text LANGUAGE sql STABLE STRICT
 RETURN lanyard_catalog.pg_get_viewdef(lanyard_catalog._resolve($1));
 CREATE FUNCTION lanyard_catalog.pg_get_viewdef(name text, pretty boolean) RETURNS text LANGUAGE sql STABLE STRICT
