@@ -96,6 +96,10 @@ impl<'t> Walk<'t, '_> {
                 return Err(Refusal::new(Code::Policy, "functions cannot be made here")
                     .hint("a function's body is SQL that policy cannot judge; write the statements out"));
             }
+            Node::CreateRangeStmt(_) => {
+                return Err(Refusal::new(Code::Policy, "range types cannot be made here")
+                    .hint("functions come with a range type; enums, domains and composite types can be made"));
+            }
             Node::CreateSchemaStmt(_) => {
                 return Err(Refusal::new(Code::Policy, "schemas cannot be made here")
                     .hint(format!("leave the schema out: tables go to {}", self.home())));

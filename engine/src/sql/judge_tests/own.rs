@@ -223,6 +223,7 @@ fn what_is_not_the_sessions_own_stays_out_of_reach() {
         ("CREATE TABLE t (a regtype[])", Policy),
         ("CREATE TYPE p AS (a regproc)", Policy),
         ("CREATE DOMAIN d AS regclass", Policy),
+        ("CREATE TYPE r AS RANGE (subtype = float8)", Policy),
         ("CREATE TABLE t (a lanyard_secured.v_c)", UndefinedObject),
         ("CREATE TABLE t (a lanyard_catalog.pg_class)", UndefinedObject),
         // Other kinds.
