@@ -31,8 +31,11 @@ def package(stage):
         install = ["npm", "install", "--no-audit", "--no-fund", "--silent", *wanted]
         if subprocess.run(install, cwd=beside, stdin=subprocess.DEVNULL).returncode:
             raise Unavailable("npm cannot install what the tests need")
-        if not (folder / "node_modules").is_symlink():
-            (folder / "node_modules").symlink_to(beside / "node_modules")
+        link = folder / "node_modules"
+        # One of an earlier place leads nowhere.
+        if link.is_symlink():
+            link.unlink()
+        link.symlink_to((beside / "node_modules").absolute())
     return folder
 
 
