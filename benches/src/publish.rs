@@ -186,6 +186,7 @@ fn speed(sections: &Map<String, Value>) -> Result<String, Failure> {
         let verdict = if *met { "met" } else { "**missed**" };
         writeln!(out, "| {what} | {bound} | {measured} | {verdict} |")?;
     }
+    writeln!(out, "\nWhy what is missed is missed: [decisions/speed.md](decisions/speed.md).")?;
     writeln!(out, "\nIntervals are 95 % (Student's t over rounds). How each part was measured:\n")?;
     for (part, section) in sections {
         let method = section["method"].as_str().unwrap_or_default();
