@@ -140,7 +140,10 @@ async fn nothing_is_lost_mixed_up_or_left_under_load_and_kills() -> Outcome {
     let size = Size::chosen()?;
     let governed = Governed::start_with(&GovernedOptions {
         setting: SettingOptions {
-            lines: &[("listen", "clients_max = 5000"), ("session", "detach_seconds = 2")],
+            lines: &[
+                ("listen", "clients_max = 5000"),
+                ("session", "detach_seconds = 2\nlogin_seconds = 120"),
+            ],
             ..SettingOptions::default()
         },
         postgres: &[("max_connections", "700")],

@@ -97,8 +97,9 @@ impl<'t> Walk<'t, '_> {
                     .hint("a function's body is SQL that policy cannot judge; write the statements out"));
             }
             Node::CreateRangeStmt(_) => {
-                return Err(Refusal::new(Code::Policy, "range types cannot be made here")
-                    .hint("functions come with a range type; enums, domains and composite types can be made"));
+                return Err(Refusal::new(Code::Policy, "range types cannot be made here").hint(
+                    "functions come with a range type; enums, domains and composite types can be made",
+                ));
             }
             Node::CreateSchemaStmt(_) => {
                 return Err(Refusal::new(Code::Policy, "schemas cannot be made here")

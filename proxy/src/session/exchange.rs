@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::BytesMut;
+use foldhash::quality::RandomState;
 use lanyard_adapters::ledger::Shard;
 use lanyard_engine::record::{
     Attempt, Disposition, Objects, Outcome, RulingId, SessionPart, StatementPart, Status,
@@ -152,8 +153,8 @@ pub(super) struct Exchange {
     pub(super) shard: Shard,
     pub(super) metrics: Arc<Metrics>,
     pub(super) record_text: RecordText,
-    pub(super) statements: HashMap<String, Arc<Statement>>,
-    pub(super) portals: HashMap<String, Portal>,
+    pub(super) statements: HashMap<String, Arc<Statement>, RandomState>,
+    pub(super) portals: HashMap<String, Portal, RandomState>,
     pub(super) pending: VecDeque<Pending>,
     /// An extended message failed and no Sync has followed yet: the warehouse takes nothing else until one does.
     pub(super) skipping: bool,
@@ -230,8 +231,8 @@ impl Exchange {
             shard,
             metrics,
             record_text,
-            statements: HashMap::new(),
-            portals: HashMap::new(),
+            statements: HashMap::default(),
+            portals: HashMap::default(),
             pending: VecDeque::new(),
             skipping: false,
             held: None,

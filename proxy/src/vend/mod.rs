@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use dashmap::DashMap;
+use foldhash::quality::RandomState;
 use lanyard_adapters::warehouse::postgres::Prepared;
 use lanyard_engine::entitlement::Entitlement;
 use lanyard_engine::refusal::Refusal;
@@ -63,9 +64,9 @@ pub struct Granted {
 #[derive(Debug, Default)]
 struct Rulings {
     /// By exact text.
-    texts: DashMap<Box<str>, Arc<Judged>>,
+    texts: DashMap<Box<str>, Arc<Judged>, RandomState>,
     /// By the text without its whole numbers.
-    templates: DashMap<Box<str>, Template>,
+    templates: DashMap<Box<str>, Template, RandomState>,
     /// Of both.
     bytes: AtomicUsize,
 }
