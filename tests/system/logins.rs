@@ -84,6 +84,8 @@ async fn a_flood_of_strangers_keeps_nobody_out() -> Outcome {
     }
     // Who came first had to go.
     assert!(held.swap_remove(1).closed().await?);
+    let said = held.swap_remove(0).read_until(b'E').await?;
+    assert_eq!(said.last().and_then(|frame| frame.sqlstate()).as_deref(), Some("53300"));
 
     let seats = [log_in(&governed).await?, log_in(&governed).await?, log_in(&governed).await?];
     let error = log_in(&governed).await.err().ok_or("a fourth of three")?.to_string();

@@ -18,8 +18,9 @@ use crate::session::contact::{self, Contact};
 use crate::session::login::{self, Session};
 use crate::session::serve;
 
-/// Most connections that have not proven who they are.
-const STRANGERS_MAX: usize = 256;
+/// Room for connections that have not proven who they are: for as many as clients may be, because all of them come back at once
+/// when a warehouse does, and no less than this.
+const STRANGERS_MIN: usize = 256;
 
 /// For telling a client why it was not let in.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -32,7 +33,7 @@ const ABSENT_ASKS: u32 = 6;
 
 /// Accepts until told to stop.
 pub async fn listen(listener: TcpListener, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
-    let strangers = Strangers::new(STRANGERS_MAX);
+    let strangers = Strangers::new(shared.clients_max.max(STRANGERS_MIN));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,

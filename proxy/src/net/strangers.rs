@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::time::sleep_until;
 
 /// All of them.
@@ -62,6 +62,11 @@ pub struct Stranger {
 }
 
 impl Stranger {
+    /// Does somebody else have the place?
+    pub fn was_sent_away(&mut self) -> bool {
+        matches!(self.sent_away.try_recv(), Err(TryRecvError::Closed))
+    }
+
     /// Comes back when the time is up, or the place is somebody else's.
     ///
     /// Cancel-safe.
@@ -104,6 +109,7 @@ mod tests {
         assert_eq!(first.while_waiting(async { 1 }).await, Some(1));
         let mut third = strangers.arrive(late);
         assert_eq!(first.while_waiting(pending::<()>()).await, None);
+        assert!(first.was_sent_away() && !second.was_sent_away());
         // Who has gone makes room.
         drop(third);
         drop(first);
@@ -120,5 +126,6 @@ mod tests {
         let strangers = Strangers::new(2);
         let mut stranger = strangers.arrive(Instant::now());
         assert_eq!(stranger.while_waiting(pending::<()>()).await, None);
+        assert!(!stranger.was_sent_away());
     }
 }

@@ -124,7 +124,7 @@ async fn try_login(
     }
     let mut client_in = BytesMut::with_capacity(1024);
     let proof = prove(client, &mut client_in, out, &wish, &governor, shared);
-    let proof = stranger.while_waiting(proof).await.unwrap_or_else(|| Err(unproven()));
+    let proof = stranger.while_waiting(proof).await.unwrap_or_else(|| Err(unproven(&mut stranger)));
     drop(stranger);
     let authentication = proof.inspect_err(|refusal| record_login(shared, &facts, Some(refusal)))?;
     facts.authentication = authentication;
@@ -352,7 +352,11 @@ fn too_many(clients_max: usize) -> Refusal {
         .hint("try again later, or raise clients_max in [listen]")
 }
 
-fn unproven() -> Refusal {
+fn unproven(stranger: &mut Stranger) -> Refusal {
+    if stranger.was_sent_away() {
+        return Refusal::new(Code::TooManyClients, "too many connections wait to prove who they are")
+            .hint("try again later");
+    }
     Refusal::new(Code::BadLogin, "the proof of who you are did not come in time")
         .hint("an operator sets login_seconds in [session]")
 }
