@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::Outcome;
 
-/// How long anything may take in a test, in seconds. The machine may be busy with ten others.
-pub const PATIENCE_SECONDS: u64 = 30;
+/// How long anything may take in a test, in seconds. The machine may be busy with ten others, and in the long form with
+/// thousands of sessions.
+pub const PATIENCE_SECONDS: u64 = if cfg!(feature = "long") { 120 } else { 30 };
 const POLL_MILLISECONDS: u64 = 20;
 
 /// Asks until the answer is `Some`, and gives it.

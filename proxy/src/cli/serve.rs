@@ -7,6 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{CliError, ConfigFlag, ExitCode};
 use crate::config::Config;
+use crate::net::files;
 use crate::observe::logging;
 use crate::server::Server;
 
@@ -53,6 +54,7 @@ async fn serve(config: &Config, drain: Duration) -> Result<ExitCode, CliError> {
             _ = interrupt.recv() => {}
         }
     };
+    files::make_room(config);
     let server = tokio::select! {
         server = Server::start(config) => server.map_err(|error| CliError::because("cannot serve", error))?,
         () = told() => return Ok(ExitCode::Findings),
