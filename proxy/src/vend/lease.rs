@@ -9,8 +9,10 @@ use lanyard_engine::identity::RoleName;
 use lanyard_engine::workspace::Workspace;
 use tokio::sync::mpsc;
 
-/// How often an end that failed is tried again.
+/// So many failed ends are reported, and a stop waits no longer.
 const END_TRIES: u32 = 5;
+/// Longest pause between tries.
+const END_PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// A vended role. Dropping the value ends it, in a task of its own.
 #[derive(Debug)]
@@ -59,18 +61,19 @@ pub async fn vend(
 impl Drop for Lease {
     fn drop(&mut self) {
         let Some(role) = self.role.take() else { return };
-        let (warehouse, alive) = (self.warehouse.clone(), self.alive.take());
+        let (warehouse, mut alive) = (self.warehouse.clone(), self.alive.take());
         // Outside a runtime (a test's end) the reaper of the next start does it.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
-            for attempt in 1..=END_TRIES {
-                match warehouse.end(&role).await {
-                    Ok(()) => break,
-                    Err(error) if attempt == END_TRIES => {
-                        tracing::error!(%role, error = %super::governor::chain(&error), "a vended role is left for the reaper");
-                    }
-                    Err(_) => tokio::time::sleep(Duration::from_millis(200 * u64::from(attempt))).await,
+            // A warehouse that is down for long, or has a thousand roles to drop, is asked until it has done it.
+            for attempt in 1_u32.. {
+                let Err(error) = warehouse.end(&role).await else { break };
+                if attempt == END_TRIES {
+                    tracing::error!(%role, error = %super::governor::chain(&error), "a vended role is still there; it is tried again");
+                    // A stop waits no longer for it: then it is left for the reaper of the next start.
+                    alive = None;
                 }
+                tokio::time::sleep(Duration::from_millis(200 * u64::from(attempt)).min(END_PAUSE_MAX)).await;
             }
             drop(alive);
         });
