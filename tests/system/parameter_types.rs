@@ -78,8 +78,12 @@ async fn what_a_session_sees_keeps_its_type_and_what_it_does_not_has_none() -> O
         assert_eq!(parsed(raw, missing).await?, TEXT);
     }
     // Many at once, more than one question is about: none has a type, and PostgreSQL finds none either.
-    let many: Vec<u32> = (0..300).map(|n| 50_000_000 + n).collect();
-    assert_eq!(exchange(raw, &[parse("", "SELECT 1", &many), sync()]).await?, "42P18 ZI");
+    let mood = oid(&governed, "public.mood").await?;
+    for count in [300, 60_000] {
+        let many: Vec<u32> = (0..count).map(|n| 50_000_000 + n).collect();
+        assert_eq!(exchange(raw, &[parse("", "SELECT 1", &many), sync()]).await?, "42P18 ZI", "{count}");
+        assert_eq!(parsed(raw, mood).await?, mood, "known since before {count}");
+    }
     Ok(())
 }
 

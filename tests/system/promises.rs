@@ -33,6 +33,24 @@ async fn a_role_lives_as_long_as_its_session() -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_could_not_be_dropped_is_dropped_when_it_can_be() -> Outcome {
+    let governed = Governed::start().await?;
+    let client = governed.connect(LOGIN).await?;
+    let dba = governed.dba().await?;
+    dba.batch_execute("ALTER FUNCTION lanyard.end_lease(text) RENAME TO end_lease_away").await?;
+    drop(client);
+    // The tries that a stop waits for are over, and have failed.
+    let reported = async || {
+        let log = governed.proxy_log().await;
+        Ok(log.contains("a vended role is still there").then_some(()))
+    };
+    until("the failure is reported", reported).await?;
+    assert_eq!(governed.vended_roles().await?.len(), 1);
+    dba.batch_execute("ALTER FUNCTION lanyard.end_lease_away(text) RENAME TO end_lease").await?;
+    roles_are_gone(&governed).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn kill_nine_leaves_a_role_that_the_next_start_removes_and_a_record() -> Outcome {
     let governed = Governed::start().await?;
     let client = governed.connect(LOGIN).await?;

@@ -1,4 +1,4 @@
-//! References other than relations: columns, functions, operators, types and names in `regclass` literals.
+//! References other than relations and casts: columns, functions, operators and types.
 //!
 //! Each is on an allow-list or refused; what is let through is qualified, so that no search path can change it. Called by
 //! the walk in `statement`.

@@ -14,10 +14,6 @@ const FILES_BESIDE: u64 = 256;
 pub fn make_room(config: &Config) {
     let clients = config.listen.clients_max;
     let wanted = u64::try_from(clients).unwrap_or(u64::MAX).saturating_mul(FILES_PER_CLIENT) + FILES_BESIDE;
-    match rlimit::Resource::NOFILE.get_soft() {
-        Ok(now) if now >= wanted => return,
-        Ok(_) | Err(_) => {}
-    }
     match rlimit::increase_nofile_limit(wanted) {
         Ok(now) if now >= wanted => {}
         Ok(now) => tracing::warn!(

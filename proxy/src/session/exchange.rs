@@ -114,18 +114,11 @@ pub(super) enum Pending {
 impl Pending {
     /// What runs, where that is what is waited for.
     pub(super) fn run(&self) -> Option<&Run> {
-        match self {
-            Self::Query(run) | Self::Execute(run) => Some(run),
-            Self::Parse { .. }
-            | Self::Bind { .. }
-            | Self::Describe
-            | Self::Close
-            | Self::Sync
-            | Self::Again { .. }
-            | Self::Recount(_)
-            | Self::Types(_)
-            | Self::Refused { .. } => None,
-        }
+        if let Self::Query(run) | Self::Execute(run) = self { Some(run) } else { None }
+    }
+
+    fn run_mut(&mut self) -> Option<&mut Run> {
+        if let Self::Query(run) | Self::Execute(run) = self { Some(run) } else { None }
     }
 }
 
@@ -456,18 +449,7 @@ impl Exchange {
 
     /// The run whose answer is coming now.
     pub(super) fn current_run(&mut self) -> Option<&mut Run> {
-        match self.pending.front_mut()? {
-            Pending::Query(run) | Pending::Execute(run) => Some(run),
-            Pending::Parse { .. }
-            | Pending::Bind { .. }
-            | Pending::Describe
-            | Pending::Close
-            | Pending::Sync
-            | Pending::Again { .. }
-            | Pending::Recount(_)
-            | Pending::Types(_)
-            | Pending::Refused { .. } => None,
-        }
+        self.pending.front_mut()?.run_mut()
     }
 }
 

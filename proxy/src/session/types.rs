@@ -17,9 +17,10 @@ use super::exchange::{Exchange, Pending};
 use super::messages::{self, About};
 use super::outbound::out_of_step;
 
-/// Most types a session remembers; then it asks again.
-const KNOWN_MAX: usize = 10_000;
-/// Most types one question is about; of what comes behind them the warehouse infers the type.
+/// Most types a session asks about; of any other the warehouse infers the type. What is known is never forgotten before the
+/// session's access changes, so that the questions of one Parse come to an end.
+const KNOWN_MAX: usize = 1_000;
+/// Most types one question is about; the next is asked when it is answered.
 const ASKED_MAX: usize = 100;
 /// CloseComplete of the question's portal and of its statement.
 const CLOSES: u8 = 2;
@@ -41,7 +42,7 @@ impl Exchange {
     pub(super) fn ask_types(&mut self, message: &Inbound, out: &mut BytesMut) -> bool {
         let Inbound::Parse { types, .. } = message else { return false };
         // In a failed transaction nothing is answered, and a Parse that would need it fails as well.
-        if self.transaction == FAILED {
+        if self.transaction == FAILED || self.types.len() >= KNOWN_MAX {
             return false;
         }
         let mut oids: Vec<u32> = oids(types)
@@ -94,9 +95,6 @@ impl Exchange {
         if asked.closed < CLOSES {
             self.pending.push_front(Pending::Types(asked));
             return Ok(());
-        }
-        if self.types.len() > KNOWN_MAX {
-            self.types.clear();
         }
         for oid in asked.oids {
             self.types.insert(oid, asked.allowed.contains(&oid));

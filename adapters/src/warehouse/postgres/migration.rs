@@ -18,6 +18,7 @@ use lanyard_engine::names;
 
 use super::error::WarehouseError;
 use super::views::ADVISORY_LOCK;
+use super::{PREPARE_SECONDS_MAX, VEND_SECONDS_MAX, Warehouse, within};
 
 const DOING: &str = "making way for a migration";
 /// Held by the process that migrates, for as long as it lives ("migrate" in ASCII).
@@ -248,5 +249,71 @@ fn busy() -> WarehouseError {
     WarehouseError::Refused {
         sqlstate: "55006".into(),
         message: "another \"lanyard migrate\" is under way in this database".into(),
+    }
+}
+
+impl Warehouse {
+    /// Begins a DBA's change of these tables, of all without: no view of them is made from now on, and those that are there are
+    /// dropped. Transactions that read them are waited for, then ended with their leases. `token` names this migration. Not
+    /// cancel-safe: dropped half-way, the tables stay closed until [`Self::finish_dead_migration`].
+    ///
+    /// # Errors
+    /// [`WarehouseError::Refused`]: `55006` where another one is under way, `42P01` where a table is not there; or no
+    /// connection. Nothing is under way then.
+    pub async fn begin_migration(
+        &self,
+        tables: &[RelationName],
+        token: String,
+    ) -> Result<Migration, WarehouseError> {
+        let client = self.inner.builder.another("lanyard migrate").await?;
+        let mut migration = Migration::begin(client, tables, token).await?;
+        let aside = within(PREPARE_SECONDS_MAX, "making way for a migration", self.make_way(&mut migration));
+        match aside.await {
+            Ok(()) => Ok(migration),
+            Err(error) => {
+                // The first error is the one to tell.
+                if let Err(second) = self.finish_migration(migration).await {
+                    tracing::error!(error = %second, "a migration that did not begin is still on record");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn make_way(&self, migration: &mut Migration) -> Result<(), WarehouseError> {
+        let patience = deadline();
+        loop {
+            let readers = match migration.step_aside().await? {
+                Stand::Aside => return Ok(()),
+                Stand::Readers(readers) => readers,
+            };
+            if Instant::now() > patience {
+                for role in readers {
+                    tracing::warn!(role, "ended: its transaction kept a migration waiting");
+                    self.end_named(&role).await?;
+                }
+            }
+        }
+    }
+
+    /// Says that the change is over; proxies make the views again. False where somebody else said so before.
+    ///
+    /// # Errors
+    /// No connection, or the server refuses: the tables stay closed.
+    pub async fn finish_migration(&self, migration: Migration) -> Result<bool, WarehouseError> {
+        let other = match migration.is_cut() {
+            true => Some(self.inner.builder.another("lanyard migrate").await?),
+            false => None,
+        };
+        within(VEND_SECONDS_MAX, "finishing a migration", migration.finish(other)).await
+    }
+
+    /// The same for a migration whose process is dead. False where there is none.
+    ///
+    /// # Errors
+    /// [`WarehouseError::Refused`] with `55006` where the process lives; or no connection.
+    pub async fn finish_dead_migration(&self) -> Result<bool, WarehouseError> {
+        let client = self.inner.builder.another("lanyard migrate").await?;
+        within(VEND_SECONDS_MAX, "finishing a migration", finish_dead(&client)).await
     }
 }
