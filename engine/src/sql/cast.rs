@@ -13,7 +13,7 @@ use crate::refusal::{Code, Refusal};
 use super::edit::Edit;
 use super::judge::not_spliced;
 use super::plan::Change;
-use super::resolve::{self, Target, quote};
+use super::resolve::{self, Target, qualified};
 use super::statement::{Verdict, Walk, offset};
 use super::types::FIRST_NORMAL_OID;
 use super::{scan, virtual_catalog};
@@ -232,7 +232,7 @@ impl<'t> Walk<'t, '_> {
             Target::Governed(access) => access.oid.to_string(),
             Target::Own(schema) => {
                 let name = parts.last().copied().unwrap_or_default();
-                format!("{}.{}", quote(schema), quote(name))
+                qualified(schema, name)
             }
         };
         self.literal(at, text)

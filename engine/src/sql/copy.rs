@@ -12,7 +12,7 @@ use crate::refusal::{Code, Refusal};
 use super::edit::Edit;
 use super::judge::{Effect, not_spliced};
 use super::plan::Change;
-use super::resolve::{self, Target, quote};
+use super::resolve::{self, Target, qualified};
 use super::settings;
 use super::statement::{Verdict, Walk, offset, parts};
 
@@ -48,7 +48,7 @@ impl<'t> Walk<'t, '_> {
             name.push_str(names::COPY_SUFFIX);
         }
         let end = self.name_end(at, parts(relation))?;
-        self.plan.edits.push(Edit::new(at..end, format!("{}.{}", quote(&schema), quote(&name))));
+        self.plan.edits.push(Edit::new(at..end, qualified(&schema, &name)));
         self.plan.changes.push(Change::Relation { at, schema, name, alias: None });
         self.plan.effects.push((self.index, Effect::CopyIn));
         if !matches!(copy.where_clause(), Node::None) {

@@ -15,7 +15,7 @@ use crate::entitlement::{Access, ViewColumn};
 
 use super::edit::Edit;
 use super::plan::Change;
-use super::resolve::quote;
+use super::resolve::qualified;
 use super::statement::{Verdict, Walk, offset};
 
 /// Most relations of one FROM looked at.
@@ -88,8 +88,7 @@ impl<'t, 'c> Walk<'t, 'c> {
                     && used.iter().any(|named| named.may_be(table, &column.name))
                     && !grouped.iter().any(|(named, _)| named.may_be(table, &column.name))
             });
-            let columns: Vec<String> =
-                missing.map(|column| format!("{}.{}", quote(table), quote(&column.name))).collect();
+            let columns: Vec<String> = missing.map(|column| qualified(table, &column.name)).collect();
             // Inside parentheses it would become a row.
             let before = self.text.get(..*at).unwrap_or_default().trim_end();
             if columns.is_empty() || before.ends_with('(') {

@@ -24,7 +24,6 @@ mod parse;
 pub mod paths;
 mod plan;
 mod prefix;
-mod print;
 mod question;
 mod reference;
 mod resolve;

@@ -20,7 +20,7 @@ use super::edit::Edit;
 use super::judge::{Effect, not_spliced};
 use super::paths::Step;
 use super::plan::Change;
-use super::resolve::{self, TEMPORARY, Target, quote};
+use super::resolve::{self, TEMPORARY, Target, qualified, quote};
 use super::statement::{Verdict, Walk, offset, parts};
 
 /// What one statement makes or changes of the session's own.
@@ -188,7 +188,7 @@ impl<'t> Walk<'t, '_> {
         let at = offset(relation.location)?;
         let name = relation.relname().unwrap_or_default().to_owned();
         let end = self.name_end(at, parts(relation))?;
-        self.plan.edits.push(Edit::new(at..end, format!("{}.{}", quote(&schema), quote(&name))));
+        self.plan.edits.push(Edit::new(at..end, qualified(&schema, &name)));
         self.plan.changes.push(Change::Relation { at, schema, name, alias: None });
         Ok(())
     }

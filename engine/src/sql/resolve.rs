@@ -96,5 +96,27 @@ fn invisible(schema: Option<&str>, name: &str) -> Refusal {
 
 /// Quotes an identifier (always, so that no keyword list is needed).
 pub(super) fn quote(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
+    let mut quoted = String::with_capacity(name.len() + 2);
+    push_quoted(&mut quoted, name);
+    quoted
+}
+
+/// `"schema"."name"`.
+pub(super) fn qualified(schema: &str, name: &str) -> String {
+    let mut qualified = String::with_capacity(schema.len() + name.len() + 5);
+    push_quoted(&mut qualified, schema);
+    qualified.push('.');
+    push_quoted(&mut qualified, name);
+    qualified
+}
+
+fn push_quoted(text: &mut String, name: &str) {
+    text.push('"');
+    for (index, part) in name.split('"').enumerate() {
+        if index > 0 {
+            text.push_str("\"\"");
+        }
+        text.push_str(part);
+    }
+    text.push('"');
 }

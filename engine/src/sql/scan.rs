@@ -45,7 +45,25 @@ pub(super) fn comments(text: &str) -> Result<Vec<Range<usize>>, Refusal> {
 }
 
 fn is_operator(byte: u8) -> bool {
-    b"+-*/<>=~!@#%^&|`?".contains(&byte)
+    matches!(
+        byte,
+        b'+' | b'-'
+            | b'*'
+            | b'/'
+            | b'<'
+            | b'>'
+            | b'='
+            | b'~'
+            | b'!'
+            | b'@'
+            | b'#'
+            | b'%'
+            | b'^'
+            | b'&'
+            | b'|'
+            | b'`'
+            | b'?'
+    )
 }
 
 fn is_identifier_start(byte: u8) -> bool {

@@ -18,7 +18,7 @@ use super::notation::Notations;
 use super::own::OwnWork;
 use super::paths::Paths;
 use super::plan::{Change, Plan};
-use super::resolve::{self, Target, quote};
+use super::resolve::{self, Target, qualified, quote};
 use super::scan;
 use super::types::plain_name;
 use super::utility::cursor_name;
@@ -296,7 +296,7 @@ impl<'t, 'c> Walk<'t, 'c> {
         let end = self.name_end(at, parts(relation))?;
         let alias =
             (relation.alias().is_none() && !bare).then(|| relation.relname().unwrap_or_default().to_owned());
-        let mut text = format!("{}.{}", quote(&schema), quote(&name));
+        let mut text = qualified(&schema, &name);
         if let Some(alias) = &alias {
             text.push_str(" AS ");
             text.push_str(&quote(alias));
@@ -337,7 +337,6 @@ impl<'t, 'c> Walk<'t, 'c> {
             Node::ColumnDef(column) => self.column_definition(column)?,
             Node::Constraint(constraint) => self.constraint(constraint)?,
             Node::TableLikeClause(like) => self.like(like)?,
-            Node::PartitionRangeDatum(datum) => push!(datum.value()),
             Node::ColumnRef(column) => {
                 self.notations.reference(column, scope);
                 self.column(column)?;

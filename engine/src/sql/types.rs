@@ -18,7 +18,7 @@ use super::edit::Edit;
 use super::judge::Context;
 use super::paths::Temps;
 use super::plan::Change;
-use super::resolve::{self, quote};
+use super::resolve::{self, qualified};
 use super::statement::{Verdict, Walk, offset};
 
 /// Scalar types of `pg_catalog` in PostgreSQL 15 to 18 and their arrays, under their catalog names and with their OIDs, which
@@ -123,7 +123,7 @@ impl Walk<'_, '_> {
         };
         let at = offset(name.location)?;
         let end = self.name_end(at, parts.len())?;
-        self.plan.edits.push(Edit::new(at..end, format!("{}.{}", quote(&schema), quote(&name_of))));
+        self.plan.edits.push(Edit::new(at..end, qualified(&schema, &name_of)));
         self.plan.changes.push(Change::Type { at, schema, name: name_of });
         Ok(())
     }

@@ -13,7 +13,7 @@ use super::super::edit::Edit;
 use super::super::judge::not_spliced;
 use super::super::paths::Step;
 use super::super::plan::Change;
-use super::super::resolve::{self, TEMPORARY, quote};
+use super::super::resolve::{self, TEMPORARY, qualified, quote};
 use super::super::statement::Walk;
 use super::super::types::plain_name;
 use super::may_be_called;
@@ -26,7 +26,7 @@ struct Named<'t> {
 
 impl Named<'_> {
     fn quoted(&self) -> String {
-        format!("{}.{}", quote(&self.schema), quote(self.name))
+        qualified(&self.schema, self.name)
     }
 }
 

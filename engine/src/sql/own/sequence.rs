@@ -9,7 +9,7 @@ use crate::catalog::RelationName;
 use crate::refusal::{Code, Refusal};
 
 use super::super::cast::{literal_text, split_name};
-use super::super::resolve::{self, quote};
+use super::super::resolve::{self, qualified};
 use super::super::statement::{Verdict, Walk, offset};
 
 impl<'t> Walk<'t, '_> {
@@ -70,7 +70,7 @@ impl<'t> Walk<'t, '_> {
             [schema, name] => (resolve::own_schema(&self.context, schema)?, name),
             _ => return None,
         };
-        Some(format!("{}.{}", quote(schema), quote(name)))
+        Some(qualified(schema, name))
     }
 
     /// Does a column that the session may write draw from a sequence of that name?
