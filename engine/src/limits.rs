@@ -13,8 +13,6 @@ pub const STATEMENT_BYTES_MAX: usize = 1 << 20;
 pub const TREE_DEPTH_MAX: usize = 400;
 /// Most nodes in one message's tree.
 pub const TREE_NODES_MAX: usize = 200_000;
-/// Most pairs of nodes compared after one message was spliced. The source of `SET (a, b, …) = (…)` stands in a tree once for each column.
-pub const TREE_PAIRS_MAX: usize = 2_000_000;
 /// Most relations in one message.
 pub const OBJECTS_MAX: usize = 5_000;
 /// Most rounds in which names of output columns are followed through a statement.

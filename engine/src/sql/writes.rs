@@ -182,7 +182,7 @@ fn column_name(node: Node<'_>) -> Option<&str> {
 fn default_of(target: &nodes::ResTarget) -> Option<&nodes::SetToDefault> {
     let value = match target.val() {
         Node::MultiAssignRef(assign) => match assign.source() {
-            Node::RowExpr(row) => row.args().iter().nth(usize::try_from(assign.colno - 1).ok()?)?,
+            Node::RowExpr(row) => row.args().get(usize::try_from(assign.colno - 1).ok()?)?,
             _ => return None,
         },
         value => value,

@@ -100,6 +100,47 @@ fn names_go_to_the_sessions_own_schema() {
             "ALTER TABLE t ADD COLUMN b text, ALTER a TYPE int USING lower(a)::int, ADD FOREIGN KEY (b) REFERENCES tmp",
             r#"ALTER TABLE {w}."t" ADD COLUMN b text, ALTER a TYPE int USING pg_catalog."lower"(a)::int, ADD FOREIGN KEY (b) REFERENCES "pg_temp"."tmp""#,
         ),
+        (
+            "ALTER TABLE t ALTER a SET NOT NULL, ALTER a DROP NOT NULL",
+            r#"ALTER TABLE {w}."t" ALTER a SET NOT NULL, ALTER a DROP NOT NULL"#,
+        ),
+        (
+            "ALTER TABLE t ALTER a DROP EXPRESSION IF EXISTS",
+            r#"ALTER TABLE {w}."t" ALTER a DROP EXPRESSION IF EXISTS"#,
+        ),
+        (
+            "ALTER TABLE t ALTER a SET STATISTICS 5, ALTER a SET STORAGE PLAIN, ALTER a SET COMPRESSION pglz",
+            r#"ALTER TABLE {w}."t" ALTER a SET STATISTICS 5, ALTER a SET STORAGE PLAIN, ALTER a SET COMPRESSION pglz"#,
+        ),
+        (
+            "ALTER TABLE t ALTER a SET (n_distinct = 5), ALTER a RESET (n_distinct)",
+            r#"ALTER TABLE {w}."t" ALTER a SET (n_distinct = 5), ALTER a RESET (n_distinct)"#,
+        ),
+        (
+            "ALTER TABLE t DROP COLUMN IF EXISTS a CASCADE, DROP CONSTRAINT c",
+            r#"ALTER TABLE {w}."t" DROP COLUMN IF EXISTS a CASCADE, DROP CONSTRAINT c"#,
+        ),
+        (
+            "ALTER TABLE t ALTER CONSTRAINT c DEFERRABLE INITIALLY DEFERRED",
+            r#"ALTER TABLE {w}."t" ALTER CONSTRAINT c DEFERRABLE INITIALLY DEFERRED"#,
+        ),
+        (
+            "ALTER TABLE t ALTER CONSTRAINT c NOT ENFORCED",
+            r#"ALTER TABLE {w}."t" ALTER CONSTRAINT c NOT ENFORCED"#,
+        ),
+        (
+            "ALTER TABLE t VALIDATE CONSTRAINT c, CLUSTER ON i, SET WITHOUT CLUSTER",
+            r#"ALTER TABLE {w}."t" VALIDATE CONSTRAINT c, CLUSTER ON i, SET WITHOUT CLUSTER"#,
+        ),
+        ("ALTER TABLE t SET LOGGED, SET UNLOGGED", r#"ALTER TABLE {w}."t" SET LOGGED, SET UNLOGGED"#),
+        (
+            "ALTER TABLE t SET (fillfactor = 70), RESET (fillfactor)",
+            r#"ALTER TABLE {w}."t" SET (fillfactor = 70), RESET (fillfactor)"#,
+        ),
+        (
+            "ALTER TABLE t ALTER a DROP IDENTITY IF EXISTS",
+            r#"ALTER TABLE {w}."t" ALTER a DROP IDENTITY IF EXISTS"#,
+        ),
         ("ALTER TABLE t RENAME TO u", r#"ALTER TABLE {w}."t" RENAME TO u"#),
         (
             "DROP TABLE IF EXISTS t, pg_temp.x, \"tmp\" CASCADE",

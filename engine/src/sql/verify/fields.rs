@@ -247,6 +247,10 @@ kinds! {
     AlterSeqStmt { sequence(), options(), for_identity, missing_ok }
     AlterTableStmt { relation(), cmds(), objtype, missing_ok }
     AlterTableCmd { subtype, name(), num, newowner(), def(), behavior, missing_ok, recurse }
+    ATAlterConstraint {
+        conname(), alter_enforceability, is_enforced, alter_deferrability, deferrable, initdeferred,
+        alter_inheritability, noinherit
+    }
     RenameStmt {
         rename_type, relation_type, relation(), object(), subname(), newname(), behavior, missing_ok
     }

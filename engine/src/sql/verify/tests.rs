@@ -221,3 +221,127 @@ fn strings_that_look_like_trees_stay_strings() {
         vec![relation(28)],
     ));
 }
+
+#[test]
+fn names_become_what_is_planned_and_from_what_was_planned() {
+    let function = |name: &str| Change::Function { at: 7, schema: "s".into(), name: name.into() };
+    assert!(verdict("SELECT f()", "SELECT s.f()", vec![function("f")]));
+    assert!(!verdict("SELECT g()", "SELECT s.f()", vec![function("f")]), "another function before");
+    assert!(!verdict("SELECT f()", "SELECT a.s.f()", vec![function("f")]), "one part more");
+    let type_name = || Change::Type { at: 10, schema: "s".into(), name: "m".into() };
+    assert!(verdict("SELECT a::m[]", "SELECT a::s.m[]", vec![type_name()]));
+    for new in [
+        "SELECT a::x.m[]",
+        "SELECT a::s.n[]",
+        "SELECT a::s.m",
+        "SELECT b::s.m[]",
+        "SELECT a::s.m(3)[]",
+        "SELECT a::s.m.m[]",
+    ] {
+        assert!(!verdict("SELECT a::m[]", new, vec![type_name()]), "{new}");
+    }
+    let column = |at| Change::Column { at, dropped: 1 };
+    assert!(!verdict("SELECT s.t.x", "SELECT t.x.y", vec![column(7)]), "a part more");
+    assert!(!verdict("SELECT s.t.x", "SELECT t", vec![column(7)]), "a part less");
+    assert!(!verdict("SELECT *", "SELECT t", vec![column(7)]), "what is dropped is no name");
+    let literal = || Change::Literal { at: 7, text: "9".into() };
+    assert!(!verdict("SELECT 8", "SELECT '9'", vec![literal()]), "it was a number");
+    assert!(!verdict("SELECT '8'", "SELECT 9", vec![literal()]), "it is a number");
+    let copy = || Change::CopyQuery { at: 5, query: "SELECT a FROM s.v AS t".into() };
+    assert!(!verdict("COPY t (a) TO STDOUT", "COPY t (a) TO STDOUT", vec![copy()]), "not applied");
+    assert!(!verdict("COPY t TO STDOUT", "COPY s.v (a) TO STDOUT", vec![copy()]), "a list of columns");
+}
+
+#[test]
+fn an_alias_is_added_where_none_was_and_with_no_names_of_columns() {
+    let new = "SELECT a FROM s.v AS t";
+    assert!(!verdict("SELECT a FROM t AS t", new, vec![relation(14)]), "it had one");
+    assert!(!verdict("SELECT a FROM t", "SELECT a FROM s.v AS t (b)", vec![relation(14)]));
+    assert!(!verdict("SELECT a FROM t", "SELECT a FROM d.s.v AS t", vec![relation(14)]));
+    let bare = || Change::Relation { at: 14, schema: "s".into(), name: "v".into(), alias: None };
+    assert!(verdict("SELECT a FROM t AS u (b)", "SELECT a FROM s.v AS u (b)", vec![bare()]));
+    assert!(!verdict("SELECT a FROM t AS u (b)", "SELECT a FROM s.v AS u (c)", vec![bare()]));
+    assert!(!verdict("SELECT a FROM t", "SELECT a FROM s.v AS u", vec![bare()]));
+}
+
+#[test]
+fn what_goes_by_the_statement_happens_in_that_statement_and_only_there() {
+    let name = |index| Change::Name { index };
+    let domain = |index| Change::Domain { index, schema: "s".into(), name: "d".into() };
+    let constant = |index| Change::Statement { index, text: "SHOW a".into() };
+    let placeholder = |text: &str| text.replace('@', PLACEHOLDER);
+    for kind in ["EXECUTE p", "DEALLOCATE p", "PREPARE p AS SELECT 1"] {
+        let (old, new) =
+            (format!("SELECT 1; {kind}"), format!("SELECT 1; {}", kind.replace(" p", &placeholder(" @"))));
+        assert!(verdict(&old, &new, vec![name(1)]), "{old}");
+        assert!(!verdict(&old, &old, vec![name(1)]), "{old}: not applied");
+        assert!(!verdict(&old, &old, vec![name(0)]), "{old}: no name in that statement");
+        assert!(!verdict(&old, &old, vec![name(2)]), "{old}: no such statement");
+        assert!(!verdict(&old, &new, vec![]), "{old}: unplanned");
+        assert!(!verdict(&old, &new, vec![name(1), name(1)]), "{old}: twice");
+        assert!(!verdict(&old, &new.replace(PLACEHOLDER, "other"), vec![name(1)]), "{old}: another name");
+    }
+    assert!(!verdict("DEALLOCATE ALL", &placeholder("DEALLOCATE @"), vec![name(0)]), "there was no name");
+    let old = "CREATE DOMAIN d AS int; SELECT 1";
+    assert!(verdict(old, "CREATE DOMAIN s.d AS int; SELECT 1", vec![domain(0)]));
+    for (new, change, why) in [
+        ("CREATE DOMAIN s.d AS text; SELECT 1", domain(0), "another type"),
+        ("CREATE DOMAIN x.d AS int; SELECT 1", domain(0), "another schema"),
+        ("CREATE DOMAIN s.e AS int; SELECT 1", domain(0), "another name"),
+        (old, domain(0), "not applied"),
+        (old, domain(1), "no domain in that statement"),
+        (old, domain(2), "no such statement"),
+    ] {
+        assert!(!verdict(old, new, vec![change]), "{why}");
+    }
+    assert!(
+        !verdict("CREATE DOMAIN e AS int", "CREATE DOMAIN s.d AS int", vec![domain(0)]),
+        "another before"
+    );
+    assert!(verdict("SELECT 1; SHOW b", "SELECT 1; SHOW a", vec![constant(1)]));
+    for (new, change, why) in [
+        ("SELECT 1; SHOW b", constant(1), "not applied"),
+        ("SELECT 1; SHOW c", constant(1), "another"),
+        ("SHOW a; SHOW b", constant(1), "the other one"),
+        ("SELECT 1; SHOW b", constant(2), "no such statement"),
+    ] {
+        assert!(!verdict("SELECT 1; SHOW b", new, vec![change]), "{why}");
+    }
+}
+
+#[test]
+fn a_place_has_one_change() {
+    let column = || Change::Column { at: 7, dropped: 1 };
+    assert!(verdict("SELECT s.t.x", "SELECT t.x", vec![column()]));
+    assert!(!verdict("SELECT s.t.x", "SELECT t.x", vec![column(), column()]));
+    assert!(!verdict(
+        "SELECT s.t.x",
+        "SELECT t.x",
+        vec![column(), Change::Label { at: 7, name: "x".into() }]
+    ));
+}
+
+#[test]
+fn every_column_of_a_row_that_is_set_has_its_source() {
+    let old = "UPDATE t SET (a, b) = (SELECT c, d FROM t)";
+    let at = old.rfind('t').expect("there");
+    let target = Change::Relation { at: 7, schema: "s".into(), name: "v".into(), alias: Some("t".into()) };
+    let new = "UPDATE s.v AS t SET (a, b) = (SELECT c, d FROM s.v AS t)";
+    assert!(verdict(old, new, vec![relation(at), target.clone()]));
+    for (new, why) in [
+        ("UPDATE s.v AS t SET (a, b) = (SELECT c, e FROM s.v AS t)", "another source"),
+        ("UPDATE s.v AS t SET (a, b) = (SELECT c, d FROM t)", "not applied in the source"),
+        ("UPDATE s.v AS t SET (a, c) = (SELECT c, d FROM s.v AS t)", "another column"),
+        ("UPDATE s.v AS t SET (a, b, b) = (SELECT c, d FROM s.v AS t)", "one column more"),
+        (
+            "UPDATE s.v AS t SET a = (SELECT c, d FROM s.v AS t), b = (SELECT c, d FROM s.v AS t)",
+            "two sources",
+        ),
+        (
+            "UPDATE s.v AS t SET (a) = (SELECT c, d FROM s.v AS t), (b) = (SELECT c, d FROM s.v AS t)",
+            "two rows",
+        ),
+    ] {
+        assert!(!verdict(old, new, vec![relation(at), target.clone()]), "{why}");
+    }
+}

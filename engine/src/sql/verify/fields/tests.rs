@@ -66,6 +66,7 @@ const STATEMENTS: &[&str] = &[
     "ALTER SEQUENCE IF EXISTS s RESTART 5",
     "ALTER TABLE IF EXISTS t ADD COLUMN a int, DROP CONSTRAINT IF EXISTS b CASCADE, ALTER c TYPE text USING d::text, OWNER TO CURRENT_USER",
     "ALTER TABLE t ATTACH PARTITION p DEFAULT",
+    "ALTER TABLE t ALTER CONSTRAINT c DEFERRABLE INITIALLY DEFERRED",
     "ALTER TABLE t RENAME COLUMN a TO b",
     "ALTER TYPE s.e ADD VALUE IF NOT EXISTS 'a' BEFORE 'b'",
     "CREATE TYPE e AS ENUM ('a', 'b')",
@@ -80,16 +81,15 @@ const STATEMENTS: &[&str] = &[
 
 /// Put in place of the words of those statements, one by one.
 const WORDS: &[&str] = &[
-    "", "a", "zz", "b.a", "1", "2", "'q'", "ALL", "NOT", "ONLY", "*", "(a)", "a, b", "DESC", "<", "TEMP",
-    "CASCADE", "NULL",
+    "", "a", "zz", "b.a", "1", "2", "'q'", "ALL", "NOT", "ONLY", "*", "(a)", "a, b", "false,", "3.5,",
+    "B'10',", "DESC", "<", "TEMP", "CASCADE", "NULL",
 ];
 
-/// A place in the text, as it is printed: on a line of its own.
+/// Places in the text, as they are printed: on a line of their own.
+const PLACES: [&str; 5] = ["location", "list_start", "list_end", "rexpr_list_start", "rexpr_list_end"];
+
 fn is_place(field: &str) -> bool {
-    field == "location"
-        || ["_location", "_len", "_start", "_end"]
-            .iter()
-            .any(|end| field.ends_with(end) && field != "frame_start")
+    PLACES.contains(&field)
 }
 
 fn printed(text: &str) -> Option<Vec<String>> {
