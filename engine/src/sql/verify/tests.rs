@@ -137,6 +137,7 @@ fn columns_join_a_group_by_and_nothing_else() {
         ("SELECT b FROM t GROUP BY t.c, t.b, a, d", "turned round"),
         ("SELECT b FROM t GROUP BY t.b, t.c, d", "the key gone"),
         ("SELECT b FROM t GROUP BY a, t.b, t.c, d", "behind it"),
+        ("SELECT b FROM t GROUP BY t.b, t.c, a, d, e", "another at the end"),
         ("SELECT b FROM t GROUP BY x.b, t.c, a, d", "another table's"),
         ("SELECT b FROM t GROUP BY b, c, a, d", "bare"),
         ("SELECT b FROM t GROUP BY (t.b, t.c, a), d", "a row"),
