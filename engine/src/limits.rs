@@ -29,6 +29,8 @@ pub const CTES_MAX: usize = 1_000;
 pub const STATEMENTS_MAX: usize = 1_000;
 /// Deepest comment nesting; PostgreSQL's own scanner takes seconds at 10,000.
 pub const COMMENT_DEPTH_MAX: usize = 32;
+/// Most comments with nothing between them: libpg_query's scanner calls itself for each.
+pub const COMMENTS_RUN_MAX: usize = 10_000;
 /// Longest run of operator characters; PostgreSQL's own scanner takes seconds over 100 kB.
 pub const OPERATOR_RUN_BYTES_MAX: usize = 256;
 

@@ -392,7 +392,7 @@ impl<'t> Coercions<'t> {
             }
             _ => false,
         };
-        let is_column = head.target_list().iter().nth(number).is_some_and(|target| match target.val() {
+        let is_column = head.target_list().get(number).is_some_and(|target| match target.val() {
             Node::ColumnRef(column) => {
                 let mut fields = column.fields().iter();
                 let name = fields.next().and_then(Node::as_str);
@@ -468,9 +468,9 @@ impl<'t> Coercions<'t> {
         let arms = [select.larg(), select.rarg()];
         arms.into_iter().flatten().any(|arm| self.column_may_name(arm, at, depth + 1))
             || select.target_list().iter().any(|t| is_star(t.val()))
-            || select.target_list().iter().nth(at).is_some_and(|t| self.may_name(t.val(), depth + 1))
+            || select.target_list().get(at).is_some_and(|t| self.may_name(t.val(), depth + 1))
             || select.values_lists().iter().any(|row| match row {
-                Node::NodeList(row) => row.iter().nth(at).is_some_and(|node| self.may_name(node, depth + 1)),
+                Node::NodeList(row) => row.get(at).is_some_and(|node| self.may_name(node, depth + 1)),
                 _ => true,
             })
     }

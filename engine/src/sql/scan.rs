@@ -1,5 +1,5 @@
-//! One pass over raw text before the parser sees it: where comments are, and the two caps PostgreSQL's own scanner
-//! needs (comment nesting and operator runs cost it quadratic time).
+//! One pass over raw text before the parser sees it: where comments are, and the caps PostgreSQL's own scanner
+//! needs (comment nesting and operator runs cost it quadratic time, comments in a row the stack).
 //!
 //! It follows the lexical rules of PostgreSQL ("Lexical Structure") with `standard_conforming_strings` on. It decides
 //! nothing: a wrong guess here makes the tree check fail and the statement refused, never released.
@@ -13,12 +13,14 @@ use crate::refusal::{Code, Refusal};
 ///
 /// # Errors
 /// 54001 for comments nested deeper than [`limits::COMMENT_DEPTH_MAX`], 54000 for longer operator runs than
-/// [`limits::OPERATOR_RUN_BYTES_MAX`], 22021 for NUL.
+/// [`limits::OPERATOR_RUN_BYTES_MAX`] or more comments in a row than [`limits::COMMENTS_RUN_MAX`], 22021 for NUL.
 pub(super) fn comments(text: &str) -> Result<Vec<Range<usize>>, Refusal> {
     let bytes = text.as_bytes();
     let mut found = Vec::new();
     let mut at = 0;
+    let mut run = 0;
     while let Some(&byte) = bytes.get(at) {
+        let before = found.len();
         at = match byte {
             0 => {
                 return Err(Refusal::new(Code::BadBytes, "a statement cannot contain a NUL byte").at(at));
@@ -40,8 +42,24 @@ pub(super) fn comments(text: &str) -> Result<Vec<Range<usize>>, Refusal> {
             _ if is_identifier_start(byte) || byte.is_ascii_digit() => word(bytes, at),
             _ => at + 1,
         };
+        if found.len() > before {
+            run += 1;
+        } else if !is_space(byte) {
+            run = 0;
+        }
+        if run > limits::COMMENTS_RUN_MAX {
+            return Err(Refusal::new(
+                Code::TooLarge,
+                format!("more than {} comments in a row", limits::COMMENTS_RUN_MAX),
+            ));
+        }
     }
     Ok(found)
+}
+
+/// PostgreSQL's: a vertical tab is one, unlike in `is_ascii_whitespace`.
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
 }
 
 fn is_operator(byte: u8) -> bool {
@@ -245,7 +263,7 @@ fn word_only(bytes: &[u8], mut at: usize) -> usize {
 pub(super) fn skip_space(bytes: &[u8], mut at: usize) -> Option<usize> {
     loop {
         match (bytes.get(at)?, bytes.get(at + 1)) {
-            (b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c, _) => at += 1,
+            (byte, _) if is_space(*byte) => at += 1,
             (b'-', Some(b'-')) => at = line_end(bytes, at),
             (b'/', Some(b'*')) => at = block_end(bytes, at).ok()?,
             _ => return Some(at),
@@ -306,6 +324,13 @@ mod tests {
         let run = "+".repeat(100_000);
         assert_eq!(comments(&run).map_err(|r| r.code), Err(Code::TooLarge));
         assert_eq!(comments("a\0b").map_err(|r| r.code), Err(Code::BadBytes));
+        for between in ["/**/", "/**/\x0b", "/**/ \t\r\n\x0c", "--\n"] {
+            let many = |times| comments(&between.repeat(times)).map(|found| found.len()).map_err(|r| r.code);
+            assert_eq!(many(limits::COMMENTS_RUN_MAX), Ok(limits::COMMENTS_RUN_MAX));
+            assert_eq!(many(limits::COMMENTS_RUN_MAX + 1), Err(Code::TooLarge), "{between:?}");
+        }
+        let apart = "1/**/+".repeat(50_000);
+        assert_eq!(comments(&apart).map(|found| found.len()).map_err(|r| r.code), Ok(50_000));
     }
 
     #[test]
