@@ -34,11 +34,14 @@ have_server() {
     compgen -G '/usr/local/opt/postgresql@*/bin/initdb' >/dev/null
 }
 
+# The C interface, not libclang-cpp, which llvm brings along.
 have_libclang() {
+    local file
     [ -n "${LIBCLANG_PATH:-}" ] && return
-    compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null && return
-    compgen -G '/usr/lib/*/libclang*.so*' >/dev/null && return
-    [ -e /Library/Developer/CommandLineTools/usr/lib/libclang.dylib ]
+    for file in /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so* /Library/Developer/CommandLineTools/usr/lib/libclang.dylib; do
+        case $file in *libclang-cpp*) ;; *) [ -e "$file" ] && return ;; esac
+    done
+    return 1
 }
 
 # A compiler without the C library's headers is the usual trap of minimal images.
@@ -195,6 +198,14 @@ fetch_tools() {
 }
 if [ "$purpose" = test ]; then fetch_tools; fi
 
+# The system's own Debian archives, as places of source packages. Before the first look of apt-get nobody knows whose they are.
+debian_sources() {
+    local format='deb-src $(REPO_URI) $(RELEASE) main' found
+    found=$(apt-get indextargets --format "$format" 'Created-By: Packages' 'Origin: Debian' 'Component: main')
+    [ -n "$found" ] || found=$(apt-get indextargets --format "$format" 'Created-By: Packages' 'Component: main')
+    sort -u <<<"$found"
+}
+
 # PostgreSQL's own regression files, from Debian's source package of the server's major. Nothing of the system changes: the
 # list of sources, the indexes and the download live in a folder of ours that goes again.
 fetch_regress() {
@@ -208,12 +219,7 @@ fetch_regress() {
     folder=$(mktemp -d "$(cd "$target" && pwd)/fetch-XXXX")
     major=$(pg_config --version 2>/dev/null | sed -nE 's/^PostgreSQL ([0-9]+).*/\1/p')
     mkdir -p "$folder/lists/partial" "$folder/archives/partial" "$folder/source"
-    local suite
-    suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
-    {
-        echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian $suite main"
-        echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian-security $suite-security main"
-    } >"$folder/sources.list"
+    debian_sources >"$folder/sources.list"
     options=(-q -o "Dir::Etc::sourcelist=$folder/sources.list" -o Dir::Etc::sourceparts=/nonexistent
         -o "Dir::State::lists=$folder/lists" -o "Dir::Cache=$folder" -o "APT::Sandbox::User=$(id -un)")
     if apt-get "${options[@]}" update >/dev/null 2>&1; then

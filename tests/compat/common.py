@@ -114,8 +114,11 @@ def debian_source(work, package):
         release = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
         if release.get("ID", "").strip('"') != "debian":
             raise Unavailable("this is not Debian, whose source package holds the tests")
-        codename = release["VERSION_CODENAME"].strip('"')
-        (base / "sources.list").write_text(f"deb-src http://deb.debian.org/debian {codename} main\n")
+        # The system's own archives, as places of source packages.
+        targets = ["apt-get", "indextargets", "--format", "deb-src $(REPO_URI) $(RELEASE) main", "Created-By: Packages"]
+        targets += ["Component: main", "Origin: Debian"]
+        known = subprocess.run(targets, capture_output=True, text=True, check=True).stdout
+        (base / "sources.list").write_text("\n".join(sorted(set(known.splitlines()))) + "\n")
         options = [
             f"Dir::Etc::sourcelist={base}/sources.list",
             "Dir::Etc::sourceparts=/dev/null",

@@ -133,7 +133,10 @@ fn skip_busy(done: Result<(), WarehouseError>) -> Result<bool, WarehouseError> {
     match done {
         Ok(()) => Ok(true),
         Err(e) => match e.sqlstate() {
-            Some("55006" | "55P03" | "2BP01" | "42P01") => Ok(false),
+            Some(sqlstate @ ("55006" | "55P03" | "2BP01" | "42P01")) => {
+                tracing::debug!(sqlstate, "in use, stays for the next time");
+                Ok(false)
+            }
             Some(_) | None => Err(e),
         },
     }

@@ -229,6 +229,27 @@ async fn rights_that_were_taken_away_are_granted_again() -> Outcome {
     Ok(())
 }
 
+/// Collects until that many bundles and views are gone. On a busy server one look may find a lock that is held for longer than a look waits:
+/// that is left for the next, as in service.
+async fn collect_all(
+    shop: &Shop,
+    keep: &HashSet<Fingerprint>,
+    bundles: usize,
+    views: usize,
+) -> Result<Collected, Box<dyn Error>> {
+    let mut all = Collected::default();
+    for _ in 0..20 {
+        let collected = shop.warehouse.collect(keep).await?;
+        all.bundles.extend(collected.bundles);
+        all.views.extend(collected.views);
+        if all.bundles.len() >= bundles && all.views.len() >= views {
+            break;
+        }
+    }
+    all.bundles.sort();
+    Ok(all)
+}
+
 #[tokio::test]
 async fn garbage_is_what_nobody_needs() -> Outcome {
     let shop = Shop::open("garbage").await?;
@@ -251,14 +272,14 @@ async fn garbage_is_what_nobody_needs() -> Outcome {
     dba.batch_execute(&format!("BEGIN; TABLE lanyard_secured.{view}")).await?;
 
     let keep = HashSet::from([kept.fingerprint]);
-    let first = shop.warehouse.collect(&keep).await?;
+    let first = collect_all(&shop, &keep, 2, 1).await?;
     let mut bundles = vec![prepared[2].bundle.clone(), prepared[3].bundle.clone()];
     bundles.sort();
     assert_eq!(first.bundles, bundles);
     assert_eq!(first.views, [unused.iter().next().expect("one").view.name.clone()], "the read one is busy");
     dba.batch_execute("COMMIT").await?;
     shop.warehouse.end(&lease.role).await?;
-    let second = shop.warehouse.collect(&keep).await?;
+    let second = collect_all(&shop, &keep, 1, 2).await?;
     assert_eq!(second.bundles, [prepared[1].bundle.clone()]);
     assert_eq!(second.views.len(), 2);
     assert_eq!(shop.warehouse.collect(&keep).await?, Collected::default());
