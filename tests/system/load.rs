@@ -89,13 +89,25 @@ async fn half(governed: &Governed, size: &Size, number: u64) -> Outcome<Told> {
     while let Some(done) = clients.join_next().await {
         told.add(done??);
     }
-    until_within(END_SECONDS, "the vended roles and sessions are gone", async || {
-        let ended = governed.http("/metrics").await?.contains("\nlanyard_sessions 0\n");
+    let mut left = String::new();
+    let gone = until_within(END_SECONDS, "the vended roles and sessions are gone", async || {
+        let metrics = governed.http("/metrics").await?;
+        let sessions = metrics.lines().find(|line| line.starts_with("lanyard_sessions ")).unwrap_or_default();
         // The warehouse may still be coming up.
         let roles = governed.vended_roles().await;
-        Ok((ended && roles.is_ok_and(|roles| roles.is_empty())).then_some(()))
+        left = match &roles {
+            Ok(roles) => format!("{sessions}, {} roles, {:?}", roles.len(), roles.first()),
+            Err(error) => format!("{sessions}, the warehouse says {error}"),
+        };
+        let ended = sessions.ends_with(" 0") && roles.is_ok_and(|roles| roles.is_empty());
+        Ok(ended.then_some(()))
     })
-    .await?;
+    .await;
+    if let Err(error) = gone {
+        let log = governed.proxy_log().await;
+        let last: Vec<&str> = log.lines().rev().take(20).collect();
+        return Err(format!("{error}: {left}; the last of the log, latest first: {last:#?}").into());
+    }
     Ok(told)
 }
 
