@@ -30,10 +30,20 @@ const CATALOG_RELATIONS: &str = "\
     pg_aggregate pg_am pg_amproc pg_conversion pg_operator pg_proc pg_range pg_transform pg_sequences \
     pg_ts_parser pg_ts_template pg_type";
 /// Functions whose result names objects, of the virtual catalog's but for the first.
-const FUNCTIONS: &str = "\
-    pg_typeof to_regclass to_regnamespace to_regproc to_regprocedure to_regrole to_regtype \
-    pg_partition_ancestors pg_partition_root pg_partition_tree pg_filenode_relation \
-    pg_get_replica_identity_index";
+const FUNCTIONS: [&str; 12] = [
+    "pg_typeof",
+    "to_regclass",
+    "to_regnamespace",
+    "to_regproc",
+    "to_regprocedure",
+    "to_regrole",
+    "to_regtype",
+    "pg_partition_ancestors",
+    "pg_partition_root",
+    "pg_partition_tree",
+    "pg_filenode_relation",
+    "pg_get_replica_identity_index",
+];
 /// Functions that give these arguments one type.
 const UNIFYING: [(&str, &[usize]); 22] = [
     ("lag", &[0, 2]),
@@ -204,7 +214,7 @@ impl<'t> Coercions<'t> {
 
     pub(super) fn call(&mut self, call: &'t nodes::FuncCall) {
         let name = last_name(call);
-        if lists(FUNCTIONS, name) {
+        if FUNCTIONS.contains(&name) {
             self.sighted = true;
         }
         if name.starts_with("array_agg") || name == "array_fill" {
@@ -425,7 +435,7 @@ impl<'t> Coercions<'t> {
             }
             Node::FuncCall(call) => {
                 let name = last_name(call);
-                lists(FUNCTIONS, name)
+                FUNCTIONS.contains(&name)
                     || self.granted.contains(name)
                     || (passes_on(name) && call.args().iter().any(may))
             }
@@ -564,7 +574,7 @@ fn is_judged(node: Node<'_>) -> bool {
             let last = cast.type_name().and_then(|name| name.names().iter().next_back()?.sval());
             names_objects(cast.type_name()) || last.is_some_and(|last| TEXTS.contains(&last))
         }
-        Node::FuncCall(call) => lists(FUNCTIONS, last_name(call)),
+        Node::FuncCall(call) => FUNCTIONS.contains(&last_name(call)),
         _ => false,
     }
 }

@@ -86,6 +86,20 @@ pub struct Judged {
     pub leaves_nothing: bool,
 }
 
+impl Judged {
+    /// About how many bytes of memory it takes, for whoever remembers many.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let edits: usize = self.edits.iter().map(|edit| size_of::<Edit>() + edit.text.len()).sum();
+        size_of::<Self>()
+            + self.enforced.for_record().len()
+            + edits
+            + self.objects.bytes()
+            + size_of_val(&*self.effects)
+            + self.notice.as_ref().map_or(0, |notice| notice.len())
+    }
+}
+
 /// Judges one message (a simple Query or the text of a Parse).
 ///
 /// # Errors

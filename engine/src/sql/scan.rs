@@ -22,6 +22,10 @@ pub(super) fn comments(text: &str) -> Result<Vec<Range<usize>>, Refusal> {
     while let Some(&byte) = bytes.get(at) {
         let before = found.len();
         at = match byte {
+            b' ' => {
+                at += 1;
+                continue;
+            }
             0 => {
                 return Err(Refusal::new(Code::BadBytes, "a statement cannot contain a NUL byte").at(at));
             }
@@ -84,12 +88,24 @@ fn is_operator(byte: u8) -> bool {
     )
 }
 
-fn is_identifier_start(byte: u8) -> bool {
+const fn is_identifier_start(byte: u8) -> bool {
     byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80
 }
 
+/// Looked up, because most of every text is made of them.
+const IDENTIFIER_PARTS: [bool; 256] = {
+    let mut parts = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let of = byte as u8;
+        parts[byte] = is_identifier_start(of) || of.is_ascii_digit() || of == b'$';
+        byte += 1;
+    }
+    parts
+};
+
 fn is_identifier_part(byte: u8) -> bool {
-    is_identifier_start(byte) || byte.is_ascii_digit() || byte == b'$'
+    IDENTIFIER_PARTS[usize::from(byte)]
 }
 
 /// End of a string or quoted identifier whose inside starts at `at`; doubled quotes stay inside.
@@ -193,10 +209,7 @@ fn operator_end(bytes: &[u8], from: usize) -> Result<usize, Refusal> {
 
 /// A word or number, and the string that follows an `E` prefix directly.
 fn word(bytes: &[u8], from: usize) -> usize {
-    let mut at = from;
-    while bytes.get(at).copied().is_some_and(is_identifier_part) {
-        at += 1;
-    }
+    let at = word_only(bytes, from);
     let escape = at - from == 1 && matches!(bytes.get(from), Some(b'e' | b'E'));
     if escape && bytes.get(at) == Some(&b'\'') {
         return escaped(bytes, at + 1);
@@ -252,11 +265,9 @@ pub(super) fn name_end(text: &str, from: usize, parts: usize) -> Option<usize> {
     Some(at)
 }
 
-fn word_only(bytes: &[u8], mut at: usize) -> usize {
-    while bytes.get(at).copied().is_some_and(is_identifier_part) {
-        at += 1;
-    }
-    at
+fn word_only(bytes: &[u8], from: usize) -> usize {
+    let rest = bytes.get(from..).unwrap_or_default();
+    from + rest.iter().take_while(|byte| is_identifier_part(**byte)).count()
 }
 
 /// The next byte that is neither white space nor comment.

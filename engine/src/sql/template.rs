@@ -132,6 +132,13 @@ pub struct Template {
 }
 
 impl Template {
+    /// About how many bytes of memory it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let pieces: usize = self.pieces.iter().map(|piece| size_of::<Box<str>>() + piece.len()).sum();
+        self.judged.bytes() + pieces + size_of_val(&*self.lengths) + size_of_val(&*self.before)
+    }
+
     /// Makes a template of a ruling. `None` when its numbers were looked at, or went with what was spliced out.
     #[must_use]
     pub fn of(pattern: &Pattern, raw: RawSql<'_>, judged: &Judged) -> Option<Self> {

@@ -27,8 +27,8 @@ pub use registry::{Ending, Live, Registry};
 
 /// Longest text whose ruling is remembered, in bytes.
 const CACHED_TEXT_BYTES_MAX: usize = 16 << 10;
-/// Most bytes of remembered texts for one principal; over it the memory starts afresh.
-const CACHE_BYTES_MAX: usize = 4 << 20;
+/// Most bytes of remembered rulings and their texts for one principal; over it the memory starts afresh.
+const CACHE_BYTES_MAX: usize = 8 << 20;
 
 /// A text at least so long that only its numbers make new comes again as it is more often than not: a report, not a look-up by key.
 /// So it is remembered by its bytes too, in bytes.
@@ -212,7 +212,7 @@ impl Rulings {
     fn remember(&self, raw: RawSql<'_>, pattern: Option<&Pattern>, judged: &Arc<Judged>) {
         match pattern.and_then(|pattern| Some((pattern, Template::of(pattern, raw, judged)?))) {
             Some((pattern, template)) => {
-                self.make_room(raw, judged);
+                self.make_room(pattern.key().len() + template.bytes());
                 drop(self.templates.insert(pattern.key().into(), template));
             }
             None => self.remember_text(raw, judged),
@@ -220,12 +220,11 @@ impl Rulings {
     }
 
     fn remember_text(&self, raw: RawSql<'_>, judged: &Arc<Judged>) {
-        self.make_room(raw, judged);
+        self.make_room(raw.for_record().len() + judged.bytes());
         drop(self.texts.insert(raw.for_record().into(), Arc::clone(judged)));
     }
 
-    fn make_room(&self, raw: RawSql<'_>, judged: &Judged) {
-        let grown = raw.for_record().len() + judged.enforced.for_record().len();
+    fn make_room(&self, grown: usize) {
         if self.bytes.fetch_add(grown, Ordering::Relaxed) + grown > CACHE_BYTES_MAX {
             self.texts.clear();
             self.templates.clear();
