@@ -539,3 +539,24 @@ async fn sql_does_not_reach_portals_of_the_protocol() -> Outcome {
     assert_eq!(exchange(raw, &[bind("p", "s", &[]), bind("p", "s", &[]), sync()]).await?, "2 42P03 ZI");
     Ok(())
 }
+
+/// PostgreSQL puts the value it cannot read into its error. One that is longer than the session takes ends it, behind whole rows.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_in_front_of_an_error_that_is_too_long_are_whole() -> Outcome {
+    let (_governed, mut raw) = session().await?;
+    let sql = "SELECT CASE WHEN g < 3 THEN g ELSE repeat('x', 17000000 + g)::int END FROM generate_series(1, 3) AS g";
+    raw.send_bytes(&query(sql)).await?;
+    let mut rows = Vec::new();
+    let last = loop {
+        let frame = next(&mut raw).await?;
+        match frame.tag {
+            b'T' => {}
+            b'D' => rows.push(frame.row()?),
+            _ => break frame,
+        }
+    };
+    assert_eq!((last.tag, last.sqlstate().as_deref()), (b'E', Some("08006")), "{:?}", last.fields());
+    assert_eq!(rows, [[Some("1".to_owned())], [Some("2".to_owned())]]);
+    assert!(raw.closed().await?);
+    Ok(())
+}

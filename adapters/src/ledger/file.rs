@@ -10,6 +10,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use foldhash::quality::RandomState;
 use lanyard_engine::record::{Attempt, Disposition, Outcome, RulingId, VERSION};
 use lanyard_engine::released::{Filed, Ledger, LedgerFull};
 
@@ -94,7 +95,7 @@ struct State {
     /// Bytes at which it is closed.
     size_max: u64,
     /// Attempts that wait for an outcome: each new segment begins with them, so that a recovery reads one segment only.
-    open: HashSet<u128>,
+    open: HashSet<u128, RandomState>,
     /// Whole lines that wait for the next write.
     pending: Vec<u8>,
     health: Health,
@@ -108,7 +109,7 @@ impl State {
             sync,
             size,
             size_max: SEGMENT_BYTES_MAX,
-            open: HashSet::new(),
+            open: HashSet::default(),
             pending: Vec::with_capacity(PENDING_BYTES_SOFT),
             health: Health::Sound,
             outcomes_lost: 0,
@@ -358,7 +359,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 /// `{"event":"open","v":1,"rulings":["…"]}`
-fn open_line(open: &HashSet<u128>) -> String {
+fn open_line(open: &HashSet<u128, RandomState>) -> String {
     let rulings: Vec<String> = open.iter().map(|&ruling| RulingId(ruling).to_string()).collect();
     format!("{}\n", serde_json::json!({ "event": "open", "v": VERSION, "rulings": rulings }))
 }

@@ -37,7 +37,7 @@ pub(super) struct Recount {
     /// Were our messages sent?
     asked: bool,
     /// A ReadyForQuery that is the client's if another comes before CloseComplete.
-    last: Option<BytesMut>,
+    last: Option<Box<[u8]>>,
     closed: bool,
 }
 
@@ -86,7 +86,7 @@ impl Exchange {
     }
 
     /// May this message of the client's be handled now?
-    pub(super) fn meanwhile(&mut self, message: &Inbound, out: &mut BytesMut) -> Meanwhile {
+    pub(super) fn meanwhile(&mut self, message: &Inbound<'_>, out: &mut BytesMut) -> Meanwhile {
         if self.is_recounting() || self.is_asking() {
             return if matches!(message, Inbound::Terminate) { Meanwhile::Handled } else { Meanwhile::Held };
         }
@@ -177,16 +177,16 @@ impl Exchange {
         &mut self,
         mut recount: Recount,
         kind: u8,
-        body: BytesMut,
+        body: &[u8],
         out: &mut BytesMut,
     ) -> Result<(), Refusal> {
         match kind {
             b'Z' => {
-                self.rests(&body);
+                self.rests(body);
                 if recount.closed {
                     return Ok(());
                 }
-                if let Some(answer) = recount.last.replace(body) {
+                if let Some(answer) = recount.last.replace(body.into()) {
                     // The client's own Sync came behind the failure, and ends the skipping.
                     self.skipping = false;
                     send(out, b'Z', &answer);
@@ -195,11 +195,11 @@ impl Exchange {
             b'3' if !recount.closed => recount.closed = true,
             b'N' => {
                 let about = About { statement: None, wrote_shaped: self.wrote_shaped };
-                messages::relay(out, kind, &body, &about, &self.granted);
+                messages::relay(out, kind, body, &about, &self.granted);
             }
-            b'S' => self.parameter(&body, out)?,
+            b'S' => self.parameter(body, out)?,
             b'E' => {
-                self.error(&body, out);
+                self.error(body, out);
                 return Ok(());
             }
             _ => return Err(out_of_step()),

@@ -20,7 +20,6 @@ use lanyard_engine::sql::{self, Effect, Judged};
 
 use crate::observe::{Direction, Metrics};
 use crate::vend::Granted;
-use crate::wire::inbound::Inbound;
 use crate::wire::outgoing::{Outgoing, write};
 
 use super::copy::{CopyIn, Recount};
@@ -151,8 +150,8 @@ pub(super) struct Exchange {
     pub(super) pending: VecDeque<Pending>,
     /// An extended message failed and no Sync has followed yet: the warehouse takes nothing else until one does.
     pub(super) skipping: bool,
-    /// A message that waits until the warehouse has answered what it depends on.
-    pub(super) held: Option<Inbound>,
+    /// Does the client's next message wait until the warehouse has answered what it depends on?
+    pub(super) held: bool,
     /// The session's own count at the last Sync sent.
     pub(super) synced: u64,
     /// The number of the last Parse or Bind whose fate is known.
@@ -228,7 +227,7 @@ impl Exchange {
             portals: HashMap::default(),
             pending: VecDeque::new(),
             skipping: false,
-            held: None,
+            held: false,
             synced: 0,
             settled: 0,
             transaction: IDLE,
@@ -258,7 +257,7 @@ impl Exchange {
         self.is_quiet()
             && !self.kept
             && !self.unsynced
-            && self.held.is_none()
+            && !self.held
             && self.copy.is_none()
             && self.passing == 0
             && self.portals.is_empty()
@@ -347,13 +346,14 @@ impl Exchange {
         let start = Instant::now();
         let released =
             judged.enforced.release(&mut self.shard, &attempt).map_err(|LedgerFull| ledger_full())?;
-        self.metrics.audit_written(start.elapsed());
+        let sent = Instant::now();
+        self.metrics.audit_written(sent - start);
         self.metrics.judged(judged.disposition, Duration::from_micros(judge_us));
         let run = Run {
             ruling,
             text: Arc::clone(text),
             judged: Arc::clone(judged),
-            sent: Instant::now(),
+            sent,
             rows: 0,
             bytes: 0,
             number: self.count,

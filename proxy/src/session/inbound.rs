@@ -8,7 +8,6 @@ use lanyard_engine::limits;
 use lanyard_engine::refusal::{Code, Refusal};
 use lanyard_engine::sql;
 
-use crate::wire::frame::Frame;
 use crate::wire::inbound::{self, Inbound, Malformed, Object};
 use crate::wire::outgoing::{Outgoing, write};
 
@@ -24,7 +23,7 @@ pub(super) const NOBODY: &str = "lanyard_none";
 pub(super) enum Flow {
     /// Go on.
     Continue,
-    /// A message is held: nothing more is taken from the client until the warehouse has said more.
+    /// This message waits where it lies: nothing more is taken from the client until the warehouse has said more.
     Wait,
     /// The client said goodbye.
     Goodbye,
@@ -34,8 +33,8 @@ pub(super) enum Flow {
 
 impl Exchange {
     /// Handles one frame of the client; what goes to the warehouse is appended to `out`.
-    pub(super) fn client_said(&mut self, frame: Frame, out: &mut BytesMut) -> Flow {
-        let message = match inbound::decode(frame) {
+    pub(super) fn client_said(&mut self, kind: u8, body: &[u8], out: &mut BytesMut) -> Flow {
+        let message = match inbound::decode(kind, body) {
             Ok(message) => message,
             Err(Malformed::Fatal(refusal)) => return Flow::End(refusal),
             Err(Malformed::Refused(_, _)) if self.skipping => return Flow::Continue,
@@ -47,27 +46,17 @@ impl Exchange {
         self.take(message, out)
     }
 
-    /// Goes on with the message that waited, if one did.
-    pub(super) fn resume(&mut self, out: &mut BytesMut) -> Flow {
-        match self.held.take() {
-            Some(message) => self.take(message, out),
-            None => Flow::Continue,
-        }
-    }
-
     /// Does the record of what this message runs depend on an answer that has not come yet?
-    fn is_early(&self, message: &Inbound) -> bool {
+    fn is_early(&self, message: &Inbound<'_>) -> bool {
         let number = match message {
-            Inbound::Bind { statement, .. } if statement.is_empty() => {
-                self.statements.get("").map(|s| s.number)
-            }
-            Inbound::Execute { portal, .. } if portal.is_empty() => self.portals.get("").map(|p| p.number),
+            Inbound::Bind { statement: "", .. } => self.statements.get("").map(|s| s.number),
+            Inbound::Execute { portal: "", .. } => self.portals.get("").map(|p| p.number),
             _ => None,
         };
         number.is_some_and(|number| self.is_unsettled(number))
     }
 
-    fn take(&mut self, message: Inbound, out: &mut BytesMut) -> Flow {
+    fn take(&mut self, message: Inbound<'_>, out: &mut BytesMut) -> Flow {
         if let Some(latest) = self.granted.latest() {
             self.granted = latest;
             self.types.clear();
@@ -80,15 +69,11 @@ impl Exchange {
             return Flow::Continue;
         }
         if self.is_early(&message) {
-            self.held = Some(message);
             return Flow::Wait;
         }
         match self.meanwhile(&message, out) {
             Meanwhile::Handled => {}
-            Meanwhile::Held => {
-                self.held = Some(message);
-                return Flow::Wait;
-            }
+            Meanwhile::Held => return Flow::Wait,
             Meanwhile::Swallowed => {
                 write(out, Outgoing::Sync);
                 return Flow::Continue;
@@ -111,11 +96,11 @@ impl Exchange {
         }
         match message {
             Inbound::Query(text) => self.query(text.into(), out),
-            Inbound::Parse { name, text, types } => self.parse(name, text.into(), &types, out),
-            Inbound::Bind { portal, statement, rest } => self.bind(portal, &statement, &rest, out),
-            Inbound::Describe(object, name) => self.describe(object, &name, out),
-            Inbound::Execute { portal, rows_max } => self.execute(&portal, rows_max, out),
-            Inbound::Close(object, name) => self.close(object, &name, out),
+            Inbound::Parse { name, text, types } => self.parse(name, text.into(), types, out),
+            Inbound::Bind { portal, statement, rest } => self.bind(portal, statement, rest, out),
+            Inbound::Describe(object, name) => self.describe(object, name, out),
+            Inbound::Execute { portal, rows_max } => self.execute(portal, rows_max, out),
+            Inbound::Close(object, name) => self.close(object, name, out),
             Inbound::Flush => write(out, Outgoing::Flush),
             Inbound::Sync => {
                 self.skipping = false;
@@ -129,7 +114,7 @@ impl Exchange {
                 self.refused_message(true, "", refusal, 0, out);
             }
             Inbound::CopyDone if self.copy.is_some() => write(out, Outgoing::CopyDone),
-            Inbound::CopyFail(reason) if self.copy.is_some() => write(out, Outgoing::CopyFail(&reason)),
+            Inbound::CopyFail(reason) if self.copy.is_some() => write(out, Outgoing::CopyFail(reason)),
             Inbound::CopyOutside | Inbound::CopyDone | Inbound::CopyFail(_) => {}
             Inbound::Terminate => return Flow::Goodbye,
         }
@@ -157,9 +142,9 @@ impl Exchange {
         }
     }
 
-    fn parse(&mut self, name: String, text: Arc<str>, types: &[u8], out: &mut BytesMut) {
-        if !name.is_empty() && self.exists(&name) {
-            return self.refused_message(false, &text, duplicate(&name), 0, out);
+    fn parse(&mut self, name: &str, text: Arc<str>, types: &[u8], out: &mut BytesMut) {
+        if !name.is_empty() && self.exists(name) {
+            return self.refused_message(false, &text, duplicate(name), 0, out);
         }
         let (judged, judge_us) = self.judge(&text);
         let judged = judged.and_then(|judged| {
@@ -171,7 +156,7 @@ impl Exchange {
         match judged {
             Ok((text, judged, types)) => {
                 let number = self.next_number();
-                let upstream = if name.is_empty() { String::new() } else { upstream_name(number, &name) };
+                let upstream = if name.is_empty() { String::new() } else { upstream_name(number, name) };
                 let text_for_parse = judged.enforced.for_parse();
                 write(
                     out,
@@ -186,8 +171,8 @@ impl Exchange {
                 let path = self.path_ahead();
                 let types = Some(types.into());
                 let statement = Arc::new(Statement { upstream, text, judged, part, number, path, types });
-                self.statements.insert(name.clone(), Arc::clone(&statement));
-                self.pending.push_back(Pending::Parse { name, statement });
+                self.statements.insert(name.to_owned(), Arc::clone(&statement));
+                self.pending.push_back(Pending::Parse { name: name.to_owned(), statement });
             }
             Err(refusal) => {
                 if name.is_empty() {
@@ -198,7 +183,7 @@ impl Exchange {
         }
     }
 
-    fn bind(&mut self, portal: String, name: &str, rest: &[u8], out: &mut BytesMut) {
+    fn bind(&mut self, portal: &str, name: &str, rest: &[u8], out: &mut BytesMut) {
         let Some(statement) = self.statements.get(name).map(Arc::clone) else {
             return self.refused_message(false, "", unknown_statement(name), 0, out);
         };
@@ -207,7 +192,7 @@ impl Exchange {
         }
         // The transaction of a portal may end at a Sync or Query under way; then its name is free by the time this arrives.
         let lasts = !self.pending.iter().any(|p| matches!(p, Pending::Sync | Pending::Query(_)));
-        if !portal.is_empty() && self.portals.contains_key(&portal) && lasts {
+        if !portal.is_empty() && self.portals.contains_key(portal) && lasts {
             let refusal = Refusal::new(Code::DuplicatePortal, format!("cursor \"{portal}\" already exists"));
             return self.refused_message(false, "", refusal, 0, out);
         }
@@ -220,8 +205,8 @@ impl Exchange {
             if portal.is_empty() { String::new() } else { format!("{}{number}", sql::RESERVED_NAMES) };
         write(out, Outgoing::Bind { portal: &upstream, statement: &statement.upstream, rest });
         let made = Portal { upstream, statement, number };
-        let before = self.portals.insert(portal.clone(), made.clone());
-        self.pending.push_back(Pending::Bind { name: portal, portal: made, before });
+        let before = self.portals.insert(portal.to_owned(), made.clone());
+        self.pending.push_back(Pending::Bind { name: portal.to_owned(), portal: made, before });
     }
 
     /// The portal's name in the warehouse; a name we do not know may be a cursor that a judged DECLARE made.

@@ -1,7 +1,7 @@
 //! From the warehouse: rows pass in the largest runs available, never decoded; control messages move the queue of
 //! answers forward, and errors, notices and parameters are put right on the way.
 
-use bytes::{BufMut, BytesMut};
+use bytes::{Buf as _, BufMut, BytesMut};
 use lanyard_engine::entitlement::Operation;
 use lanyard_engine::limits;
 use lanyard_engine::record::{Disposition, Status};
@@ -10,7 +10,7 @@ use lanyard_engine::sql::{self, Effect};
 
 use crate::net::pump::pass;
 use crate::wire::backend::{self, Severity};
-use crate::wire::frame::{self, Frame};
+use crate::wire::frame::{self, FrameError};
 
 use super::copy::Recount;
 use super::exchange::{Exchange, IDLE, Pending, Run};
@@ -19,109 +19,148 @@ use super::messages::{self, About, Said};
 /// Largest control message taken from the warehouse, in bytes.
 const CONTROL_BYTES_MAX: usize = 16 << 20;
 
+/// What becomes of a control message.
+enum Passes {
+    /// It goes to the client as it lies, perhaps put right in place.
+    Whole,
+    /// It does not: what the client gets in its place has been said.
+    Not,
+}
+
 impl Exchange {
     /// Takes what has come from the warehouse and appends what the client gets.
     ///
     /// # Errors
     /// A refusal that ends the session: the warehouse left the protocol, or changed a setting that enforcement needs.
     pub(super) fn warehouse_said(&mut self, input: &mut BytesMut, out: &mut BytesMut) -> Result<(), Refusal> {
-        loop {
-            let run = self.passing_run(input)?;
-            if run > 0 {
-                pass(out, input.split_to(run));
+        let lost = |e: FrameError| Refusal::new(Code::UpstreamLost, e.to_string());
+        // Bytes from the front that go on as they are, in one piece.
+        let mut front = 0;
+        // What goes out between that and the next message.
+        let mut said = BytesMut::new();
+        let result = loop {
+            front += self.passing_run(input.get(front..).unwrap_or_default());
+            let (kind, total) = match frame::whole(input.get(front..).unwrap_or_default(), CONTROL_BYTES_MAX)
+            {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(lost(error)),
+            };
+            let body = input.get_mut(front + frame::HEADER_BYTES..front + total).unwrap_or_default();
+            let passes = self.control(kind, body, &mut said);
+            if matches!(passes, Ok(Passes::Whole)) && said.is_empty() {
+                front += total;
                 continue;
             }
-            match frame::cut(input, CONTROL_BYTES_MAX)
-                .map_err(|e| Refusal::new(Code::UpstreamLost, e.to_string()))?
-            {
-                Some(frame) => self.control(frame, out)?,
-                None => return Ok(()),
+            move_front(input, std::mem::take(&mut front), out);
+            if !said.is_empty() {
+                pass(out, std::mem::take(&mut said));
             }
-        }
+            match passes {
+                Ok(Passes::Whole) => front = total,
+                Ok(Passes::Not) => input.advance(total),
+                Err(refusal) => break Err(refusal),
+            }
+        };
+        move_front(input, front, out);
+        result
     }
 
-    /// How many bytes from the front are rows or COPY data.
-    fn passing_run(&mut self, input: &BytesMut) -> Result<usize, Refusal> {
+    /// How many bytes from the front are rows or COPY data. What follows is a control message, or the part of one.
+    fn passing_run(&mut self, input: &[u8]) -> usize {
         let mut run = self.passing.min(input.len());
         self.passing -= run;
-        let mut bytes = run;
         while self.passing == 0 {
             let rest = input.get(run..).unwrap_or_default();
-            match frame::header(rest).map_err(|e| Refusal::new(Code::UpstreamLost, e.to_string()))? {
-                Some((b'D' | b'd', total)) if !matches!(self.pending.front(), Some(Pending::Types(_))) => {
+            match frame::header(rest) {
+                Ok(Some((b'D' | b'd', total)))
+                    if !matches!(self.pending.front(), Some(Pending::Types(_))) =>
+                {
                     let take = total.min(rest.len());
                     run += take;
-                    bytes += take;
                     self.passing = total - take;
                 }
-                _ => break,
+                // A length that cannot be is found by who reads what follows.
+                Ok(Some(_) | None) | Err(_) => break,
             }
         }
-        if bytes > 0
+        if run > 0
             && let Some(current) = self.current_run()
         {
-            current.bytes += bytes as u64;
+            current.bytes += run as u64;
         }
-        Ok(run)
+        run
     }
 
-    fn control(&mut self, frame: Frame, out: &mut BytesMut) -> Result<(), Refusal> {
-        let Frame { kind, mut body } = frame;
-        if let Some(Pending::Again { name }) = self.pending.front() {
-            let name = name.clone();
-            return self.parsed_again(kind, &name, &body, out);
-        }
-        if let Some(Pending::Recount(recount)) =
-            self.pending.pop_front_if(|p| matches!(p, Pending::Recount(_)))
-        {
-            return self.recounted(recount, kind, body, out);
-        }
-        if let Some(Pending::Types(asked)) = self.pending.pop_front_if(|p| matches!(p, Pending::Types(_))) {
-            return self.types_answered(asked, kind, &body, out);
+    fn control(&mut self, kind: u8, body: &mut [u8], out: &mut BytesMut) -> Result<Passes, Refusal> {
+        match self.pending.front() {
+            Some(Pending::Again { name }) => {
+                let name = name.clone();
+                return self.parsed_again(kind, &name, body, out).map(|()| Passes::Not);
+            }
+            Some(Pending::Recount(_)) => {
+                if let Some(Pending::Recount(recount)) = self.pending.pop_front() {
+                    return self.recounted(recount, kind, body, out).map(|()| Passes::Not);
+                }
+            }
+            Some(Pending::Types(_)) => {
+                if let Some(Pending::Types(asked)) = self.pending.pop_front() {
+                    return self.types_answered(asked, kind, body, out).map(|()| Passes::Not);
+                }
+            }
+            Some(
+                Pending::Query(_)
+                | Pending::Execute(_)
+                | Pending::Parse { .. }
+                | Pending::Bind { .. }
+                | Pending::Describe
+                | Pending::Close
+                | Pending::Sync
+                | Pending::Refused { .. },
+            )
+            | None => {}
         }
         match kind {
-            b'1' | b'2' | b'3' | b'n' => {
-                self.answered(kind)?;
-                send(out, kind, &body);
-            }
+            b'1' | b'2' | b'3' | b'n' => self.answered(kind)?,
             b'T' => {
-                self.row_description(&mut body)?;
+                self.row_description(body)?;
                 if matches!(self.pending.front(), Some(Pending::Describe)) {
                     self.pending.pop_front();
                 }
-                send(out, kind, &body);
             }
-            b'G' => {
-                self.copy_opened()?;
-                send(out, kind, &body);
-            }
-            b't' | b'H' | b'c' => send(out, kind, &body),
+            b'G' => self.copy_opened()?,
+            b't' | b'H' | b'c' => {}
             b'C' => {
-                if self.command_complete(&body, out) {
+                if self.command_complete(body, out) {
                     send(out, kind, b"SHOW\0");
-                } else {
-                    send(out, kind, &body);
+                    return Ok(Passes::Not);
                 }
             }
-            b'I' => {
-                self.finish_execute(Status::Ok);
-                send(out, kind, &body);
-            }
+            b'I' => self.finish_execute(Status::Ok),
             b's' => {
                 if let Some(run) = self.current_run() {
                     run.rows += u64::from(run.rows_max);
                 }
                 self.finish_execute(Status::Ok);
-                send(out, kind, &body);
             }
-            b'Z' => self.ready(&body, out)?,
-            b'E' => self.error(&body, out),
+            b'Z' => self.ready(body)?,
+            b'E' => {
+                self.error(body, out);
+                return Ok(Passes::Not);
+            }
             b'N' => {
                 let about = self.about();
-                messages::relay(out, kind, &body, &about, &self.granted);
+                messages::relay(out, kind, body, &about, &self.granted);
+                return Ok(Passes::Not);
             }
-            b'S' => self.parameter(&body, out)?,
-            b'A' => self.notification(&body, out),
+            b'S' => {
+                self.parameter(body, out)?;
+                return Ok(Passes::Not);
+            }
+            b'A' => {
+                self.notification(body, out);
+                return Ok(Passes::Not);
+            }
             other => {
                 return Err(Refusal::new(
                     Code::UpstreamLost,
@@ -129,7 +168,7 @@ impl Exchange {
                 ));
             }
         }
-        Ok(())
+        Ok(Passes::Whole)
     }
 
     /// Answers to a Parse of ours. A statement that cannot be prepared any more is none: its Bind will say so.
@@ -218,7 +257,7 @@ impl Exchange {
         }
     }
 
-    fn ready(&mut self, body: &[u8], out: &mut BytesMut) -> Result<(), Refusal> {
+    fn ready(&mut self, body: &[u8]) -> Result<(), Refusal> {
         match self.pending.pop_front() {
             Some(Pending::Query(run)) => {
                 let status = if run.failed.is_some() { Status::Failed } else { Status::Ok };
@@ -232,7 +271,6 @@ impl Exchange {
             Some(_) | None => return Err(out_of_step()),
         }
         self.rests(body);
-        send(out, b'Z', body);
         Ok(())
     }
 
@@ -416,6 +454,15 @@ pub(super) fn writes_shaped(run: &Run) -> bool {
 
 pub(super) fn out_of_step() -> Refusal {
     Refusal::new(Code::UpstreamLost, "the warehouse's answers are out of step")
+}
+
+/// Moves so many bytes from the front, without copying them where all move and nothing waits.
+fn move_front(input: &mut BytesMut, bytes: usize, out: &mut BytesMut) {
+    if bytes == input.len() && out.is_empty() {
+        std::mem::swap(input, out);
+    } else if bytes > 0 {
+        pass(out, input.split_to(bytes));
+    }
 }
 
 /// Appends a message as it came.

@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{Buf as _, BytesMut};
 use lanyard_adapters::warehouse::postgres::UpstreamStream;
 use lanyard_engine::identity::SessionId;
 use lanyard_engine::limits;
@@ -130,6 +130,8 @@ async fn run(
     let clocks = Clocks { expires, idle: anchor.shared.idle, detach: anchor.shared.detach };
     let mut due = clocks.next(active, active);
     let mut clock = pin!(sleep_until(due.into()));
+    // Kept between turns: a new one would be entered among who waits, and taken out again, twice a statement.
+    let mut word = pin!(a_word(end.clone()));
     // Bytes may have come with the login.
     if let Some(ended) = from_client(pump, exchange) {
         return ended;
@@ -138,7 +140,7 @@ async fn run(
         let woken = tokio::select! {
             biased;
             event = pump.next() => Woken::Bytes(event),
-            _ = end.changed() => Woken::Told,
+            () = &mut word => Woken::Told,
             () = &mut clock => Woken::Clock,
         };
         let now = Instant::now();
@@ -164,7 +166,7 @@ async fn run(
                     clock.as_mut().reset(due.into());
                 }
             }
-            Woken::Told => {}
+            Woken::Told => word.set(a_word(end.clone())),
             Woken::Clock => {
                 if now >= active + clocks.idle {
                     return End::Ours(idle_too_long());
@@ -183,6 +185,12 @@ async fn run(
             return End::Ours(refusal.clone());
         }
     }
+}
+
+/// Until the registry says something. Cancel-safe.
+async fn a_word(mut end: watch::Receiver<Option<Ending>>) {
+    // That nobody is left to say anything is for `told` to see.
+    drop(end.changed().await);
 }
 
 /// What the registry said; `Some` when it is to end now.
@@ -210,6 +218,8 @@ async fn moved(
         Ok(Event::Client) if !pump.is_attached() && pump.client_in.first() == Some(&b'X') => {
             Some(End::Client)
         }
+        // Only what the warehouse says lets go of a message that waits; until then it is not read again.
+        Ok(Event::Client) if exchange.held => None,
         Ok(Event::Client) => {
             if !pump.is_attached()
                 && let Err(refusal) = anchor.attach(pump, exchange).await
@@ -258,15 +268,15 @@ impl Clocks {
 
 /// Handles every whole frame that has come from the client.
 fn from_client(pump: &mut SessionPump, exchange: &mut Exchange) -> Option<End> {
-    let mut flow = exchange.resume(&mut pump.upstream_out);
+    let ended = take_frames(pump, exchange);
+    // The data that a question waited for may have been among them; what follows it waits for the answer.
+    exchange.ask_recount(&mut pump.upstream_out);
+    ended
+}
+
+fn take_frames(pump: &mut SessionPump, exchange: &mut Exchange) -> Option<End> {
+    exchange.held = false;
     loop {
-        exchange.ask_recount(&mut pump.upstream_out);
-        match flow {
-            Flow::Continue => {}
-            Flow::Wait => return None,
-            Flow::Goodbye => return Some(End::Client),
-            Flow::End(refusal) => return Some(End::Ours(refusal)),
-        }
         match exchange.pass_copy(&mut pump.client_in, &mut pump.upstream_out) {
             Ok(false) => {}
             // The rest of the data may be followed by what ends it.
@@ -274,11 +284,21 @@ fn from_client(pump: &mut SessionPump, exchange: &mut Exchange) -> Option<End> {
             Ok(true) => return None,
             Err(refusal) => return Some(End::Ours(refusal)),
         }
-        flow = match frame::cut(&mut pump.client_in, FRAME_BYTES_MAX) {
+        let (kind, total) = match frame::whole(&pump.client_in, FRAME_BYTES_MAX) {
             Ok(None) => return None,
-            Ok(Some(frame)) => exchange.client_said(frame, &mut pump.upstream_out),
+            Ok(Some(frame)) => frame,
             Err(error) => return Some(End::Ours(Refusal::new(Code::Protocol, error.to_string()))),
         };
+        let body = pump.client_in.get(frame::HEADER_BYTES..total).unwrap_or_default();
+        match exchange.client_said(kind, body, &mut pump.upstream_out) {
+            Flow::Continue => pump.client_in.advance(total),
+            Flow::Wait => {
+                exchange.held = true;
+                return None;
+            }
+            Flow::Goodbye => return Some(End::Client),
+            Flow::End(refusal) => return Some(End::Ours(refusal)),
+        }
     }
 }
 
@@ -288,7 +308,7 @@ fn from_warehouse(pump: &mut SessionPump, exchange: &mut Exchange) -> Option<End
     }
     exchange.ask_recount(&mut pump.upstream_out);
     // What the client sent behind a message that waited for this is still in the buffer.
-    if exchange.held.is_some() { from_client(pump, exchange) } else { None }
+    if exchange.held { from_client(pump, exchange) } else { None }
 }
 
 /// Last words to both sides, within a deadline.

@@ -39,7 +39,7 @@ pub(super) struct TypesAsked {
 
 impl Exchange {
     /// Asks about what a Parse names and nobody knows yet. True when it has to wait.
-    pub(super) fn ask_types(&mut self, message: &Inbound, out: &mut BytesMut) -> bool {
+    pub(super) fn ask_types(&mut self, message: &Inbound<'_>, out: &mut BytesMut) -> bool {
         let Inbound::Parse { types, .. } = message else { return false };
         // In a failed transaction nothing is answered, and a Parse that would need it fails as well.
         if self.transaction == FAILED || self.types.len() >= KNOWN_MAX {
@@ -69,7 +69,7 @@ impl Exchange {
         &mut self,
         mut asked: TypesAsked,
         kind: u8,
-        body: &BytesMut,
+        body: &[u8],
         out: &mut BytesMut,
     ) -> Result<(), Refusal> {
         match kind {

@@ -2,6 +2,8 @@
 //!
 //! Source: PostgreSQL manual, "Message Formats" and "Error and Notice Message Fields".
 
+use std::ffi::CStr;
+
 use bytes::{BufMut, BytesMut};
 use lanyard_engine::record::RulingId;
 use lanyard_engine::refusal::Refusal;
@@ -20,7 +22,8 @@ pub fn message(out: &mut BytesMut, kind: u8, body: impl FnOnce(&mut BytesMut)) {
 
 /// A NUL-terminated string; bytes after a NUL inside are left out.
 pub fn cstring(out: &mut BytesMut, text: &str) {
-    out.extend_from_slice(text.split('\0').next().unwrap_or_default().as_bytes());
+    let bytes = text.as_bytes();
+    out.extend_from_slice(CStr::from_bytes_until_nul(bytes).map_or(bytes, CStr::to_bytes));
     out.put_u8(0);
 }
 

@@ -41,18 +41,24 @@ pub fn header(buffer: &[u8]) -> Result<Option<(u8, usize)>, FrameError> {
     Ok(Some((kind, 1 + length as usize)))
 }
 
-/// Cuts the next frame, `None` when it is not whole yet.
+/// Kind and total bytes (header included) of the frame that starts here, `None` when it is not whole yet.
 ///
 /// # Errors
 /// [`FrameError`]; the connection cannot be trusted to be in step any more.
-pub fn cut(buffer: &mut BytesMut, bytes_max: usize) -> Result<Option<Frame>, FrameError> {
+pub fn whole(buffer: &[u8], bytes_max: usize) -> Result<Option<(u8, usize)>, FrameError> {
     let Some((kind, total)) = header(buffer)? else { return Ok(None) };
     if total > bytes_max {
         return Err(FrameError::Long(u32::try_from(total - 1).unwrap_or(u32::MAX), bytes_max));
     }
-    if buffer.len() < total {
-        return Ok(None);
-    }
+    Ok((buffer.len() >= total).then_some((kind, total)))
+}
+
+/// Cuts the next frame, `None` when it is not whole yet.
+///
+/// # Errors
+/// As of [`whole`].
+pub fn cut(buffer: &mut BytesMut, bytes_max: usize) -> Result<Option<Frame>, FrameError> {
+    let Some((kind, total)) = whole(buffer, bytes_max)? else { return Ok(None) };
     let mut body = buffer.split_to(total);
     body.advance(HEADER_BYTES);
     Ok(Some(Frame { kind, body }))

@@ -1,10 +1,9 @@
-//! What a client sends after login, decoded from one whole frame. Leftover bytes, a missing NUL and bytes that are not
-//! UTF-8 are errors, never guesses.
+//! What a client sends after login, read from one whole frame where it lies. Leftover bytes, a missing NUL and bytes that are
+//! not UTF-8 are errors, never guesses.
 
-use bytes::BytesMut;
+use std::ffi::CStr;
+
 use lanyard_engine::refusal::{Code, Refusal};
-
-use super::frame::Frame;
 
 /// A statement or a portal, in Describe and Close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,22 +14,22 @@ pub enum Object {
     Portal,
 }
 
-/// A decoded message.
-#[derive(Debug)]
+/// A decoded message; it borrows from the bytes that came.
+#[derive(Debug, Clone, Copy)]
 #[expect(missing_docs, reason = "fields are named as in the manual's Message Formats")]
-pub enum Inbound {
+pub enum Inbound<'a> {
     /// `Q`.
-    Query(String),
+    Query(&'a str),
     /// `P`: name, text, and the parameter types as they came.
-    Parse { name: String, text: String, types: BytesMut },
+    Parse { name: &'a str, text: &'a str, types: &'a [u8] },
     /// `B`: portal, statement, and the rest as it came.
-    Bind { portal: String, statement: String, rest: BytesMut },
+    Bind { portal: &'a str, statement: &'a str, rest: &'a [u8] },
     /// `D`.
-    Describe(Object, String),
+    Describe(Object, &'a str),
     /// `E`: portal and row limit.
-    Execute { portal: String, rows_max: [u8; 4] },
+    Execute { portal: &'a str, rows_max: [u8; 4] },
     /// `C`.
-    Close(Object, String),
+    Close(Object, &'a str),
     /// `H`.
     Flush,
     /// `S`.
@@ -42,12 +41,12 @@ pub enum Inbound {
     /// `c`.
     CopyDone,
     /// `f`, with its reason as it came.
-    CopyFail(BytesMut),
+    CopyFail(&'a [u8]),
     /// `X`.
     Terminate,
 }
 
-impl Inbound {
+impl Inbound<'_> {
     /// Its type byte.
     #[must_use]
     pub fn kind(&self) -> u8 {
@@ -87,40 +86,34 @@ fn bad_bytes(kind: u8) -> Malformed {
 }
 
 /// Takes a NUL-terminated string off the front.
-fn text(body: &mut BytesMut, kind: u8, what: &str) -> Result<String, Malformed> {
-    let end = body.iter().position(|b| *b == 0).ok_or_else(|| out_of_step(what))?;
-    let bytes = body.split_to(end);
-    let rest = body.split_off(1);
-    *body = rest;
-    std::str::from_utf8(&bytes).map(str::to_owned).map_err(|_| bad_bytes(kind))
+fn text<'a>(body: &mut &'a [u8], kind: u8, what: &str) -> Result<&'a str, Malformed> {
+    let text = CStr::from_bytes_until_nul(body).map_err(|_| out_of_step(what))?;
+    *body = body.get(text.count_bytes() + 1..).unwrap_or_default();
+    text.to_str().map_err(|_| bad_bytes(kind))
 }
 
-fn object(body: &mut BytesMut, kind: u8, what: &str) -> Result<(Object, String), Malformed> {
-    if body.is_empty() {
-        return Err(out_of_step(what));
-    }
-    let object = match body.split_to(1).first() {
+fn object<'a>(mut body: &'a [u8], kind: u8, what: &str) -> Result<(Object, &'a str), Malformed> {
+    let object = match body.split_off_first() {
         Some(b'S') => Object::Statement,
         Some(b'P') => Object::Portal,
-        _ => return Err(out_of_step(what)),
+        Some(_) | None => return Err(out_of_step(what)),
     };
-    let name = text(body, kind, what)?;
+    let name = text(&mut body, kind, what)?;
     if body.is_empty() { Ok((object, name)) } else { Err(out_of_step(what)) }
 }
 
-/// Decodes one frame.
+/// Decodes the body of one frame of this kind.
 ///
 /// # Errors
 /// [`Malformed`] says whether the session may go on.
-pub fn decode(frame: Frame) -> Result<Inbound, Malformed> {
-    let Frame { kind, mut body } = frame;
-    let empty = |message: Inbound, body: &BytesMut, what: &str| {
+pub fn decode(kind: u8, mut body: &[u8]) -> Result<Inbound<'_>, Malformed> {
+    let empty = |message: Inbound<'static>, what: &str| {
         if body.is_empty() { Ok(message) } else { Err(out_of_step(what)) }
     };
     match kind {
         b'Q' => {
             // One NUL, at the end: a second statement behind it is an attack on parsers that stop at the first.
-            if body.iter().position(|b| *b == 0) != body.len().checked_sub(1) {
+            if CStr::from_bytes_with_nul(body).is_err() {
                 return Err(out_of_step("Query"));
             }
             Ok(Inbound::Query(text(&mut body, kind, "Query")?))
@@ -139,21 +132,21 @@ pub fn decode(frame: Frame) -> Result<Inbound, Malformed> {
             let statement = text(&mut body, kind, "Bind")?;
             Ok(Inbound::Bind { portal, statement, rest: body })
         }
-        b'D' => object(&mut body, kind, "Describe").map(|(o, name)| Inbound::Describe(o, name)),
-        b'C' => object(&mut body, kind, "Close").map(|(o, name)| Inbound::Close(o, name)),
+        b'D' => object(body, kind, "Describe").map(|(o, name)| Inbound::Describe(o, name)),
+        b'C' => object(body, kind, "Close").map(|(o, name)| Inbound::Close(o, name)),
         b'E' => {
             let portal = text(&mut body, kind, "Execute")?;
-            match <[u8; 4]>::try_from(&body[..]) {
+            match <[u8; 4]>::try_from(body) {
                 Ok(rows_max) => Ok(Inbound::Execute { portal, rows_max }),
                 Err(_) => Err(out_of_step("Execute")),
             }
         }
-        b'H' => empty(Inbound::Flush, &body, "Flush"),
-        b'S' => empty(Inbound::Sync, &body, "Sync"),
-        b'X' => empty(Inbound::Terminate, &body, "Terminate"),
+        b'H' => empty(Inbound::Flush, "Flush"),
+        b'S' => empty(Inbound::Sync, "Sync"),
+        b'X' => empty(Inbound::Terminate, "Terminate"),
         b'F' => Ok(Inbound::FunctionCall),
         b'd' => Ok(Inbound::CopyOutside),
-        b'c' => empty(Inbound::CopyDone, &body, "CopyDone"),
+        b'c' => empty(Inbound::CopyDone, "CopyDone"),
         b'f' => Ok(Inbound::CopyFail(body)),
         other => Err(Malformed::Fatal(Refusal::new(
             Code::Protocol,
@@ -165,10 +158,6 @@ pub fn decode(frame: Frame) -> Result<Inbound, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn frame(kind: u8, body: &[u8]) -> Result<Inbound, Malformed> {
-        decode(Frame { kind, body: BytesMut::from(body) })
-    }
 
     #[test]
     fn leftovers_and_missing_ends_are_fatal() {
@@ -192,7 +181,7 @@ mod tests {
             (b'p', b"secret\0"),
             (b'\0', b""),
         ] {
-            assert!(matches!(frame(kind, body), Err(Malformed::Fatal(_))), "{} {body:?}", char::from(kind));
+            assert!(matches!(decode(kind, body), Err(Malformed::Fatal(_))), "{} {body:?}", char::from(kind));
         }
     }
 
@@ -201,17 +190,17 @@ mod tests {
         for (kind, body) in
             [(b'Q', &b"SELECT '\xff'\0"[..]), (b'P', b"s\0\xc3\x28\0\0\0"), (b'B', b"\xff\0s\0")]
         {
-            assert!(matches!(frame(kind, body), Err(Malformed::Refused(k, _)) if k == kind));
+            assert!(matches!(decode(kind, body), Err(Malformed::Refused(k, _)) if k == kind));
         }
     }
 
     #[test]
     fn whole_messages_decode() {
-        assert!(matches!(frame(b'Q', b"SELECT 1\0"), Ok(Inbound::Query(q)) if q == "SELECT 1"));
+        assert!(matches!(decode(b'Q', b"SELECT 1\0"), Ok(Inbound::Query(q)) if q == "SELECT 1"));
         assert!(
-            matches!(frame(b'P', b"s\0q\0\0\x01\0\0\0\x17"), Ok(Inbound::Parse { types, .. }) if types.len() == 6)
+            matches!(decode(b'P', b"s\0q\0\0\x01\0\0\0\x17"), Ok(Inbound::Parse { types, .. }) if types.len() == 6)
         );
-        assert!(matches!(frame(b'E', b"\0\0\0\0\x05"), Ok(Inbound::Execute { rows_max: [0, 0, 0, 5], .. })));
-        assert!(matches!(frame(b'D', b"Sx\0"), Ok(Inbound::Describe(Object::Statement, n)) if n == "x"));
+        assert!(matches!(decode(b'E', b"\0\0\0\0\x05"), Ok(Inbound::Execute { rows_max: [0, 0, 0, 5], .. })));
+        assert!(matches!(decode(b'D', b"Sx\0"), Ok(Inbound::Describe(Object::Statement, n)) if n == "x"));
     }
 }
