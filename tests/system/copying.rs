@@ -112,17 +112,19 @@ async fn a_sync_behind_the_data_that_failed_is_answered() -> Outcome {
     let waits = [all(&[extended(TAKEN), flush()]), Await(b'G'), all(&[bad(), sync()]), Await(b'Z')];
     let said = compare(&mut proxied, &mut direct, &waits).await?;
     assert_eq!(said, "1 2 G 22P02 Z(I) T D C(SELECT 1\\x00) Z(I)");
-    // Half a message of data is under way when the failure becomes known.
-    let half = good()[..7].to_vec();
-    let torn = [
-        all(&[extended(TAKEN), flush()]),
-        Await(b'G'),
-        all(&[bad(), sync(), half]),
-        Await(b'E'),
-        all(&[good()[7..].to_vec(), done()]),
-        Await(b'Z'),
-    ];
-    compare(&mut proxied, &mut direct, &torn).await?;
+    // Half a message of data is under way when the failure becomes known; with something behind its other half, and without.
+    let (half, rest) = (good()[..7].to_vec(), good()[7..].to_vec());
+    for last in [[rest.clone(), done()].concat(), rest] {
+        let torn = [
+            all(&[extended(TAKEN), flush()]),
+            Await(b'G'),
+            all(&[bad(), sync(), half.clone()]),
+            Await(b'E'),
+            Send(last),
+            Await(b'Z'),
+        ];
+        compare(&mut proxied, &mut direct, &torn).await?;
+    }
     Ok(())
 }
 

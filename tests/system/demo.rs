@@ -101,7 +101,10 @@ async fn the_demo_tells_its_story_and_leaves_nothing() -> Outcome {
     let status = played.ended().await?;
     let (out, err) = (played.out()?, played.err()?);
     assert!(status.success(), "{status}: {err}\n{out}");
-    assert_eq!(err, "", "nothing to complain about");
+    // What is wrong with an old server is said, and stays true.
+    let complaints: Vec<&str> =
+        err.lines().filter(|line| !line.contains("without UPDATE until the server is updated")).collect();
+    assert!(complaints.is_empty(), "nothing to complain about: {complaints:?}");
     for line in [
         "REDACTED │ US-WEST    │      225.00 │              245.73",
         "Castellanos │ US-WEST    │      225.00 │              245.73",

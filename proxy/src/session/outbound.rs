@@ -28,24 +28,31 @@ enum Passes {
 }
 
 impl Exchange {
-    /// Takes what has come from the warehouse and appends what the client gets.
+    /// Takes what has come from the warehouse and appends what the client gets. True when there was more than rows: a message that
+    /// waits may go on then.
     ///
     /// # Errors
     /// A refusal that ends the session: the warehouse left the protocol, or changed a setting that enforcement needs.
-    pub(super) fn warehouse_said(&mut self, input: &mut BytesMut, out: &mut BytesMut) -> Result<(), Refusal> {
+    pub(super) fn warehouse_said(
+        &mut self,
+        input: &mut BytesMut,
+        out: &mut BytesMut,
+    ) -> Result<bool, Refusal> {
         let lost = |e: FrameError| Refusal::new(Code::UpstreamLost, e.to_string());
         // Bytes from the front that go on as they are, in one piece.
         let mut front = 0;
         // What goes out between that and the next message.
         let mut said = BytesMut::new();
+        let mut more_than_rows = false;
         let result = loop {
             front += self.passing_run(input.get(front..).unwrap_or_default());
             let (kind, total) = match frame::whole(input.get(front..).unwrap_or_default(), CONTROL_BYTES_MAX)
             {
                 Ok(Some(frame)) => frame,
-                Ok(None) => break Ok(()),
+                Ok(None) => break Ok(more_than_rows),
                 Err(error) => break Err(lost(error)),
             };
+            more_than_rows = true;
             let body = input.get_mut(front + frame::HEADER_BYTES..front + total).unwrap_or_default();
             let passes = self.control(kind, body, &mut said);
             if matches!(passes, Ok(Passes::Whole)) && said.is_empty() {

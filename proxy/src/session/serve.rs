@@ -303,12 +303,13 @@ fn take_frames(pump: &mut SessionPump, exchange: &mut Exchange) -> Option<End> {
 }
 
 fn from_warehouse(pump: &mut SessionPump, exchange: &mut Exchange) -> Option<End> {
-    if let Err(refusal) = exchange.warehouse_said(&mut pump.upstream_in, &mut pump.client_out) {
-        return Some(End::Ours(refusal));
-    }
+    let more_than_rows = match exchange.warehouse_said(&mut pump.upstream_in, &mut pump.client_out) {
+        Ok(more_than_rows) => more_than_rows,
+        Err(refusal) => return Some(End::Ours(refusal)),
+    };
     exchange.ask_recount(&mut pump.upstream_out);
-    // What the client sent behind a message that waited for this is still in the buffer.
-    if exchange.held { from_client(pump, exchange) } else { None }
+    // A message that waited for this, and what the client sent behind it, are still in the buffer.
+    if exchange.held && more_than_rows { from_client(pump, exchange) } else { None }
 }
 
 /// Last words to both sides, within a deadline.

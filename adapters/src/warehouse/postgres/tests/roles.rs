@@ -342,3 +342,27 @@ async fn who_may_see_nothing_has_a_session_all_the_same() -> Outcome {
     shop.warehouse.end(&lease.role).await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn more_leases_than_end_at_once_all_end() -> Outcome {
+    let (shop, bundle) = shop_with_bundle("herd").await?;
+    let mut roles = Vec::new();
+    for _ in 0..40 {
+        let lease = lease(&bundle)?;
+        shop.warehouse.vend(&lease).await?;
+        roles.push(lease.role);
+    }
+    let mut ends = tokio::task::JoinSet::new();
+    for role in roles.clone() {
+        let warehouse = shop.warehouse.clone();
+        ends.spawn(async move { warehouse.end(&role).await });
+    }
+    while let Some(ended) = ends.join_next().await {
+        ended??;
+    }
+    let dba = shop.dba().await?;
+    for role in &roles {
+        assert!(!exists(&dba, role.as_str()).await?, "{role}");
+    }
+    Ok(())
+}
