@@ -42,6 +42,9 @@ pub(super) fn sqlstate(body: &[u8]) -> String {
 
 /// Rewrites an ErrorResponse or NoticeResponse of the warehouse for the client.
 pub(super) fn relay(out: &mut BytesMut, kind: u8, body: &[u8], about: &About<'_>, granted: &Granted) {
+    if kind == b'N' && tells_of_an_event_trigger(body) {
+        return;
+    }
     let state = sqlstate(body);
     let said = about.statement.as_ref();
     if let Some(relation) = changing(body, &granted.entitlement).filter(|_| kind == b'E') {
@@ -145,6 +148,11 @@ fn speaks_for_a_routine(body: &[u8]) -> bool {
 
 fn is_of_a_routine(context: &[u8]) -> bool {
     ["PL/", "SQL function", "SQL statement"].iter().any(|word| contains(context, word))
+}
+
+/// At client_min_messages = debug1 PostgreSQL says which event trigger it calls: workspaces have one of ours.
+fn tells_of_an_event_trigger(body: &[u8]) -> bool {
+    fields(body).any(|(code, value)| code == b'R' && value == b"EventTriggerInvoke")
 }
 
 /// A name that a client put into a literal or a setting leads to a schema which is not there, or which it may not use: the
@@ -377,6 +385,21 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(without_made_names(said), told);
+        }
+    }
+
+    #[test]
+    fn only_the_call_of_an_event_trigger_is_told_by_where_it_was_said() {
+        assert!(tells_of_an_event_trigger(
+            b"SDEBUG\0C00000\0MEventTriggerInvoke 17023\0REventTriggerInvoke\0\0"
+        ));
+        for other in [
+            &b"SDEBUG\0MEventTriggerInvoke 1\0Rexec_stmt_raise\0\0"[..],
+            b"REventTriggerInvoker\0\0",
+            b"\0",
+            b"",
+        ] {
+            assert!(!tells_of_an_event_trigger(other));
         }
     }
 }
